@@ -64,6 +64,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=False,
     )
     parser.addini(
+        "kmemu_uninitialised",
+        "with kmemu_sanitize, let tests fail in which a branch, an address or an output depends on what was never written",
+        type="bool",
+        default=False,
+    )
+    parser.addini(
         "kmemu_halt_on_error",
         "with kmemu_sanitize, stop the kernel before such an access",
         type="bool",
@@ -75,7 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Describe the markers; read the configuration if there is one."""
     config.addinivalue_line(
         "markers",
-        "kmemu(kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap, check, sanitize, halt_on_error): "
+        "kmemu(kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap, check, sanitize, uninitialised, halt_on_error): "
         "what the fixture kernel boots",
     )
     for name, text in _MARKERS.items():

@@ -37,6 +37,7 @@ class CheckReport:
         unchecked: Why each other kind was not checked, for people.
         never_called: The profile's functions that the kernel has and did not call.
         sanitized: Each access was to be checked; *unchecked* says so if it could not be.
+        uninitialised: Uses of values that were never written were to be looked for, too.
         suppressed: How many findings each suppression has left out, by the line that it is.
         unknown: Parameters of the profile's functions that cannot be known in this kernel.
     """
@@ -55,6 +56,7 @@ class CheckReport:
     unchecked: Mapping[Kind, str] = field(default_factory=dict)
     lockstep: LockstepCalls | None = None
     sanitized: bool = False
+    uninitialised: bool = False
     suppressed: Mapping[str, int] = field(default_factory=dict)
     never_called: tuple[str, ...] = ()
     unknown: tuple[UnknownParameter, ...] = ()

@@ -15,7 +15,7 @@ from emulator.check.bad_endings import bad_endings, deadlocks, wild_accesses
 from emulator.check.calls.checks import check_calls
 from emulator.check.calls.results import known_memory
 from emulator.check.check_report import CheckReport
-from emulator.check.findings import OF_ACCESSES, Kind
+from emulator.check.findings import OF_ACCESSES, OF_VALUES, Kind
 from emulator.check.hex_dumps import with_hex_dumps
 from emulator.check.leaks.guest_words import GuestWords
 from emulator.check.leaks.leaks import NO_LEAKS, find_leaks
@@ -76,6 +76,7 @@ def check_kernel(  # noqa: PLR0913 - the run, and who takes part in it
     *,
     walk_every: int = 0,
     sanitize: bool = False,
+    uninitialised: bool = False,
     halts_at: Callable[[Finding], bool] | None = None,
     new_machine: Callable[[], Machine] | None = None,
     on_start: Callable[[Recording], None] = _ignore,
@@ -89,6 +90,7 @@ def check_kernel(  # noqa: PLR0913 - the run, and who takes part in it
         budget: What the run may take.
         walk_every: Audit the kernel's structures at the entry of every so manieth recorded call; 0: only at the end.
         sanitize: Check each access of the kernel.
+        uninitialised: With *sanitize*: look for uses of values that were never written, too.
         halts_at: With *sanitize*: whether the run ends before a bad access that is this finding; None: it never does.
         new_machine: Makes a machine as the first one was before its run. Without it, no finding has a hex dump or a faulting
             write, because nothing is run again.
@@ -99,7 +101,9 @@ def check_kernel(  # noqa: PLR0913 - the run, and who takes part in it
         TraceNotWritten: There is no room for the recording among the temporary files.
         HostError: No memory is left.
     """
-    check = Check(machine, profile, new_machine, sanitize=sanitize, halts_at=halts_at)
+    check = Check(
+        machine, profile, new_machine, sanitize=sanitize, uninitialised=uninitialised, halts_at=halts_at
+    )
     with tempfile.TemporaryDirectory(prefix="kmemu-check-") as folder:
         started = time.perf_counter()
         path = Path(folder) / "run.kmt"
@@ -130,6 +134,7 @@ class Check:
         profile: The profile to record.
         new_machine: Makes a machine as the first one was before its run; None: nothing is run again.
         sanitize: Check each access of the kernel, if the machine can do that.
+        uninitialised: With *sanitize*: look for uses of values that were never written, too.
         halts_at: Whether the run ends before a bad access; see `check_kernel`.
 
     Attributes:
@@ -144,6 +149,7 @@ class Check:
         new_machine: Callable[[], Machine] | None,
         *,
         sanitize: bool = False,
+        uninitialised: bool = False,
         halts_at: Callable[[Finding], bool] | None = None,
     ) -> None:
         self._machine = machine
@@ -155,6 +161,7 @@ class Check:
         self._stale: tuple[StaleUse, ...] = ()
         self._page_zero: PageZero | None = None
         self._sanitize = sanitize
+        self._uninitialised = sanitize and uninitialised
         self._halts_at = halts_at
         self._accesses: BadAccesses | None = None
 
@@ -182,7 +189,8 @@ class Check:
             def start(recording: Recording) -> None:
                 if self._sanitize and machine.mmu != "reference":
                     ends = None if self._halts_at is None else self._ends(recording, path, self._halts_at)
-                    checks.append(closing.enter_context(check_accesses(machine, self._profile, ends)))
+                    checked = check_accesses(machine, self._profile, ends, uninitialised=self._uninitialised)
+                    checks.append(closing.enter_context(checked))
                 on_start(recording)
 
             ending = record_run(machine, path, header, budget, on_start=start, on_progress=on_progress)
@@ -222,6 +230,7 @@ class Check:
             never_called=trace.never_called,
             unknown=tuple(unknown_parameters(self._profile)),
             sanitized=self._sanitize,
+            uninitialised=self._uninitialised,
             checked=checked_kinds(
                 self._profile,
                 ending,
@@ -233,7 +242,8 @@ class Check:
             - self.audits.missed
             - ({Kind.NULL_ACCESS} if not is_guarded else set())
             | self._ruled_kinds(ending)
-            | set(() if accesses is None or accesses.missed else OF_ACCESSES),
+            | set(() if accesses is None or accesses.missed else OF_ACCESSES)
+            | set(OF_VALUES if accesses and self._uninitialised and not accesses.missed else ()),
         )
 
     def _findings(
@@ -297,7 +307,7 @@ def checked_kinds(
         is_rerun: Whether the kernel may be run once more.
         seeks_stale: Whether uses of stale translations were kept.
     """
-    kinds = set(Kind) - _OF_STRUCTURES - set(OF_ACCESSES)
+    kinds = set(Kind) - _OF_STRUCTURES - {*OF_ACCESSES, *OF_VALUES}
     if state is not None:
         kinds |= state.kinds
         if not audited:

@@ -42,6 +42,7 @@ class Kind(Enum):
     OUT_OF_BOUNDS = "out-of-bounds"
     USE_AFTER_FREE = "use-after-free"
     UNALLOCATED = "unallocated-access"  # of memory that an allocator has, and that is in no block
+    UNINITIALISED = "uninitialised-use"  # of what was read from a block, and never written
     STALE_TRANSLATION = "stale-translation"  # that the TLB holds, and page tables no longer say
     DIED = "kernel-died"  # a fault, or it hangs
     FAILED = "kernel-failed"  # it exited with a value other than 0, or reset the PC
@@ -59,6 +60,9 @@ class Kind(Enum):
 
 OF_ACCESSES: Final = (Kind.OUT_OF_BOUNDS, Kind.USE_AFTER_FREE, Kind.UNALLOCATED)
 """The kinds of which nothing is known unless each access is checked."""
+
+OF_VALUES: Final = (Kind.UNINITIALISED,)
+"""The kinds of which nothing is known unless values that were never written are followed."""
 
 _TEXTS: Final = {
     Kind.DOUBLE_FREE: ("double free", "A block was freed that had been freed before."),
@@ -111,6 +115,10 @@ _TEXTS: Final = {
     Kind.UNALLOCATED: (
         "unallocated access",
         "Memory was accessed that belongs to an allocator, and that is in no block.",
+    ),
+    Kind.UNINITIALISED: (
+        "uninitialised value",
+        "A branch, an address or an output depends on memory of a block that was never written.",
     ),
     Kind.STALE_TRANSLATION: (
         "stale translation",

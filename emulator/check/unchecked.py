@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from emulator.check.findings import OF_ACCESSES, Kind
+from emulator.check.findings import OF_ACCESSES, OF_VALUES, Kind
 from emulator.profile.functions import Role
 from emulator.x86 import Cr0
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from emulator.trace.trace import Trace
 
 _OF_FREES: Final = (Kind.DOUBLE_FREE, Kind.INVALID_FREE)
-_OF_UNSEEN: Final = {True: (*_OF_FREES, *OF_ACCESSES), False: (Kind.OVERLAP, Kind.LEAK)}
+_OF_UNSEEN: Final = {True: (*_OF_FREES, *OF_ACCESSES, *OF_VALUES), False: (Kind.OVERLAP, Kind.LEAK)}
 _OF_EITHER: Final = (*_OF_UNSEEN[True], *_OF_UNSEEN[False])
 _OF_ALLOCATIONS: Final = (Kind.OVERLAP, Kind.BAD_RESULT, Kind.LEAK)
 _LENGTHS: Final = frozenset({"size", "pages", "order"})
@@ -49,7 +49,10 @@ def unchecked_kinds(report: CheckReport, trace: Trace, machine: Machine) -> dict
     reasons = {
         kind: _WHY.get(kind, "it could not be checked in this run") for kind in set(Kind) - report.checked
     }
-    reasons |= dict.fromkeys(reasons.keys() & set(OF_ACCESSES), _why_no_accesses(report, machine))
+    reasons |= dict.fromkeys(reasons.keys() & {*OF_ACCESSES, *OF_VALUES}, _why_no_accesses(report, machine))
+    if not report.uninitialised:
+        why = "values that were never written were not followed in this run"
+        reasons |= dict.fromkeys(reasons.keys() & set(OF_VALUES), why)
     unseen = dict(_unseen(report, trace, machine))
     return {kind: reasons.get(kind) or unseen[kind] for kind in Kind if kind in reasons or kind in unseen}
 
@@ -75,9 +78,13 @@ def _unseen(report: CheckReport, trace: Trace, machine: Machine) -> Iterator[tup
                 for kind in kinds
             )
     if not any(each.role.makes_block for each in called):
-        yield from ((kind, "no call that allocates was seen") for kind in (*_OF_ALLOCATIONS, *OF_ACCESSES))
+        yield from (
+            (kind, "no call that allocates was seen") for kind in (*_OF_ALLOCATIONS, *OF_ACCESSES, *OF_VALUES)
+        )
     elif not any(trace.blocks(area).size.any() for area in trace.areas):
-        yield from ((kind, "the size of no block is known") for kind in (Kind.OVERLAP, *OF_ACCESSES))
+        yield from (
+            (kind, "the size of no block is known") for kind in (Kind.OVERLAP, *OF_ACCESSES, *OF_VALUES)
+        )
     if not any(each.role.makes_block or each.role.names_block for each in called):
         yield Kind.WILD_ACCESS, "no call that allocates or frees was seen"
     elif any(lack.ram_end for lack in report.ending.lacks):

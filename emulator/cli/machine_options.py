@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from emulator.cli import option_values
 from emulator.cli.status import CommandLineError
@@ -50,12 +50,24 @@ def add_profile(parser: ArgumentParser | _ArgumentGroup) -> None:
     )
 
 
+UNINITIALISED: Final = "uninitialised"
+"""What `sanitize` is where uses of values that were never written are looked for, too."""
+
+
 def add_sanitize(group: _ArgumentGroup) -> None:
     """Add whether each access of the kernel is checked."""
     group.add_argument(
         "--sanitize",
-        action="store_true",
+        action="store_const",
+        const="accesses",
         help="check each access: beyond the ends of a block, after its free, of memory in no block",
+    )
+    group.add_argument(
+        f"--sanitize={UNINITIALISED}",  # no value of the option before: a kernel may follow that
+        action="store_const",
+        const=UNINITIALISED,
+        dest="sanitize",
+        help="the same, and branches, addresses and outputs that depend on what a block held and nobody wrote",
     )
     group.add_argument(
         "--halt-on-error",

@@ -114,7 +114,7 @@ class Machine:
         image.check_fits(((0, VGA_START), ram), (ROM_START, MIB))
         core = self._core = Core(ram.end, mmu)
         self.cpu = Cpu(core)
-        self.memory = PhysicalMemory(core.memory)
+        self.memory = PhysicalMemory(core.memory, self.cpu.memory_written)
         self.consoles = Consoles(core, on_output)
         self.output = self.consoles.output
         device_states = DeviceStates()

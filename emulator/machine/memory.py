@@ -13,7 +13,7 @@ from emulator.machine.address_map import MIB
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kernel_model.memory import OutsideMemory
 
@@ -64,11 +64,16 @@ class PhysicalMemory:
     """Typed loads and stores at physical addresses, little-endian, over the memory of the machine.
 
     Every access outside raises `kernel_model.memory.OutsideMemory`.
+
+    Args:
+        buffer: The memory.
+        written: Called after each store with its address and size; None: nobody is.
     """
 
-    __slots__ = ("_bytes", "_readable", "_size", "_words")
+    __slots__ = ("_bytes", "_readable", "_size", "_words", "_written")
 
-    def __init__(self, buffer: memoryview) -> None:
+    def __init__(self, buffer: memoryview, written: Callable[[int, int], None] | None = None) -> None:
+        self._written = written
         self._bytes = buffer.cast("B")
         self._words = self._bytes.cast("I")
         self._readable = self._bytes.toreadonly()
@@ -79,7 +84,7 @@ class PhysicalMemory:
 
     @property
     def buffer(self) -> memoryview:
-        """All of it, to be read and written."""
+        """All of it, to be read and written; of what is written so nobody is told."""
         return self._bytes
 
     def load_u8(self, address: int) -> int:
@@ -93,6 +98,8 @@ class PhysicalMemory:
         if not 0 <= address < self._size:
             raise _outside(address, 1)
         self._bytes[address] = value
+        if self._written is not None:
+            self._written(address, 1)
 
     def load_u32(self, address: int) -> int:
         """Return the little-endian word at *address*; any alignment."""
@@ -110,6 +117,8 @@ class PhysicalMemory:
         if not 0 <= address < self._size:
             raise _outside(address, 4)
         self._words[address >> 2] = value
+        if self._written is not None:
+            self._written(address, 4)
 
     def load_words(self, address: int, count: int) -> tuple[int, ...]:
         """Return *count* words from *address* upwards."""
@@ -122,6 +131,8 @@ class PhysicalMemory:
         if not 0 <= address <= self._size - 4 * len(values):
             raise _outside(address, 4 * len(values))
         _words(len(values)).pack_into(self._bytes, address, *values)
+        if self._written is not None:
+            self._written(address, 4 * len(values))
 
     def read(self, address: int, size: int) -> bytes:
         """Copy [address, address + size)."""
@@ -133,6 +144,8 @@ class PhysicalMemory:
         if address < 0 or end > self._size:
             raise _outside(address, len(data))
         self._bytes[address:end] = data
+        if self._written is not None:
+            self._written(address, len(data))
 
     def view(self, address: int, size: int) -> memoryview:
         """A read-only view of [address, address + size); it shows later changes, too."""

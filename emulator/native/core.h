@@ -151,7 +151,9 @@ uint64_t kc_executed(kc *m);
 void kc_stop_request(kc *m);
 /* Forget all translated code, because hooks were added or bytes of code were changed from outside. */
 void kc_flush_code(kc *m);
-/* Of [start, start + size) of RAM, physical, which was written from outside. From a callback, too: the next block ends the slice. */
+/* [physical, physical + size) of RAM was written from outside: it is initialised. Only kc_sanitize_open() makes that matter. */
+void kc_memory_written(kc *m, uint64_t physical, uint64_t size);
+/* The same, of what may be code: translations of it are forgotten. From a callback, too: the next block ends the slice. */
 void kc_code_written(kc *m, uint64_t start, uint64_t size);
 
 /* -- physical memory and snapshots: core/ram.c, core/snapshots.c ------------------------------- */
@@ -576,13 +578,17 @@ const kc_null_access *kc_null_accesses(const kc *m, kc_page_zero *summary);
 
 /* -- accesses of memory that no allocator has handed out: observe/checked_accesses.c, record/blocks.c, core/shadow.c -- */
 
-/* Why a byte of RAM may not be accessed. */
+/* Why a byte of RAM may not be accessed, or read. */
 enum kc_poison {
     KC_ACCESSIBLE = 0, /* it may; all others have bit 7 set, and bits 4 to 6 not: see unicorn/fast_accesses.c */
-    KC_FREED = 0x81,   /* it lay in a block that was given back */
-    KC_GAP = 0x82,     /* an allocator has it, and no block lies there */
-    KC_REDZONE = 0x83  /* it lies next to a block, and in none */
+    KC_UNINITIALISED = 0x80, /* it may be written, and is initialised then; bit 0 is clear */
+    KC_FREED = 0x81,   /* it lay in a block that was given back; bit 0 is set of this one and the following ones: no access at all */
+    KC_GAP = 0x83,     /* an allocator has it, and no block lies there */
+    KC_REDZONE = 0x85  /* it lies next to a block, and in none */
 };
+/* Bits of a byte of the shadow. KC_WRITTEN, where nobody may access it: the byte was written since, by its allocator. KC_MARKED with
+ * KC_UNINITIALISED: some bits of it are, see observe/definedness.c. */
+enum { KC_NO_ACCESS = 1, KC_MARKED = 2, KC_WRITTEN = 8, KC_POISONED = 0x80 };
 enum { KC_REDZONE_SIZE = 16 }; /* bytes on each side of a block, at most */
 
 /* What a recorded function does to blocks, as a profile says it: roles, and what its result is. */
@@ -615,10 +621,14 @@ typedef struct {
                                  * another: a block in one has no redzone outside of it */
     const kc_extent *allocator; /* code, linear, ascending, that may access all memory, besides that of the recorded functions */
     uint32_t function_count, failure_count, object_count, allocator_count;
+    bool uninitialised; /* uses of values that were never written, too */
     bool ends_run; /* with KC_BAD_ACCESS, at each access that is kept as a new one: in front of its instruction */
 } kc_checking;
 
-/* Accesses of such memory by one instruction, with one call stack, for one reason. */
+/* What an instruction does with a value that was never written. */
+enum kc_use { KC_NO_USE, KC_USE_BRANCH /* depends on it */, KC_USE_ADDRESS /* accesses memory there, or jumps to it */, KC_USE_OUTPUT /* hands it to a device */ };
+
+/* Accesses of such memory by one instruction, with one call stack, for one reason. Of KC_UNINITIALISED: uses of a value that was read there. */
 enum { KC_AROUND = 64, KC_BAD_ACCESSES = 512 };
 typedef struct {
     uint32_t linear, physical, size; /* of the first one: what was accessed */
@@ -628,6 +638,7 @@ typedef struct {
     uint32_t event, stack;   /* the last event before the first one, and see kc_stack() */
     uint32_t count;
     uint64_t time_ns, last_ns; /* the virtual time of the first and of the last one */
+    uint32_t use, read_at;   /* enum kc_use; where the value was read, linear. Else 0 */
     kc_registers registers;  /* at the first one */
     bool has_block;          /* the block that it concerns is known */
     int32_t distance;        /* from the block's start to that byte, in bytes; negative: it lies below */

@@ -18,6 +18,7 @@
 #include "core/video.h"
 #include "core/windows.h"
 #include "observe/checked_accesses.h"
+#include "observe/definedness.h"
 #include "observe/null_accesses.h"
 #include "observe/probes.h"
 #include "observe/stale_translations.h"
@@ -73,6 +74,7 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_stale_translations_init, kc_stale_translations_free, NULL, NULL, NULL},
     {kc_null_accesses_init, kc_null_accesses_free, kc_null_accesses_save, kc_null_accesses_restore, free},
     {kc_checked_accesses_init, kc_checked_accesses_free, kc_checked_accesses_save, kc_checked_accesses_restore, free},
+    {kc_definedness_init, kc_definedness_free, kc_definedness_save, kc_definedness_restore, kc_definedness_forget},
 };
 
 kc *kc_new(uint64_t memory_end, int accesses, void *handle)

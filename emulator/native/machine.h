@@ -68,6 +68,7 @@ struct kc {
     struct stale_translations *stale_translations;
     struct null_accesses *null_accesses;
     struct checked_accesses *checked_accesses;
+    struct definedness *definedness;
 };
 
 /* What a file adds to a machine. Functions that a part does not need are NULL. */
@@ -79,7 +80,7 @@ struct part {
     int (*restore)(kc *m, const void *saved);
     void (*forget)(void *saved); /* NULL is nothing */
 };
-enum { KC_PARTS = 33 };
+enum { KC_PARTS = 34 };
 extern const struct part kc_parts[KC_PARTS];
 
 /* Make room for a part. -1: no memory. */

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emulator.check.findings import OF_ACCESSES, Kind
+from emulator.check.findings import OF_ACCESSES, OF_VALUES, Kind
 from emulator.pytest_plugin.settings import BadConfiguration
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ EXPECTABLE: Final = (
     *(Kind.DOUBLE_FREE, Kind.INVALID_FREE, Kind.WRONG_SIZE, Kind.WRONG_POOL),
     *(Kind.OVERLAP, Kind.BAD_RESULT, Kind.CORRUPTION, Kind.NULL_ACCESS),
     *OF_ACCESSES,
+    *OF_VALUES,
 )
 _SHIFTS: Final = {"K": 10, "M": 20, "G": 30}
 

@@ -212,7 +212,9 @@ class BootedKernel:
                     from emulator.trace.checking import check_accesses  # few sessions need it
 
                     ends = self._ends_at if self.settings.halt_on_error else None
-                    self.accesses = check_accesses(self.machine, profile, ends)
+                    self.accesses = check_accesses(
+                        self.machine, profile, ends, uninitialised=self.settings.uninitialised
+                    )
             if instructions is not None:
                 with suppress(BudgetUsedUp):
                     self.machine.run(max_instructions=instructions)

@@ -45,6 +45,7 @@ class Settings:
         walk_heap: Audit for damage in a known kernel's heap after each test.
         check: Let a test fail whose calls of the kernel make a mistake that `kmemu check` finds.
         sanitize: Let a test fail in which the kernel accesses memory beyond a block, after its free, or in no block.
+        uninitialised: With *sanitize*: let a test fail, too, in which a branch, an address or an output depends on what was never written.
         halt_on_error: With *sanitize*: stop the kernel before such an access.
     """
 
@@ -63,6 +64,7 @@ class Settings:
     walk_heap: bool = True
     check: bool = True
     sanitize: bool = False
+    uninitialised: bool = False
     halt_on_error: bool = False
 
 
@@ -175,5 +177,6 @@ _READERS: Final[Mapping[str, Callable[[object, Path], object]]] = {
     "walk_heap": _flag,
     "check": _flag,
     "sanitize": _flag,
+    "uninitialised": _flag,
     "halt_on_error": _flag,
 }

@@ -28,7 +28,11 @@ _ALWAYS: Final = {"ptr", "frame", "when"}  # what they are counts, even where th
 
 
 def check_accesses(
-    machine: Machine, profile: Profile, ends_run: Callable[[BadAccesses], bool] | None = None
+    machine: Machine,
+    profile: Profile,
+    ends_run: Callable[[BadAccesses], bool] | None = None,
+    *,
+    uninitialised: bool = False,
 ) -> CheckedAccesses:
     """Keep accesses of memory that no allocator of a profile has handed out, from now on.
 
@@ -36,6 +40,7 @@ def check_accesses(
         machine: Whose calls are recorded by the profile.
         profile: With the entries that its functions have in this kernel.
         ends_run: Asked at each access of a new kind, before it is made, whether the run of the machine ends there. None: no run does.
+        uninitialised: Keep uses of values that were never written, too.
 
     Raises:
         HostError: No memory is left.
@@ -43,7 +48,7 @@ def check_accesses(
     """
     code = [(each.start, each.stop) for each in allocator_code(profile, machine.image)]
     return machine.observers.check_accesses(
-        block_functions(profile), kernel_objects(machine.image), code, ends_run
+        block_functions(profile), kernel_objects(machine.image), code, ends_run, uninitialised=uninitialised
     )
 
 

@@ -1,47 +1,15 @@
-"""Bad accesses as a table of cases, and kernels that hold all of them, for each of some allocators.
-
-A case is the body of a C function, in which ``@WRONG@RIGHT@`` stands for the defect and for what its twin does instead. One kernel has all
-cases of one allocator: it runs that whose number is in ``which``, with the defect if ``defect`` is set, and halts.
-"""
+"""Bad accesses as a table of cases: see case_kernels.py."""
 
 from __future__ import annotations
 
-import re
-import subprocess
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from tests.helpers.c_kernel import LINKER_SCRIPT
+from tests.helpers.case_kernels import Case, case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FIRMWARE: Final = Path(__file__).parents[2] / "firmware"
-
-COMPILERS: Final = (("gcc", "-O0"), ("gcc", "-O2"), ("clang", "-O2"))
-
 OUT, FREED, NOBODYS = "out-of-bounds", "use-after-free", "unallocated-access"
-
-
-class Case(NamedTuple):
-    """A bad access.
-
-    Attributes:
-        name: Of its function, after ``wrong_`` or ``right_``.
-        kind: Of the finding.
-        body: Of the function, in C.
-        needs: What the allocator has to have: ``sizes`` (blocks of any size), ``resize``, ``bytes`` (no whole pages), ``reuse`` (what was freed last is taken next),
-            ``interrupts``.
-    """
-
-    name: str
-    kind: str
-    body: str
-    needs: frozenset[str] = frozenset()
-
-
-def _case(name: str, kind: str, body: str, *needs: str) -> Case:
-    return Case(name, kind, body, frozenset(needs))
 
 
 def _widths() -> Iterable[Case]:
@@ -49,21 +17,21 @@ def _widths() -> Iterable[Case]:
         size = bits // 8
         at = f"*(volatile u{bits} *)"
         take = "u8 *p = take(N);"
-        yield _case(f"read_right_{size}", OUT, f"{take} sink = {at}(p + @N@N - {size}@);", "bytes")
-        yield _case(f"write_right_{size}", OUT, f"{take} {at}(p + @N@N - {size}@) = 1;", "bytes")
-        yield _case(f"read_left_{size}", OUT, f"{take} sink = {at}(p - @{size}@0@);", "bytes")
-        yield _case(f"write_left_{size}", OUT, f"{take} {at}(p - @{size}@0@) = 1;", "bytes")
-        yield _case(f"read_freed_{size}", FREED, f"{take} @give(p, N);@@ sink = {at}(p + 8);")
-        yield _case(f"write_freed_{size}", FREED, f"{take} @give(p, N);@@ {at}(p + 8) = 1;")
-        yield _case(f"read_far_left_{size}", OUT, f"{take} sink = {at}(p - @{size + 3}@-3@);", "bytes")
-        yield _case(
+        yield case(f"read_right_{size}", OUT, f"{take} sink = {at}(p + @N@N - {size}@);", "bytes")
+        yield case(f"write_right_{size}", OUT, f"{take} {at}(p + @N@N - {size}@) = 1;", "bytes")
+        yield case(f"read_left_{size}", OUT, f"{take} sink = {at}(p - @{size}@0@);", "bytes")
+        yield case(f"write_left_{size}", OUT, f"{take} {at}(p - @{size}@0@) = 1;", "bytes")
+        yield case(f"read_freed_{size}", FREED, f"{take} @give(p, N);@@ sink = {at}(p + 8);")
+        yield case(f"write_freed_{size}", FREED, f"{take} @give(p, N);@@ {at}(p + 8) = 1;")
+        yield case(f"read_far_left_{size}", OUT, f"{take} sink = {at}(p - @{size + 3}@-3@);", "bytes")
+        yield case(
             f"change_left_{size}", OUT, f"{take} ++*({at}(p - @{size}@0@));".replace("*(*(", "*(("), "bytes"
         )
         if size > 1:
-            yield _case(
+            yield case(
                 f"across_the_end_{size}", OUT, f"{take} {at}(p + N - @{size - 1}@{size}@) = 1;", "bytes"
             )
-            yield _case(f"across_the_start_{size}", OUT, f"{take} sink = {at}(p - @{size - 1}@0@);", "bytes")
+            yield case(f"across_the_start_{size}", OUT, f"{take} sink = {at}(p - @{size - 1}@0@);", "bytes")
 
 
 def _strings() -> Iterable[Case]:
@@ -71,20 +39,20 @@ def _strings() -> Iterable[Case]:
     take = "u8 *p = take(N); memset(p, 0, N);"
     for size, letter in ((2, "w"), (4, "l")):
         count = f"N / {size} @+ 1@@"
-        yield _case(f"rep_scas{letter}", OUT, f"{take} sink = scas{letter}(p, {count});", "bytes")
-        yield _case(f"rep_cmps{letter}", OUT, f"{take} sink = cmps{letter}(p, zeros, {count});", "bytes")
-        yield _case(
+        yield case(f"rep_scas{letter}", OUT, f"{take} sink = scas{letter}(p, {count});", "bytes")
+        yield case(f"rep_cmps{letter}", OUT, f"{take} sink = cmps{letter}(p, zeros, {count});", "bytes")
+        yield case(
             f"rep_cmps{letter}_second", OUT, f"{take} sink = cmps{letter}(zeros, p, {count});", "bytes"
         )
-    yield _case("rep_scasb_down", OUT, f"{take} sink = scasb_down(p + N - 1, N @+ 1@@);", "bytes")
-    yield _case("rep_movsb_down", OUT, f"{take} movsb_down(buffer + 200, p + N - 1, N @+ 1@@);", "bytes")
-    yield _case("rep_cmpsb_ends", OUT, f"{take} p[N - 1] = @0@1@; sink = cmpsb(p, zeros, N + 1);", "bytes")
+    yield case("rep_scasb_down", OUT, f"{take} sink = scasb_down(p + N - 1, N @+ 1@@);", "bytes")
+    yield case("rep_movsb_down", OUT, f"{take} movsb_down(buffer + 200, p + N - 1, N @+ 1@@);", "bytes")
+    yield case("rep_cmpsb_ends", OUT, f"{take} p[N - 1] = @0@1@; sink = cmpsb(p, zeros, N + 1);", "bytes")
 
 
 def _at_the_end_of_a_page() -> Iterable[Case]:
     """Yield accesses partly in a block that ends so many bytes before its page does, and partly on the next page."""
     for left in (1, 2, 3):
-        yield _case(
+        yield case(
             f"across_the_end_of_a_page_{left}",
             OUT,
             f"""
@@ -102,34 +70,34 @@ CASES: Final = (
     *_widths(),
     *_strings(),
     *_at_the_end_of_a_page(),
-    _case("change_right", OUT, "u8 *p = take(N); ++*(volatile u8 *)(p + @N@0@);", "bytes"),
-    _case("last_of_rounding", OUT, "u8 *p = take(N); p[N - @0@1@] = 1; p[N - 1] = 2; use(p);", "bytes"),
-    _case("near_right", OUT, "u8 *p = take(N); sink = *(volatile u8 *)(p + N + @2@-2@);", "bytes"),
-    _case("loop", OUT, "u8 *p = take(N); for (u32 i = 0; i @<=@<@ N; i++) p[i] = 0; use(p);", "bytes"),
-    _case(
+    case("change_right", OUT, "u8 *p = take(N); ++*(volatile u8 *)(p + @N@0@);", "bytes"),
+    case("last_of_rounding", OUT, "u8 *p = take(N); p[N - @0@1@] = 1; p[N - 1] = 2; use(p);", "bytes"),
+    case("near_right", OUT, "u8 *p = take(N); sink = *(volatile u8 *)(p + N + @2@-2@);", "bytes"),
+    case("loop", OUT, "u8 *p = take(N); for (u32 i = 0; i @<=@<@ N; i++) p[i] = 0; use(p);", "bytes"),
+    case(
         "loop_down", OUT, "u8 *p = take(N); for (int i = N - 1; i >= @-1@0@; i--) p[i] = 0; use(p);", "bytes"
     ),
-    _case("rep_stosb", OUT, "u8 *p = take(N); stosb(p, @N + 1@N@);", "bytes"),
-    _case("rep_stosl", OUT, "u8 *p = take(N); stosl(p, N / 4 @+ 1@@);", "bytes"),
-    _case("rep_movsb_from", OUT, "u8 *p = take(N); movsb(buffer, p, @N + 1@N@);", "bytes"),
-    _case("rep_movsb_to", OUT, "u8 *p = take(N); movsb(p, buffer, @N + 1@N@);", "bytes"),
-    _case("rep_scasb", OUT, "u8 *p = take(N); memset(p, 1, N); sink = scasb(p, @N + 1@N@);", "bytes"),
-    _case("rep_cmpsb", OUT, "u8 *p = take(N); memset(p, 0, N); sink = cmpsb(p, zeros, @N + 1@N@);", "bytes"),
-    _case("memset", OUT, "u8 *p = take(N); memset(p, 0, @N + 1@N@);", "bytes"),
-    _case("memcpy_from", OUT, "u8 *p = take(N); memcpy(buffer, p, @N + 1@N@);", "bytes"),
-    _case("memcpy_to", OUT, "u8 *p = take(N); memcpy(p, buffer, @N + 1@N@);", "bytes"),
-    _case("memset_freed", FREED, "u8 *p = take(N); @give(p, N);@@ memset(p, 0, N);"),
-    _case(
+    case("rep_stosb", OUT, "u8 *p = take(N); stosb(p, @N + 1@N@);", "bytes"),
+    case("rep_stosl", OUT, "u8 *p = take(N); stosl(p, N / 4 @+ 1@@);", "bytes"),
+    case("rep_movsb_from", OUT, "u8 *p = take(N); movsb(buffer, p, @N + 1@N@);", "bytes"),
+    case("rep_movsb_to", OUT, "u8 *p = take(N); movsb(p, buffer, @N + 1@N@);", "bytes"),
+    case("rep_scasb", OUT, "u8 *p = take(N); memset(p, 1, N); sink = scasb(p, @N + 1@N@);", "bytes"),
+    case("rep_cmpsb", OUT, "u8 *p = take(N); memset(p, 0, N); sink = cmpsb(p, zeros, @N + 1@N@);", "bytes"),
+    case("memset", OUT, "u8 *p = take(N); memset(p, 0, @N + 1@N@);", "bytes"),
+    case("memcpy_from", OUT, "u8 *p = take(N); memcpy(buffer, p, @N + 1@N@);", "bytes"),
+    case("memcpy_to", OUT, "u8 *p = take(N); memcpy(p, buffer, @N + 1@N@);", "bytes"),
+    case("memset_freed", FREED, "u8 *p = take(N); @give(p, N);@@ memset(p, 0, N);"),
+    case(
         "freed_second",
         FREED,
         "u8 *p = take(N), *q = take(N); give(@p@q@, N); sink = *(volatile u8 *)p; keep(q);",
     ),
-    _case(
+    case(
         "freed_and_others_taken",
         FREED,
         "u8 *p = take(N), *q = take(N); give(q, N); give(@p@take(N)@, N); sink = *(volatile u8 *)p;",
     ),
-    _case(
+    case(
         "list",
         FREED,
         """
@@ -142,13 +110,13 @@ CASES: Final = (
             sink = *(volatile u32 *)&one->value;
         }""",
     ),
-    _case(
+    case(
         "freed_twice_over",
         FREED,
         "u8 *p = take(N); give(p, N); u8 *q = take(N); @give(q, N);@@ sink = *(volatile u8 *)p; keep(q);",
         "reuse",
     ),
-    _case(
+    case(
         "smaller_in_its_place",
         OUT,
         "u8 *p = take(N); give(p, N); u8 *q = take(N / 2); if (p != q) fail(); sink = *(volatile u8 *)(p + N / 2 - @0@1@); keep(q);",
@@ -156,40 +124,40 @@ CASES: Final = (
         "sizes",
         "bytes",
     ),
-    _case("pushed_by_call", OUT, "u8 *p = take(N); push_at(p @@+ 4@);", "bytes"),
-    _case(
+    case("pushed_by_call", OUT, "u8 *p = take(N); push_at(p @@+ 4@);", "bytes"),
+    case(
         "interrupt_freed",
         FREED,
         'u8 *p = take(N); @give(p, N);@@ touched = p; __asm__ volatile("int $0x30" : : : "memory");',
         "interrupts",
     ),
-    _case(
+    case(
         "interrupt_right",
         OUT,
         'u8 *p = take(N); touched = p + @N@0@; __asm__ volatile("int $0x30" : : : "memory");',
         "interrupts",
         "bytes",
     ),
-    _case(
+    case(
         "interrupt_in_allocator",
         FREED,
         "u8 *p = take(N), *q = take(N); @give(p, N);@@ touched = p; hooked = 1; give(q, N); hooked = 0;",
         "interrupts",
         "hook",
     ),
-    _case(
+    case(
         "resized",
         FREED,
         "u8 *p = take(N), *q = take(N); p[0] = 1; u8 *r = resize(p, 8 * N); sink = *(volatile u8 *)@p@r@; keep(q);",
         "resize",
     ),
-    _case(
+    case(
         "resized_in_place",
         OUT,
         "u8 *p = take(N); p = resize(p, N / 2); p[N / 2 - @0@1@] = 1; use(p);",
         "resize",
     ),
-    _case(
+    case(
         "across_two_pages",
         OUT,
         """
@@ -201,7 +169,7 @@ CASES: Final = (
         "bytes",
         "sizes",
     ),
-    _case(
+    case(
         "over_two_pages",
         FREED,
         """
@@ -211,394 +179,6 @@ CASES: Final = (
         *(volatile u32 *)(end - 2) = 1;""",
         "sizes",
     ),
-    _case("far", NOBODYS, "u8 *p = take(N); sink = *(volatile u8 *)(p + @6000@0@);", "bytes", "far"),
+    case("far", NOBODYS, "u8 *p = take(N); sink = *(volatile u8 *)(p + @6000@0@);", "bytes", "far"),
 )
 """Where a case has more than one way to be right, the twin keeps all that is not the defect."""
-
-_PRELUDE: Final = r"""
-#define noipa __attribute__((noipa, noinline))
-#ifdef __clang__
-#undef noipa
-#define noipa __attribute__((noinline, optnone))
-#endif
-#define apart __attribute__((noinline))
-volatile u32 sink, which, defect, failed, hooked;
-u8 *volatile touched;
-void *volatile kept;
-u8 buffer[256], zeros[256];
-apart void use(void *p) { __asm__ volatile("" : : "r"(p) : "memory"); }
-apart void keep(void *p) { kept = p; }
-apart void fail(void) { failed = 1; }
-apart void stosb(void *to, u32 n) { __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(0) : "memory"); }
-apart void stosl(void *to, u32 n) { __asm__ volatile("rep stosl" : "+D"(to), "+c"(n) : "a"(0) : "memory"); }
-apart void movsb(void *to, void *from, u32 n) { __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); }
-apart u32 scasb(void *at, u32 n) { __asm__ volatile("repne scasb" : "+D"(at), "+c"(n) : "a"(0xee) : "memory", "cc"); return n; }
-apart u32 cmpsb(void *a, void *b, u32 n) { __asm__ volatile("cmp %%eax, %%eax; repe cmpsb" : "+S"(a), "+D"(b), "+c"(n) : : "memory", "cc"); return n; }
-apart u32 scasw(void *at, u32 n) { __asm__ volatile("repne scasw" : "+D"(at), "+c"(n) : "a"(0xeeee) : "memory", "cc"); return n; }
-apart u32 scasl(void *at, u32 n) { __asm__ volatile("repne scasl" : "+D"(at), "+c"(n) : "a"(0xeeeeeeee) : "memory", "cc"); return n; }
-apart u32 cmpsw(void *a, void *b, u32 n) { __asm__ volatile("cmp %%eax, %%eax; repe cmpsw" : "+S"(a), "+D"(b), "+c"(n) : : "memory", "cc"); return n; }
-apart u32 cmpsl(void *a, void *b, u32 n) { __asm__ volatile("cmp %%eax, %%eax; repe cmpsl" : "+S"(a), "+D"(b), "+c"(n) : : "memory", "cc"); return n; }
-apart u32 scasb_down(void *at, u32 n) { __asm__ volatile("std; repne scasb; cld" : "+D"(at), "+c"(n) : "a"(0xee) : "memory", "cc"); return n; }
-apart void movsb_down(void *to, void *from, u32 n) { __asm__ volatile("std; rep movsb; cld" : "+D"(to), "+S"(from), "+c"(n) : : "memory", "cc"); }
-#define push_at(p) __asm__ volatile("mov %%esp, %%ecx; mov %0, %%esp; push %0; mov %%ecx, %%esp" : : "a"(p) : "ecx", "memory")
-"""
-_INTERRUPTS: Final = r"""
-apart void handler(void) { sink = *(volatile u8 *)touched; }
-__asm__(".text; .global gate; .type gate, @function; gate: pusha; call handler; popa; iret; .size gate, . - gate");
-extern char gate[];
-static struct { u16 low, selector, kind, high; } vectors[0x31];
-static void interrupts_start(void)
-{
-    u16 selector;
-    struct { u16 limit; u32 base; } __attribute__((packed)) table = {sizeof vectors - 1, (u32)vectors};
-    __asm__("mov %%cs, %0" : "=r"(selector));
-    vectors[0x30].low = (u32)gate; vectors[0x30].selector = selector; vectors[0x30].kind = 0x8e00; vectors[0x30].high = (u32)gate >> 16;
-    __asm__ volatile("lidt %0" : : "m"(table));
-}
-"""
-_IN_TASK: Final = r"""
-static void second(INT stacd, VP exinf)
-{
-    if (which < sizeof cases / sizeof *cases) cases[which][defect]();
-    for (;;) __asm__ volatile("cli; hlt");
-}
-static void first(INT stacd, VP exinf)
-{
-    keep(take(N));
-    start_task(2, 10, second, 0);
-}
-void kmain(uint32_t magic, const struct multiboot_info *info)
-{
-    btron_boot(magic, info);
-    allocator_start();
-    start_task(1, 30, first, 0);
-    tasks_run();
-}
-"""
-_TYPES: Final = "typedef unsigned int u32; typedef unsigned short u16; typedef unsigned char u8;\n"
-_STRINGS: Final = r"""
-__attribute__((noinline)) void *memset(void *at, int value, u32 n)
-{
-    void *to = at;
-    __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(value) : "memory");
-    return at;
-}
-__attribute__((noinline)) void *memcpy(void *at, const void *from, u32 n)
-{
-    void *to = at;
-    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
-    return at;
-}
-"""
-_START: Final = r"""
-u8 stack[16384];
-void kmain(void)
-{
-    interrupts_start();
-    allocator_start();
-    if (which < sizeof cases / sizeof *cases) cases[which][defect]();
-    for (;;) __asm__ volatile("cli; hlt");
-}
-__asm__(".section .multiboot, \"a\"; .align 4; .long 0x1BADB002, 3, -(0x1BADB002 + 3); .text\n"
-        ".global _start; .type _start, @function; _start: mov $stack + 16384, %esp; call kmain; .size _start, . - _start");
-"""
-
-_HEAP: Final = r"""
-struct header { u32 size; struct header *next; };
-static struct header *free_list;
-static u32 brk, limit;
-apart void heap_hook(void) { if (hooked) __asm__ volatile("int $0x30" : : : "memory"); }
-apart void heap_start(u32 start, u32 end) { brk = start; limit = end; }
-apart void *obtain(u32 size)
-{
-    struct header **link = &free_list, *one;
-    u32 rounded = (size + 7) & ~7u;
-    heap_hook();
-    for (; (one = *link) != 0; link = &one->next)
-        if (one->size >= rounded) { *link = one->next; return one + 1; }
-    if (brk + sizeof *one + rounded > limit) return 0;
-    one = (struct header *)brk;
-    one->size = rounded;
-    brk += sizeof *one + rounded;
-    return one + 1;
-}
-apart void release(void *block)
-{
-    struct header *one = (struct header *)block - 1;
-    memset(block, 0x5a, one->size);
-    heap_hook();
-    one->next = free_list;
-    free_list = one;
-}
-apart void *resize(void *block, u32 size)
-{
-    struct header *one = (struct header *)block - 1;
-    if (size <= one->size) return block;
-    void *other = obtain(size);
-    memcpy(other, block, one->size);
-    release(block);
-    return other;
-}
-static void allocator_start(void) { heap_start((u32)ARENA, (u32)(ARENA + 65536)); }
-#define take(size) obtain(size)
-#define give(block, size) release(block)
-"""
-_SLAB: Final = r"""
-static u8 pages[16][4096] __attribute__((aligned(4096)));
-static u32 page_count;
-struct object { struct object *next; };
-static struct object *objects;
-struct slab { struct slab *next; u32 count, pad[6]; };
-static struct slab *slabs;
-apart void *page_get(void) { return page_count < 16 ? pages[page_count++] : 0; }
-apart void *slab_get(void)
-{
-    if (!objects) {
-        u8 *page = page_get();
-        if (!page) return 0;
-        struct slab *slab = (struct slab *)page;
-        slab->next = slabs; slab->count = 0; slabs = slab;
-        for (u32 at = 4096 - 32; at >= sizeof *slab; at -= 32) {
-            struct object *one = (struct object *)(page + at);
-            one->next = objects; objects = one;
-        }
-    }
-    struct object *one = objects;
-    objects = one->next;
-    ((struct slab *)((u32)one & ~4095u))->count++;
-    return one;
-}
-apart void slab_put(void *block)
-{
-    struct object *one = block;
-    memset(one, 0x5a, 32);
-    one->next = objects; objects = one;
-    ((struct slab *)((u32)one & ~4095u))->count--;
-}
-static void allocator_start(void) { }
-#define take(size) slab_get()
-#define give(block, size) slab_put(block)
-"""
-_PAGES: Final = r"""
-static u8 memory[64][4096] __attribute__((aligned(4096)));
-static u8 used[64];
-apart void *page_take(u32 count)
-{
-    for (u32 first = 0; first + count <= 64; first++) {
-        u32 n = 0;
-        while (n < count && !used[first + n]) n++;
-        if (n == count) { while (n) used[first + --n] = 1; return memory[first]; }
-    }
-    return 0;
-}
-apart void page_give(void *page, u32 count)
-{
-    u32 first = ((u8 *)page - memory[0]) / 4096;
-    while (count) used[first + --count] = 0;
-}
-static void allocator_start(void) { }
-#define take(size) page_take(((size) + 4095) / 4096)
-#define give(block, size) page_give(block, ((size) + 4095) / 4096)
-"""
-
-
-class Allocator(NamedTuple):
-    """An allocator, in a kernel of its own.
-
-    Attributes:
-        source: In C; "": LiteCore's or BTRON/386's objects are linked.
-        profile: In TOML; "": the known one.
-        size: Of its blocks as far as a case does not say another, ``N``.
-        has: What cases may need.
-        kinds: Of the findings of some cases, where they differ from the table.
-    """
-
-    source: str
-    profile: str
-    size: int
-    has: frozenset[str]
-    kinds: dict[str, str]
-
-
-_ON_LITECORE: Final = r"""
-#include "scenarios/litecore.h"
-#define take(size) kmalloc(size)
-#define give(block, size) kfree(block)
-typedef uint32_t u32; typedef uint16_t u16; typedef uint8_t u8;
-"""
-_ON_BTRON: Final = r"""
-#include "scenarios/btron.h"
-typedef uint32_t u32; typedef uint16_t u16; typedef uint8_t u8;
-"""
-_POOL: Final = r"""
-static void *pool_take(u32 size) {{ VP p; return {get} == E_OK ? p : 0; }}
-static void allocator_start(void) {{ if ({create} != E_OK) check(false, "a pool is made"); }}
-#define take(size) pool_take(size)
-#define give(block, size) {give}
-"""
-_MAIN: Final = r"""
-void kmain(uint32_t magic, const struct multiboot_info *info)
-{
-    BOOT(magic, info);
-    INTERRUPTS;
-    if (which < sizeof cases / sizeof *cases) cases[which][defect]();
-    for (;;) __asm__ volatile("cli; hlt");
-}
-"""
-ALLOCATORS: Final = {
-    "litecore": Allocator(_ON_LITECORE, "", 21, frozenset({"bytes", "sizes", "interrupts", "far"}), {}),
-    "btron_kmem": Allocator(
-        _ON_BTRON + "#define take(size) kmem_alloc(size)\n#define give(block, size) kmem_free(block, size)\n",
-        "",
-        21,
-        frozenset({"bytes"}),
-        {},
-    ),
-    "btron_mpl": Allocator(
-        _ON_BTRON
-        + _POOL.format(
-            create="cre_mpl(1, &(T_CMPL){.mplsz = 16384})",
-            get="pget_blk(&p, 1, size)",
-            give="rel_blk(1, block)",
-        ),
-        "",
-        21,
-        frozenset({"bytes", "task"}),
-        {},
-    ),
-    "btron_mpf": Allocator(
-        _ON_BTRON
-        + _POOL.format(
-            create="cre_mpf(1, &(T_CMPF){.mpfcnt = 16, .blfsz = 21})",
-            get="pget_blf(&p, 1)",
-            give="rel_blf(1, block)",
-        ),
-        '[kmem]\nalloc = "kmem_alloc(size)"\nfree = "kmem_free(ptr, size) -> error"\n[mpf]\nalloc = "pget_blf(out, pool) -> error, size = 21"\n'
-        'free = "rel_blf(pool, ptr) -> error"\nother = "cre_mpf(pool, packet) -> error"\n',
-        21,
-        frozenset({"bytes", "task"}),
-        {},
-    ),
-    "btron_pmem": Allocator(
-        _ON_BTRON + "#define take(size) pmem_alloc(size)\n#define give(block, size) pmem_free(block, size)\n",
-        "",
-        4096,
-        frozenset(),
-        {},
-    ),
-    "heap": Allocator(
-        "#define ARENA 0x200000\n" + _HEAP,
-        '[heap]\nalloc = "obtain(size)"\nfree = "release(ptr)"\nrealloc = "resize(ptr, size)"\nseed = "heap_start(start, end)"\n',
-        21,
-        frozenset({"bytes", "sizes", "resize", "reuse", "interrupts", "hook", "far"}),
-        {},
-    ),
-    "seeded_array": Allocator(
-        "static u8 arena[65536] __attribute__((aligned(16)));\n#define ARENA arena\n" + _HEAP,
-        '[heap]\nalloc = "obtain(size)"\nfree = "release(ptr)"\nrealloc = "resize(ptr, size)"\nseed = "heap_start(start, end)"\n',
-        21,
-        frozenset({"bytes", "sizes", "resize", "reuse", "interrupts", "hook", "far"}),
-        {},
-    ),
-    "unseeded": Allocator(
-        "static u8 arena[65536] __attribute__((aligned(16)));\n#define ARENA arena\n" + _HEAP,
-        '[heap]\nalloc = "obtain(size)"\nfree = "release(ptr)"\nrealloc = "resize(ptr, size)"\n',
-        21,
-        frozenset({"bytes", "sizes", "resize", "reuse", "interrupts", "hook"}),
-        {},
-    ),
-    "slab": Allocator(
-        _SLAB,
-        '[pages]\npages = true\nalloc = "page_get()"\n[slab]\nalloc = "slab_get() -> ptr, size = 32"\nfree = "slab_put(ptr)"\n',
-        32,
-        frozenset({"bytes", "reuse", "interrupts"}),
-        {},
-    ),
-    "pages": Allocator(
-        _PAGES,
-        '[pages]\npages = true\nalloc = "page_take(pages)"\nfree = "page_give(ptr, pages)"\n',
-        4096,
-        frozenset({"interrupts", "sizes"}),
-        {},
-    ),
-}
-
-
-def cases_of(allocator: str) -> list[Case]:
-    """Return the cases that an allocator can have."""
-    has = ALLOCATORS[allocator].has
-    return [each for each in CASES if each.needs <= has]
-
-
-def build(folder: Path, allocator: str, compiler: str, level: str) -> Path:
-    """Compile the kernel with all cases of an allocator, and return its file."""
-    chosen = ALLOCATORS[allocator]
-    hosted = "scenarios/" in chosen.source
-    interrupts = (
-        _INTERRUPTS if "interrupts" in chosen.has else "" if hosted else "#define interrupts_start()\n"
-    )
-    functions = "".join(_functions(each) for each in cases_of(allocator))
-    table = ", ".join(f"{{right_{each.name}, wrong_{each.name}}}" for each in cases_of(allocator))
-    body = f"{functions}\nstatic void (*const cases[][2])(void) = {{{table}}};\n"
-    size = f"enum {{ N = {chosen.size} }};\n"
-    if hosted:
-        on_btron = "btron" in allocator
-        main = _IN_TASK if "task" in chosen.has else _MAIN
-        main = main.replace("BOOT", "btron_boot" if on_btron else "litecore_boot")
-        main = main.replace("INTERRUPTS", "interrupts_start()" if interrupts else "")
-        source = chosen.source + size + _PRELUDE + interrupts + body + main
-        return _link(folder, source, compiler, level, "btron" if on_btron else "litecore")
-    source = _TYPES + size + _PRELUDE + _STRINGS + interrupts + chosen.source + body + _START
-    (folder / "kernel.c").write_text(source)
-    (folder / "kernel.ld").write_text(LINKER_SCRIPT)
-    link = ("-nostdlib", "-static", "-Wl,--build-id=none,--no-warnings,-T,kernel.ld")
-    _run(folder, [compiler, *_OPTIONS, level, *link, "-o", "kernel.elf", "kernel.c"])
-    return folder / "kernel.elf"
-
-
-_OPTIONS: Final = (
-    *("-m32", "-march=i686", "-std=gnu11", "-ffreestanding", "-g", "-fno-omit-frame-pointer", "-w"),
-    *(
-        "-fno-pie",
-        "-no-pie",
-        "-fno-stack-protector",
-        "-fcf-protection=none",
-        "-fno-strict-aliasing",
-        "-mno-sse",
-        "-mno-mmx",
-    ),
-)
-
-
-def _functions(case: Case) -> str:
-    """Return a case and its twin."""
-    parts = re.split(r"@([^@]*)@([^@]*)@", case.body)
-    wrong = "".join(part for index, part in enumerate(parts) if index % 3 != 2)
-    right = "".join(part for index, part in enumerate(parts) if index % 3 != 1)
-    return f"apart void wrong_{case.name}(void) {{ {wrong} }}\napart void right_{case.name}(void) {{ {right} }}\n"
-
-
-def _link(folder: Path, source: str, compiler: str, level: str, kernel: str) -> Path:
-    """Compile cases, and link them with a kernel of this repository that was built."""
-    (folder / "cases.c").write_text(source)
-    _run(folder, [compiler, *_OPTIONS, level, f"-I{FIRMWARE}", "-c", "-o", "cases.o", "cases.c"])
-    built = FIRMWARE / "build"
-    left_out = {"paging", "vspace", "vmalloc", "heap_with_slack"} if kernel == "litecore" else set()
-    objects = [
-        *sorted((built / "common").glob("*.o")),
-        *(each for each in sorted((built / kernel).glob("*.o")) if each.stem not in left_out),
-        built / "scenarios" / "scenario.o",
-        built / "scenarios" / f"{kernel}.o",
-    ]
-    script = FIRMWARE / kernel / "kernel.ld"
-    link = ("ld", "-m", "elf_i386", "-static", "-nostdlib", "--build-id=none", "-z", "max-page-size=4096")
-    _run(
-        folder,
-        [*link, "-z", "noexecstack", "-T", str(script), "-o", "kernel.elf", "cases.o", *map(str, objects)],
-    )
-    return folder / "kernel.elf"
-
-
-def _run(folder: Path, command: list[str]) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -27,7 +27,7 @@ from emulator.check.findings import BlockHistory, CallSite, Finding, Kind, with_
 from emulator.guest.disassembler import instruction_text
 from emulator.guest.symbolizer import Symbolizer
 from emulator.machine.core.core_types import Access
-from emulator.machine.core.observed import REDZONE_SIZE, AllocatedBlock, Poison
+from emulator.machine.core.observed import REDZONE_SIZE, AllocatedBlock, Poison, Use
 from emulator.profile.functions import Role
 from emulator.wording import address_range, counted
 from emulator.x86 import LONGEST_INSTRUCTION
@@ -48,6 +48,12 @@ _VERBS: Final = {
     Access.READ: ("read", "from"),
     Access.WRITE: ("write", "to"),
     Access.FETCH: ("fetch", "from"),
+}
+
+_USES: Final = {
+    Use.BRANCH: "a branch depends",
+    Use.ADDRESS: "an address depends",
+    Use.OUTPUT: "what a device gets depends",
 }
 
 
@@ -84,7 +90,7 @@ def _sweeps(accesses: Iterable[BadAccess]) -> list[_Sweep]:
     """Return accesses with those that an instruction made on and on together, in order of the first ones."""
     together: dict[tuple[object, ...], list[list[BadAccess]]] = {}
     for access in accesses:
-        key = access.registers.eip, access.callers, access.event, access.access
+        key = access.registers.eip, access.callers, access.event, access.access, access.use
         runs = together.setdefault(key, [])
         if runs and abs(access.linear - runs[-1][0].linear) <= _LONGEST_SWEEP:
             runs[-1].append(access)
@@ -146,10 +152,15 @@ class _Reader:
         else:
             of_callers = tuple(self._symbolizer.instruction(each).function for each in place[:-1])
             caller = self._symbolizer.caller if of_callers else self._symbolizer.backtrace
-            lines = (*of_callers, *_lines(caller(place[-1])))
+            lines = (*of_callers, *_lines(self._with_line(access, caller(place[-1]))))
         history = self._history(access)
         born = None if history is None else _lines(history.allocated.backtrace)
         return lines, _kind(access), self._area(access), born
+
+    def _with_line(self, access: BadAccess, frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+        """Return frames; where a value is used by an instruction of no line, as compilers make one of several, that which has read the value."""
+        read = self._symbolizer.backtrace(access.read_at, ()) if access.use and not frames[0].line else ()
+        return read if read and read[0].function == frames[0].function else frames
 
     def finding(self, group: Sequence[_Sweep]) -> Finding:
         """Return the finding that a group of accesses is, which are one mistake; the first of them stands for all."""
@@ -168,6 +179,11 @@ class _Reader:
             details=tuple(self._details(group, history)),
         )
 
+    def _read(self, linear: int) -> Iterator[str]:
+        """Yield where a value was read."""
+        code = self._machine.read_linear(linear, LONGEST_INSTRUCTION)
+        yield f"read by {instruction_text(code, linear)} at 0x{linear:08x}, {self._symbolizer.instruction(linear)}"
+
     def _area(self, access: BadAccess) -> str:
         return "" if access.block is None else self._areas[access.block.area]
 
@@ -184,6 +200,8 @@ class _Reader:
         if access.access is not Access.FETCH:
             code = self._machine.read_linear(access.registers.pc, LONGEST_INSTRUCTION)
             yield f"by {instruction_text(code, access.registers.eip)} at 0x{access.registers.eip:08x}"
+        if access.use:
+            yield from self._read(access.read_at)
         if history is not None:
             block = address_range(history.address, history.address + history.size)
             yield f"block #{history.allocated.call} is {block}"
@@ -194,7 +212,7 @@ class _Reader:
         if times > 1:
             stacks = len({(each.first.registers.eip, each.first.callers) for each in group})
             how = f", from {stacks} call stacks" if stacks > 1 else ""
-            yield f"{times} accesses like this{how}"
+            yield f"{times} {'uses' if access.use else 'accesses'} like this{how}"
 
 
 def _lines(frames: Sequence[Frame]) -> tuple[object, ...]:
@@ -207,6 +225,8 @@ def _lines(frames: Sequence[Frame]) -> tuple[object, ...]:
 
 def _kind(access: BadAccess) -> Kind:
     block = access.block
+    if access.poison is Poison.UNINITIALISED:
+        return Kind.UNINITIALISED
     if access.poison is Poison.FREED and not _is_beside_living(access):
         return Kind.USE_AFTER_FREE
     if block is None:
@@ -230,6 +250,8 @@ def _is_beside_living(access: BadAccess) -> bool:
 def _message(access: BadAccess) -> str:
     """Return what was done, to what: ``out-of-bounds write of 1 byte to 0x0010b020, 0 bytes after a block of 24 bytes``."""
     kind = _kind(access)
+    if kind is Kind.UNINITIALISED:
+        return _USES[access.use] + _of_what(access)
     verb, preposition = _VERBS[access.access]
     done = f"{verb} of {counted(access.size, 'byte')} {preposition} 0x{access.linear:08x}"
     block = access.block
@@ -239,6 +261,13 @@ def _message(access: BadAccess) -> str:
     if kind is Kind.USE_AFTER_FREE:
         return f"use after free: {done}{where.format('freed ' if block and block.died else '')}"
     return f"out-of-bounds {done}{where.format('')}"
+
+
+def _of_what(access: BadAccess) -> str:
+    if access.block is None:
+        return " on what a block held that was never written"
+    inside = f"{counted(access.distance, 'byte')} inside a block{_of_size(access.block.size)}"
+    return f" on 0x{access.linear:08x}, {inside}, which was never written"
 
 
 def _of_size(size: int) -> str:

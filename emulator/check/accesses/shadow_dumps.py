@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _LINE: Final = 16
 _SIGNS: Final = {
     Poison.ACCESSIBLE: (".", "accessible"),
+    Poison.UNINITIALISED: ("U", "never written"),
     Poison.FREED: ("F", "freed"),
     Poison.GAP: ("-", "in no block"),
     Poison.REDZONE: ("R", "beside a block"),

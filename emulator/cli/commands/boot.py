@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from emulator.cli import option_values
 from emulator.cli.machine_options import (
+    UNINITIALISED,
     add_kernel,
     add_machine,
     add_profile,
@@ -257,7 +258,12 @@ class _Accesses:
         profile = chosen_profile(machine.image, options.profile)
         self._machine = machine
         self._log = CallLog(machine, profile)
-        self._checked = check_accesses(machine, profile, self._ends() if options.halt_on_error else None)
+        self._checked = check_accesses(
+            machine,
+            profile,
+            self._ends() if options.halt_on_error else None,
+            uninitialised=options.sanitize == UNINITIALISED,
+        )
 
     def _ends(self) -> Callable[[BadAccesses], bool]:
         from emulator.check.accesses.halting import ends_at

@@ -24,6 +24,7 @@ from emulator.cli.commands.check_output import (
     write_outputs,
 )
 from emulator.cli.machine_options import (
+    UNINITIALISED,
     add_console,
     add_kernel,
     add_machine,
@@ -67,6 +68,7 @@ examples:
   kmemu check firmware:demo --ignore show_refusals
   kmemu check kernel.elf --suppressions known.supp   what is known already
   kmemu check kernel.elf --sanitize              each access is checked
+  kmemu check kernel.elf --sanitize=uninitialised    and what nobody wrote
   kmemu check kernel.elf --walk-every 100        look at the heap on the way
   kmemu check kernel.elf --baseline base.json --max-leaked 0
   kmemu check kernel.elf --format sarif=check.sarif --format github
@@ -291,7 +293,8 @@ def _check(
             profile,
             run_budget(options),
             walk_every=options.walk_every,
-            sanitize=options.sanitize,
+            sanitize=bool(options.sanitize),
+            uninitialised=options.sanitize == UNINITIALISED,
             halts_at=halts_at,
             on_progress=so_far,
         )

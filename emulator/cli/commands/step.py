@@ -8,6 +8,7 @@ from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
 from emulator.cli.machine_options import (
+    UNINITIALISED,
     add_kernel,
     add_machine,
     add_profile,
@@ -120,7 +121,10 @@ class _Run:
 
         machine, profile = self.timeline.machine, self.timeline.profile
         with check_accesses(
-            machine, profile, self._ends() if self._options.halt_on_error else None
+            machine,
+            profile,
+            self._ends() if self._options.halt_on_error else None,
+            uninitialised=self._options.sanitize == UNINITIALISED,
         ) as checked:
             self.timeline.record(budget, lambda: self._find(checked.seen()))
 

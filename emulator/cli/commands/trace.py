@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emulator.cli import option_values
 from emulator.cli.machine_options import (
+    UNINITIALISED,
     add_console,
     add_kernel,
     add_machine,
@@ -224,7 +225,10 @@ def _record(options: Namespace, path: str) -> _Recorded:
                 from emulator.trace.checking import check_accesses  # few runs need it
 
                 ends = _ends(machine, recording, path) if options.halt_on_error else None
-                checks.append(closing.enter_context(check_accesses(machine, profile, ends)))
+                checked = check_accesses(
+                    machine, profile, ends, uninitialised=options.sanitize == UNINITIALISED
+                )
+                checks.append(closing.enter_context(checked))
 
         ending = record_run(
             machine, path, header, budget, on_start=start, on_progress=so_far, with_memory_map=True

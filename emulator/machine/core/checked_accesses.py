@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from emulator.errors import HostError
 from emulator.machine.core.core_types import Access, Registers
 from emulator.machine.core.handle import ffi, lib
-from emulator.machine.core.observed import BLOCK_VALUES, AllocatedBlock, BadAccess, BadAccesses, Poison
+from emulator.machine.core.observed import BLOCK_VALUES, AllocatedBlock, BadAccess, BadAccesses, Poison, Use
 from emulator.machine.core.observer import Observer, callers_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _OF_VALUES: Final = {"pages": "page_count"}  # names in core.h, where they diffe
 class CheckedAccesses(Observer):
     """Keeps bad accesses; made by `Observers.check_accesses`. They belong to the state of the machine: snapshots keep them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is checked, and for whom
         self,
         core: Core,
         stacks: Stacks,
@@ -33,6 +33,8 @@ class CheckedAccesses(Observer):
         objects: Sequence[tuple[int, int]],
         allocator: Sequence[tuple[int, int]],
         ends_run: Callable[[BadAccesses], bool] | None,
+        *,
+        uninitialised: bool,
     ) -> None:
         super().__init__(core, 0)
         self._stacks = stacks
@@ -53,7 +55,15 @@ class CheckedAccesses(Observer):
         )
         checks = ffi.new(
             "kc_checking *",
-            (*arrays, len(functions), len(failures), len(objects), len(arrays[3]), ends_run is not None),
+            (
+                *arrays,
+                len(functions),
+                len(failures),
+                len(objects),
+                len(arrays[3]),
+                uninitialised,
+                ends_run is not None,
+            ),
         )
         if core.opened(lib.kc_sanitize_open(core.raw, checks)):
             raise ValueError("no calls are recorded, or accesses are checked already")
@@ -114,6 +124,8 @@ class CheckedAccesses(Observer):
             access.event,
             callers_of(access.stack, self._stacks),
             Registers._make(_REGISTERS.unpack(bytes(ffi.buffer(ffi.addressof(access, "registers"))))),
+            Use(access.use),
+            access.read_at,
             access.count,
             access.time_ns,
             access.last_ns,

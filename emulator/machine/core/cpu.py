@@ -142,6 +142,10 @@ class Cpu:
         self._core.check_rests("flush_code()")
         lib.kc_flush_code(self._core.raw)
 
+    def memory_written(self, address: int, size: int) -> None:
+        """Let [address, address + size), physical, count as initialised: it was written from Python. For callbacks, too."""
+        lib.kc_memory_written(self._core.raw, address, size)
+
     def code_written(self, address: int, size: int) -> None:
         """Forget what was translated of [address, address + size), physical, which was written from Python. For callbacks, too."""
         lib.kc_code_written(self._core.raw, address, size)

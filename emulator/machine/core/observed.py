@@ -137,13 +137,27 @@ class PageZero(NamedTuple):
 class Poison(IntEnum):
     """Why a byte of RAM may not be accessed; see `enum kc_poison` in core.h.
 
-    FREED: it lay in a block that was given back. GAP: an allocator has it, and no block lies there. REDZONE: it lies next to a block.
+    UNINITIALISED: it may be written, and nobody has done so. FREED: it lay in a block that was given back. GAP: an allocator has it, and
+    no block lies there. REDZONE: it lies next to a block.
     """
 
     ACCESSIBLE = lib.KC_ACCESSIBLE
+    UNINITIALISED = lib.KC_UNINITIALISED
     FREED = lib.KC_FREED
     GAP = lib.KC_GAP
     REDZONE = lib.KC_REDZONE
+
+
+class Use(IntEnum):
+    """What an instruction does with a value that was never written; see `enum kc_use` in core.h.
+
+    BRANCH: it goes on in one way or another by it. ADDRESS: it accesses memory there, or jumps to it. OUTPUT: a device gets it.
+    """
+
+    NONE = lib.KC_NO_USE
+    BRANCH = lib.KC_USE_BRANCH
+    ADDRESS = lib.KC_USE_ADDRESS
+    OUTPUT = lib.KC_USE_OUTPUT
 
 
 REDZONE_SIZE: Final[int] = lib.KC_REDZONE_SIZE
@@ -227,6 +241,8 @@ class AllocatedBlock:
 class BadAccess:
     """Accesses of memory that may not be accessed, by one instruction with one call stack, for one reason.
 
+    Or, with a *use*, uses of a value that was read from memory that nobody has written: it lies at *linear*, in *block*.
+
     Attributes:
         linear: Linear address that was accessed first.
         physical: The same, physical.
@@ -237,6 +253,8 @@ class BadAccess:
         event: The last event before the first access.
         callers: Return addresses of the calls around it, innermost first; () if there was no memory to keep them.
         registers: As they stood at the first access; EIP is that of the instruction.
+        use: What the instruction does with a value that was never written; NONE: it makes the access.
+        read_at: With a use: linear address of the instruction that has read the value.
         times: How many there were.
         time_ns: Virtual time of the first access.
         last_ns: Virtual time of the last one.
@@ -256,6 +274,8 @@ class BadAccess:
     event: int
     callers: tuple[int, ...]
     registers: Registers
+    use: Use
+    read_at: int
     times: int
     time_ns: int
     last_ns: int

@@ -235,6 +235,8 @@ class Observers:
         objects: Sequence[tuple[int, int]] = (),
         allocator: Sequence[tuple[int, int]] = (),
         ends_run: Callable[[BadAccesses], bool] | None = None,
+        *,
+        uninitialised: bool = False,
     ) -> CheckedAccesses:
         """Keep accesses of memory that no allocator has handed out. The run is as it is without.
 
@@ -244,13 +246,16 @@ class Observers:
                 one of them has no redzone outside of it.
             allocator: Linear ranges of code that may access all memory, besides what it calls while a recorded call is open.
             ends_run: Asked at each access of a new kind, before it is made, whether the run of the machine ends there. None: no run does.
+            uninitialised: Keep uses of values that were read from blocks, and never written, too.
 
         Raises:
             HostError: No memory is left.
             ValueError: The machine has the reference MMU, no calls are recorded, or accesses are checked already.
         """
         self._core.check_rests("check_accesses()")
-        return CheckedAccesses(self._core, self._stacks, functions, objects, allocator, ends_run)
+        return CheckedAccesses(
+            self._core, self._stacks, functions, objects, allocator, ends_run, uninitialised=uninitialised
+        )
 
     def note_written(self, stack: range | None = None) -> WrittenPages:
         """Start to note the pages that the guest writes; up to 64 such notes may be open at a time. For callbacks, too.

@@ -132,13 +132,17 @@ void kc_host_faults_hold(bool yes)
         pthread_mutex_unlock(&changing);
 }
 
-void kc_host_faults_drop(kc *m)
+static void drop(kc *m, const void *start)
 {
     pthread_mutex_lock(&changing);
     for (int i = 0; i < used; i++)
-        if (ranges[i].machine == m) {
+        if (ranges[i].machine == m && (!start || ranges[i].start == (uintptr_t)start)) {
             __atomic_store_n(&ranges[i].size, 0, __ATOMIC_RELEASE);
             ranges[i].machine = NULL;
         }
     pthread_mutex_unlock(&changing);
 }
+
+void kc_host_faults_drop(kc *m) { drop(m, NULL); }
+
+void kc_host_faults_drop_at(kc *m, const void *start) { drop(m, start); }

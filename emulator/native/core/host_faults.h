@@ -11,6 +11,8 @@ typedef bool kc_on_host_fault(kc *m, uintptr_t address, void *context);
 int kc_host_faults_add(kc *m, const void *start, uint64_t size, kc_on_host_fault *on_fault);
 /* The machine's ranges are to be given back. */
 void kc_host_faults_drop(kc *m);
+/* One of them. */
+void kc_host_faults_drop_at(kc *m, const void *start);
 /* While the process forks no range is added or dropped. */
 void kc_host_faults_hold(bool yes);
 /* Somebody may have taken SIGSEGV since: be the first again. */

@@ -155,8 +155,10 @@ void kc_take_exception(kc *m, uint32_t vector, bool has_advanced)
     kc_attempt tried = *attempt; /* the next one may take its place */
     m->interrupts->enters = true;
     m->interrupts->raises = false;
-    if (tried.kind == KC_FAULT)
+    if (tried.kind == KC_FAULT) {
+        kc_on_undone(m);
         kc_on_exception(m, kc_esp(m));
+    }
     if (tried.kind == KC_EXTERNAL)
         kc_enter_handler_of_device(m, vector);
     else

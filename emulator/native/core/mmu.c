@@ -321,6 +321,8 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
         kc_fill_again(m);
         kc_windows_protect_code(m, (uint32_t)page);
     }
+    if (type == UC_MEM_WRITE || (out->perms & UC_PROT_WRITE))
+        kc_shadow_touch(m, out->paddr);
     note_fill(m, (uint32_t)linear, &w, out);
     m->mmu->watched |= kc_is_poisoned(m, out->paddr);
     if (kc_was_fetched(m, page))
@@ -346,6 +348,7 @@ void kc_forget_code_soon(kc *m)
 
 void kc_code_written(kc *m, uint64_t start, uint64_t size)
 {
+    kc_memory_written(m, start, size);
     if (m->mmu->code_is_old || !size)
         return;
     for (uint64_t page = start >> PAGE_SHIFT; page <= (start + size - 1) >> PAGE_SHIFT && page < PAGES_4GIB; page++)

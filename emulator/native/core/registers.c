@@ -44,6 +44,7 @@ void kc_set_registers(kc *m, const kc_registers *in)
     const uint32_t *fields = &in->eax;
     void *pointers[GENERAL];
 
+    kc_on_registers_replaced(m);
     kc_on_registers_set(m); /* whoever sets registers leaves the calls that go on, or puts something into them */
     for (int i = 0; i < GENERAL; i++)
         pointers[i] = (void *)&fields[i];
@@ -91,6 +92,7 @@ void kc_bios_return(kc *m, const kc_registers *in)
 {
     const uint32_t *fields = &in->eax;
 
+    kc_on_registers_replaced(m);
     for (int i = 0; i < BEFORE_EIP; i++)
         U.uc_reg_write(m->uc, register_ids[i], &fields[i]);
     kc_set_eip(m, in->eip);

@@ -40,6 +40,14 @@ void kc_on_exception(kc *m, uint32_t esp);
 /* Does an interrupt have to wait, with this ESP, for a watched call to end? */
 bool kc_interrupts_wait(kc *m, uint32_t esp);
 
+/* -- observe/definedness.c -- */
+/* The instruction that EIP stands at has raised a fault: it comes again. */
+void kc_on_undone(kc *m);
+/* Registers have got values from outside. */
+void kc_on_registers_replaced(kc *m);
+/* Instructions are executed one by one, and not told. */
+void kc_on_untold(kc *m);
+
 /* -- observe/stale_translations.c -- */
 /* Is it looked for translations that the TLB holds and the page tables no longer say? */
 bool kc_seeks_stale(const kc *m);

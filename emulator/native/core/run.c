@@ -13,6 +13,7 @@
 #include "core/spinning.h"
 #include "unicorn/counting.h"
 #include "unicorn/delivery.h"
+#include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 #include "unicorn/state.h"
 
@@ -46,6 +47,34 @@ void kc_end_before(kc *m, enum kc_reason reason, uintptr_t host_pc)
         m->run->has_rest = true;
         m->run->rest_at = pc;
     }
+    kc_leave_block(m, host_pc);
+}
+
+void kc_restart_instruction(kc *m, uintptr_t host_pc)
+{
+    struct run *run = m->run;
+    uint64_t end = kc_count(m), start = end - kc_last_block(m).count;
+
+    kc_count_up_to(m, kc_pc(m), false);
+    if (!run->rest_until || start != run->rest_from) /* else it is part of a rest already */
+        run->rest_until = end;
+    run->rest_from = kc_count(m);
+    run->is_rest = true;
+    kc_look_soon(m);
+    kc_leave_block(m, host_pc);
+}
+
+void kc_end_rest(kc *m, uint64_t count, bool is_first, uintptr_t host_pc)
+{
+    struct run *run = m->run;
+
+    if (is_first && count != run->rest_from) /* a block that has begun by itself */
+        run->rest_until = 0;
+    if (!run->rest_until || count < run->rest_until)
+        return;
+    run->rest_until = 0;
+    kc_restore_eip(m, host_pc);
+    kc_count_up_to(m, kc_pc(m), false);
     kc_leave_block(m, host_pc);
 }
 
@@ -139,6 +168,10 @@ bool kc_may_go_on(kc *m, uint32_t count)
         kc_engine_stop(m);
         return false;
     }
+    if (run->is_rest) { /* what it is the rest of was looked at */
+        run->is_rest = false;
+        return true;
+    }
     run->inside_block = false;
     kc_on_stack_used(m, kc_esp(m));
     bool is_due = kc_clock_tick(m);
@@ -168,6 +201,7 @@ bool kc_stands_at_event(kc *m) { return m->run->at.identity && m->run->at.addres
 /* Execute one instruction whose probes have been reached before. */
 static int step_over_probes(kc *m)
 {
+    kc_on_untold(m);
     m->run->steps_over = true;
     int error = kc_run_exactly(m, 1);
     m->run->steps_over = false;
@@ -267,6 +301,7 @@ static int run_exactly(kc *m, uint64_t max_instructions)
 {
     int error;
 
+    kc_on_untold(m);
     do
         error = kc_run_exactly(m, max_instructions - kc_count(m));
     while (!error && kc_may_run(m) && kc_run_goes_on(m) && !kc_has_failed(m) && kc_count(m) < max_instructions);
@@ -307,7 +342,8 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     unsigned taken = kc_signals_take();
 
     memset(&run->stop, 0, sizeof run->stop);
-    run->in_out = false;
+    run->in_out = run->is_rest = false;
+    run->rest_until = 0;
     run->budget = max_instructions ? max_instructions : UINT64_MAX;
     run->slice = slice ? slice : UINT64_MAX;
     kc_host_faults_take();

@@ -17,6 +17,8 @@ struct run {
     bool inside_block;     /* the next block is the rest of one */
     bool has_rest;         /* the last run has left that rest at: */
     uint32_t rest_at;
+    bool is_rest;          /* the next block is the rest of one, which was left to be translated in another way */
+    uint64_t rest_from, rest_until; /* counts: where that rest begins, and where the block would have ended; 0: there is none */
     bool exactly;          /* translated with checks in the middle of blocks */
     uint32_t observers;    /* who want that for as long as they are there */
     bool steps_over;       /* the probes of the next instruction were reached before */
@@ -40,6 +42,11 @@ void kc_end(kc *m, enum kc_reason reason);
 /* The same in front of the instruction at a place in translated code, where EIP is exact; 0: of the block that is being translated. It
  * ends there, too, if something else has ended it before. Does not return, but where the engine's CPU is not known. */
 void kc_end_before(kc *m, enum kc_reason reason, uintptr_t host_pc);
+/* Leave the block in front of the instruction at a place in translated code, where EIP is exact. It comes again, and what is
+ * translated for it is the rest of the same block to all who look between blocks. Does not return. */
+void kc_restart_instruction(kc *m, uintptr_t host_pc);
+/* An instruction of a rest is executed next, at a count: a block that is longer than what it stands for ends here. May not return. */
+void kc_end_rest(kc *m, uint64_t count, bool is_first, uintptr_t host_pc);
 /* The same at an event, a recorded function's entry or exit, that happens at a probe. */
 void kc_end_at_event(kc *m, const struct reached *probe, bool is_exit);
 /* Something cannot be kept: end this run and all that follow. */

@@ -8,12 +8,14 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/bits.h"
+#include "core/mmu.h"
 #include "core/run.h"
 #include "core/shadow.h"
 #include "unicorn/engine.h"
@@ -39,6 +41,15 @@ uint8_t *kc_shadow_change(kc *m, uint64_t physical, bool poisons)
         kc_fill_again(m);
     }
     return s->bytes + physical;
+}
+
+bool kc_shadow_keep(kc *m, uint64_t physical)
+{
+    bool is_kept = kc_array_keep(&m->shadow->pages, physical >> PAGE_SHIFT);
+
+    if (!is_kept)
+        kc_no_memory(m);
+    return is_kept;
 }
 
 /* memset(), for what is mostly a few bytes. */
@@ -67,7 +78,91 @@ void kc_shadow_set(kc *m, uint64_t physical, uint64_t size, enum kc_poison value
     }
 }
 
-int kc_shadow_open(kc *m)
+void kc_shadow_touch_page(kc *m, uint64_t physical)
+{
+    uint64_t page = physical & ~(uint64_t)PAGE_MASK;
+
+    kc_bit_clear(m->shadow->fresh, page >> PAGE_SHIFT);
+    kc_shadow_set(m, page, PAGE_SIZE, KC_UNINITIALISED);
+}
+
+void kc_shadow_wrote(kc *m, uint64_t physical, uint64_t size, bool by_allocator)
+{
+    uint64_t end = physical + size < m->memory_end ? physical + size : m->memory_end;
+
+    for (uint64_t at = physical; at < end; at++) {
+        kc_shadow_touch(m, at);
+        uint8_t byte = *kc_shadow_at(m, at), after = !(byte & KC_NO_ACCESS) ? 0 : by_allocator ? byte | KC_WRITTEN : byte;
+        uint8_t *changed = after != byte ? kc_shadow_change(m, at, true) : NULL;
+        if (changed)
+            *changed = after;
+    }
+}
+
+void kc_memory_written(kc *m, uint64_t physical, uint64_t size)
+{
+    if (kc_tells_uninitialised(m))
+        kc_shadow_wrote(m, physical, size, true);
+}
+
+void kc_shadow_begin_call(kc *m)
+{
+    struct shadow *s = m->shadow;
+
+    if (!s->log)
+        return;
+    uint64_t next = s->log->count > s->log_seen + KC_STORES ? s->log->count - KC_STORES : s->log_seen;
+    for (; next < s->log->count; next++) {
+        uint64_t store = s->log->stores[next % KC_STORES];
+        for (uint32_t i = 0; i < store >> 32; i++) {
+            int64_t at = kc_translate_used(m, (uint32_t)store + i);
+            uint8_t *shadow = at >= 0 && (uint64_t)at < m->memory_end && s->bytes[at] & KC_WRITTEN ? kc_shadow_change(m, (uint64_t)at, true) : NULL;
+            if (shadow)
+                *shadow &= (uint8_t)~KC_WRITTEN;
+        }
+    }
+    s->log_seen = s->log->count;
+}
+
+/* What the allocator has written of it in the call that has made it, or since it lay nowhere, is initialised. */
+void kc_shadow_born(kc *m, uint64_t physical, uint64_t size)
+{
+    uint64_t end = physical + size < m->memory_end ? physical + size : m->memory_end;
+
+    if (!kc_tells_uninitialised(m)) {
+        kc_shadow_set(m, physical, size, KC_ACCESSIBLE);
+        return;
+    }
+    for (uint64_t at = physical; at < end; at++) {
+        kc_shadow_touch(m, at);
+        uint8_t byte = *kc_shadow_at(m, at), after = byte & KC_NO_ACCESS ? byte & KC_WRITTEN ? KC_ACCESSIBLE : KC_UNINITIALISED : byte;
+        uint8_t *changed = after != byte ? kc_shadow_change(m, at, true) : NULL;
+        if (changed)
+            *changed = after;
+    }
+}
+
+static bool note_fresh(kc *m)
+{
+    struct shadow *s = m->shadow;
+
+    s->log = calloc(1, sizeof *s->log);
+    s->fresh = calloc(1, page_count(m) / 8 + 1);
+    if (!s->fresh || !s->log)
+        return false;
+    for (uint64_t page = 0; page < page_count(m); page++)
+        if (kc_next_touched(m, page << PAGE_SHIFT) >= (page + 1) << PAGE_SHIFT)
+            kc_bit_set(s->fresh, page);
+    return true;
+}
+
+void kc_shadow_exclude(kc *m, uint64_t start, uint64_t end)
+{
+    for (uint64_t page = start >> PAGE_SHIFT; m->shadow->fresh && page < page_count(m) && page << PAGE_SHIFT < end; page++)
+        kc_bit_clear(m->shadow->fresh, page);
+}
+
+int kc_shadow_open(kc *m, bool uninitialised)
 {
     struct shadow *s = m->shadow;
     void *bytes = MAP_FAILED;
@@ -77,7 +172,7 @@ int kc_shadow_open(kc *m)
     if (s->file >= 0 && s->watched && !ftruncate(s->file, (off_t)m->memory_end))
         bytes = mmap(NULL, m->memory_end, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, s->file, 0);
     s->bytes = bytes == MAP_FAILED ? NULL : bytes;
-    if (!s->bytes || !kc_array_open(&s->pages, s->openings + 1, s->bytes, PAGE_SIZE, page_count(m))) {
+    if (!s->bytes || !kc_array_open(&s->pages, s->openings + 1, s->bytes, PAGE_SIZE, page_count(m)) || (uninitialised && !note_fresh(m))) {
         kc_shadow_close(m);
         return -1;
     }
@@ -94,6 +189,8 @@ void kc_shadow_close(kc *m)
     if (s->file >= 0)
         close(s->file);
     free(s->watched);
+    free(s->fresh);
+    free(s->log);
     kc_array_close(&s->pages);
     *s = (struct shadow){.file = -1, .openings = s->openings}; /* what snapshots keep is of no more use */
 }
@@ -118,10 +215,33 @@ const uint8_t *kc_shadow_bytes(const kc *m) { return m->shadow->bytes; }
 
 /* -- life, snapshots ----------------------------------------------------------------------------- */
 
+struct kept_shadow {
+    struct kept_point *pages;
+    uint8_t *fresh;         /* where it matters */
+    struct store_log log;
+    uint64_t log_seen;
+};
+
 int kc_shadow_save(kc *m, void **out)
 {
-    *out = m->shadow->bytes ? kc_array_save(&m->shadow->pages) : NULL;
-    return m->shadow->bytes && !*out ? -1 : 0;
+    const struct shadow *s = m->shadow;
+    size_t size = page_count(m) / 8 + 1;
+    struct kept_shadow *kept;
+
+    *out = NULL;
+    if (!s->bytes)
+        return 0;
+    if (!(kept = calloc(1, s->fresh ? sizeof *kept : offsetof(struct kept_shadow, log))))
+        return -1;
+    *out = kept;
+    if (s->fresh && !(kept->fresh = malloc(size)))
+        return -1;
+    if (s->fresh) {
+        memcpy(kept->fresh, s->fresh, size);
+        kept->log = *s->log;
+        kept->log_seen = s->log_seen;
+    }
+    return (kept->pages = kc_array_save(&m->shadow->pages)) ? 0 : -1;
 }
 
 static void clear(kc *m)
@@ -135,15 +255,30 @@ static void clear(kc *m)
 int kc_shadow_restore(kc *m, const void *saved)
 {
     struct shadow *s = m->shadow;
+    const struct kept_shadow *kept = saved;
 
-    if (s->bytes && kc_array_has(&s->pages, saved))
+    if (s->bytes && kept && kc_array_has(&s->pages, kept->pages)) {
         kc_array_restore(&s->pages);
-    else if (s->bytes)
+        if (s->fresh) {
+            memcpy(s->fresh, kept->fresh, page_count(m) / 8 + 1);
+            *s->log = kept->log;
+            s->log_seen = kept->log_seen;
+        }
+    } else if (s->bytes)
         clear(m);
     return 0;
 }
 
-void kc_shadow_forget(void *saved) { kc_array_forget(saved); }
+void kc_shadow_forget(void *saved)
+{
+    struct kept_shadow *kept = saved;
+
+    if (kept) {
+        kc_array_forget(kept->pages);
+        free(kept->fresh);
+    }
+    free(kept);
+}
 
 int kc_shadow_init(kc *m)
 {

@@ -4,12 +4,16 @@
 
 #include "core/kept_arrays.h"
 #include "core/ram.h"
+#include "unicorn/fast_accesses.h"
 
 /* `bytes` is a shared mapping of `file`, [0, memory_end); NULL: nobody checks. */
 struct shadow {
     int file;
     uint8_t *bytes;
     uint8_t *watched;        /* one bit a page: it has had a byte that may not be accessed */
+    uint8_t *fresh;          /* one bit a page: nobody has ever written to it; NULL: it does not matter what was written */
+    struct store_log *log;   /* of allocators, where it matters */
+    uint64_t log_seen;       /* so many of its stores were before the call that goes on, or have been seen to */
     struct kept_array pages;
     uint32_t openings;
 };
@@ -20,8 +24,10 @@ int kc_shadow_save(kc *m, void **saved);
 int kc_shadow_restore(kc *m, const void *saved);
 void kc_shadow_forget(void *saved);
 
-/* From now on there is a shadow, of zeros. -1: the host lacks something. */
-int kc_shadow_open(kc *m);
+/* From now on there is a shadow, of zeros; `uninitialised`: it tells what was never written, too. -1: the host lacks something. */
+int kc_shadow_open(kc *m, bool uninitialised);
+/* A physical range is no memory that was never written. */
+void kc_shadow_exclude(kc *m, uint64_t start, uint64_t end);
 void kc_shadow_close(kc *m);
 /* As kc_ram_replace(). */
 int kc_shadow_replace(kc *m, int copy);
@@ -39,9 +45,36 @@ uint8_t *kc_shadow_change(kc *m, uint64_t physical, bool poisons);
 /* Set a part of RAM; what lies outside of it does not matter. */
 void kc_shadow_set(kc *m, uint64_t physical, uint64_t size, enum kc_poison value);
 
+static inline bool kc_tells_uninitialised(const kc *m) { return m->shadow->fresh; }
+
+/* A page is going to be written, for the first time perhaps: what is not written of it is uninitialised then. */
+void kc_shadow_touch_page(kc *m, uint64_t physical);
+static inline void kc_shadow_touch(kc *m, uint64_t physical)
+{
+    if (m->shadow->fresh && physical < m->memory_end && m->shadow->fresh[physical >> (PAGE_SHIFT + 3)] >> (physical >> PAGE_SHIFT & 7) & 1)
+        kc_shadow_touch_page(m, physical);
+}
+/* A part of RAM was written: it is initialised; where it may not be accessed, an allocator has done it, or nobody counts it. */
+void kc_shadow_wrote(kc *m, uint64_t physical, uint64_t size, bool by_allocator);
+/* The bytes of a page are going to be changed by others. false: no memory. */
+bool kc_shadow_keep(kc *m, uint64_t physical);
+/* What allocators have written to memory of nobody was not written by the call that begins now. */
+void kc_shadow_begin_call(kc *m);
+/* Note a store of an allocator. */
+static inline void kc_shadow_note(kc *m, uint32_t linear, uint32_t size)
+{
+    struct store_log *log = m->shadow->log;
+    log->stores[log->count++ % KC_STORES] = (uint64_t)size << 32 | linear;
+}
+static inline struct store_log *kc_store_log(const kc *m) { return m->shadow->log; }
+/* A block begins to live in a part of RAM. */
+void kc_shadow_born(kc *m, uint64_t physical, uint64_t size);
+
+/* Why a byte may not be accessed; or KC_ACCESSIBLE, whether it is initialised or not. */
 static inline enum kc_poison kc_poison_at(const kc *m, uint64_t physical)
 {
-    return physical < m->memory_end ? (enum kc_poison)m->shadow->bytes[physical] : KC_ACCESSIBLE;
+    uint8_t byte = physical < m->memory_end ? m->shadow->bytes[physical] : 0;
+    return byte & KC_NO_ACCESS ? (enum kc_poison)(byte & ~KC_WRITTEN) : KC_ACCESSIBLE;
 }
 
 /* Has each access to a page to be looked at? */

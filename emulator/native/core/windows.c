@@ -37,6 +37,7 @@
 #include "unicorn/reports.h"
 
 #define WINDOW_SIZE (1ull << 32)
+#define SHADOWS_AT (1ull << 44)    /* where nobody else maps anything as a rule */
 #define WINDOW_GUARD (1ull << 20) /* behind it, for accesses that begin at the end of the address space */
 enum { PAGES_MAX = 16384 };        /* each may cost Linux a mapping */
 enum { SLOW_MAX = 1 << 14 };       /* instructions, in a table of twice the size */
@@ -47,6 +48,7 @@ enum { CR0_PG_WP = (int)(1u << 31 | 1u << 16), CR4_PSE_PAE = 1 << 4 | 1 << 5 };
 struct shown_page {
     uint32_t linear, frame; /* numbers of pages */
     bool writable;
+    bool is_defining;       /* stores may change its shadow, which snapshots have kept */
 };
 
 struct windows {
@@ -91,7 +93,8 @@ bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
 
     if (!w->base || w->suspended || w->rests || w->slow_count == SLOW_MAX || *slow_place(w, pc))
         return false;
-    *out = (struct fast_window){(uintptr_t)w->base, w->is_near, w->shadow && !kc_is_exempt(m, pc) ? (uintptr_t)w->shadow : 0};
+    bool is_exempt = w->shadow && kc_is_exempt(m, pc), is_defining = w->shadow && kc_tells_uninitialised(m);
+    *out = (struct fast_window){(uintptr_t)w->base, w->is_near, is_exempt && !is_defining ? 0 : (uintptr_t)w->shadow, is_defining, is_exempt, kc_store_log(m)};
     return true;
 }
 
@@ -196,10 +199,19 @@ void kc_windows_forget_page(kc *m, uint32_t linear)
         drop(m, page);
 }
 
+static uint8_t *shadow_at(const struct windows *w, uint32_t linear_page) { return w->shadow + ((uint64_t)linear_page << PAGE_SHIFT); }
+
 static void make_read_only(kc *m, struct shown_page *page)
 {
     page->writable = false;
     if (mprotect(at(m->windows, page->linear), PAGE_SIZE, PROT_READ))
+        kc_no_memory(m);
+}
+
+static void keep_shadow_again(kc *m, struct shown_page *page)
+{
+    page->is_defining = false;
+    if (mprotect(shadow_at(m->windows, page->linear), PAGE_SIZE, PROT_READ))
         kc_no_memory(m);
 }
 
@@ -209,9 +221,12 @@ void kc_windows_protect(kc *m)
 
     if (w && w->count > FORGOTTEN_TOGETHER)
         kc_windows_forget(m);
-    for (uint32_t i = 0; w && i < w->count; i++)
+    for (uint32_t i = 0; w && i < w->count; i++) {
         if (w->pages[i].writable)
             make_read_only(m, &w->pages[i]);
+        if (w->pages[i].is_defining)
+            keep_shadow_again(m, &w->pages[i]);
+    }
 }
 
 void kc_windows_protect_code(kc *m, uint32_t frame)
@@ -264,7 +279,7 @@ static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
     spend(m, FILL_COST);
     int rights = PROT_READ | (writable ? PROT_WRITE : 0);
     if (w->shadow && !page &&
-        mmap(w->shadow + ((uint64_t)linear_page << PAGE_SHIFT), PAGE_SIZE, PROT_READ, MAP_FIXED | MAP_SHARED, kc_shadow_file(m), (off_t)physical) == MAP_FAILED)
+        mmap(shadow_at(w, linear_page), PAGE_SIZE, PROT_READ, MAP_FIXED | MAP_SHARED, kc_shadow_file(m), (off_t)physical) == MAP_FAILED)
         return false;
     if (mmap(at(w, linear_page), PAGE_SIZE, rights, MAP_FIXED | MAP_SHARED | MAP_POPULATE, kc_ram_file(m), (off_t)physical) == MAP_FAILED)
         return false;
@@ -274,9 +289,10 @@ static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
     }
     if (!page) {
         page = &w->pages[w->count++];
+        page->is_defining = false;
         w->numbers[linear_page] = w->count;
     }
-    *page = (struct shown_page){linear_page, (uint32_t)(physical >> PAGE_SHIFT), writable};
+    *page = (struct shown_page){linear_page, (uint32_t)(physical >> PAGE_SHIFT), writable, page->linear == linear_page && page->is_defining};
     return true;
 }
 
@@ -319,9 +335,12 @@ static bool fill(kc *m, uint32_t linear, bool write)
     if (physical < 0)
         return false;
     uint32_t frame = (uint32_t)(physical >> PAGE_SHIFT);
+    bool is_writable = write || (kc_is_filled_writable(m, linear) && kc_may_be_written(m, frame));
     if (write)
         kc_keep_page(m, frame);
-    return show(m, linear >> PAGE_SHIFT, (uint64_t)physical, write || (kc_is_filled_writable(m, linear) && kc_may_be_written(m, frame)));
+    if (is_writable)
+        kc_shadow_touch(m, (uint64_t)physical);
+    return show(m, linear >> PAGE_SHIFT, (uint64_t)physical, is_writable);
 }
 
 bool kc_windows_answer(kc *m, uint32_t linear, bool write, uc_tlb_entry *out)
@@ -364,6 +383,30 @@ static bool on_fault(kc *m, uintptr_t address, void *context)
     return true;
 }
 
+/* Where the sum of an address and the poison of its first byte leads, from the shadow on. */
+#define ECHO ((uintptr_t)KC_POISONED_AT)
+
+/* A store that changes the shadow: of a page for the first time; of one that is not shown, or of poison, where the access itself has told all. */
+static bool on_shadow_fault(kc *m, uintptr_t address, void *context)
+{
+    struct windows *w = m->windows;
+    uintptr_t linear = address - (uintptr_t)w->shadow;
+    struct fast_access access;
+
+    if (!w->shadow || !kc_fast_access_at(m, context, &access) || !access.is_store)
+        return false;
+    struct shown_page *page = linear < WINDOW_SIZE ? page_of(w, (uint32_t)(linear >> PAGE_SHIFT)) : NULL;
+    if (page && !page->is_defining) {
+        uint64_t physical = (uint64_t)page->frame << PAGE_SHIFT | (linear & PAGE_MASK);
+        kc_shadow_wrote(m, physical, access.size, kc_is_exempt(m, kc_fast_access_pc(m, &access))); /* which notes it by itself */
+        page->is_defining = kc_shadow_keep(m, physical);
+        if (page->is_defining && mprotect(shadow_at(w, page->linear), PAGE_SIZE, PROT_READ | PROT_WRITE))
+            kc_no_memory(m);
+    }
+    kc_fast_access_skip(context, &access);
+    return true;
+}
+
 bool kc_windows_on_poison(void *context)
 {
     struct fast_access access;
@@ -371,6 +414,10 @@ bool kc_windows_on_poison(void *context)
 
     if (!m || !m->windows->shadow || !kc_fast_access_at(m, context, &access))
         return false;
+    if (!access.has_base) { /* the access itself was told before */
+        kc_fast_access_skip(context, &access);
+        return true;
+    }
     kc_fast_access_make(m, context, &access, (uintptr_t)m->windows->base); /* the engine tells it */
     return true;
 }
@@ -394,36 +441,6 @@ static __attribute__((noinline)) bool poison_is_reserved(void)
     return is_reserved;
 }
 
-void kc_windows_check(kc *m, bool begins)
-{
-    struct windows *w = m->windows;
-    void *shadow = MAP_FAILED;
-
-    kc_windows_forget(m);
-    if (!begins && w->shadow) {
-        munmap(w->shadow, WINDOW_SIZE + WINDOW_GUARD);
-        w->shadow = NULL;
-        kc_flush_code(m);
-        return;
-    }
-    if (begins && w->base && w->is_near && poison_is_reserved())
-        shadow = mmap(NULL, WINDOW_SIZE + WINDOW_GUARD, PROT_READ, NOBODYS, -1, 0);
-    if (shadow == MAP_FAILED) {
-        kc_windows_suspend(m, begins);
-        return;
-    }
-    w->shadow = shadow;
-    kc_flush_code(m);
-}
-
-void kc_window_now(const kc *m, kc_window *out)
-{
-    const struct windows *w = m->windows;
-    *out = (kc_window){w->base && !w->suspended && !w->rests, w->is_near, w->count, w->slow_count};
-}
-
-/* -- life ------------------------------------------------------------------------------------------- */
-
 static uint8_t *reserved(uintptr_t start)
 {
     int fixed = start ? MAP_FIXED_NOREPLACE : 0;
@@ -437,6 +454,66 @@ static uint8_t *reserved(uintptr_t start)
     }
     return base;
 }
+
+static void drop_shadow(kc *m)
+{
+    struct windows *w = m->windows;
+
+    if (!w->shadow)
+        return;
+    kc_host_faults_drop_at(m, w->shadow);
+    kc_host_faults_drop_at(m, w->shadow + ECHO);
+    munmap(w->shadow, WINDOW_SIZE + WINDOW_GUARD);
+    munmap(w->shadow + ECHO, WINDOW_SIZE + WINDOW_GUARD);
+    w->shadow = NULL;
+}
+
+/* A shadow, and nothing where poisoned stores to it lead. */
+static bool reserve_shadow(kc *m)
+{
+    enum { TRIES = 64 };
+    struct windows *w = m->windows;
+
+    for (uint64_t i = 0; i < TRIES; i++) {
+        uint8_t *at = reserved(SHADOWS_AT + 2 * i * ECHO), *echo = at ? reserved((uintptr_t)at + ECHO) : NULL;
+        if (at && echo) {
+            w->shadow = at;
+            break;
+        }
+        if (at)
+            munmap(at, WINDOW_SIZE + WINDOW_GUARD);
+    }
+    if (w->shadow && !mprotect(w->shadow, WINDOW_SIZE + WINDOW_GUARD, PROT_READ) &&
+        !kc_host_faults_add(m, w->shadow, WINDOW_SIZE, on_shadow_fault) &&
+        !kc_host_faults_add(m, w->shadow + ECHO, WINDOW_SIZE + WINDOW_GUARD, on_shadow_fault))
+        return true;
+    drop_shadow(m);
+    return false;
+}
+
+void kc_windows_check(kc *m, bool begins)
+{
+    struct windows *w = m->windows;
+
+    kc_windows_forget(m);
+    if (!begins && w->shadow) {
+        drop_shadow(m);
+        kc_flush_code(m);
+        return;
+    }
+    if (begins && w->base && w->is_near && poison_is_reserved() && reserve_shadow(m))
+        kc_flush_code(m);
+    else
+        kc_windows_suspend(m, begins);
+}
+
+void kc_window_now(const kc *m, kc_window *out)
+{
+    const struct windows *w = m->windows;
+    *out = (kc_window){w->base && !w->suspended && !w->rests, w->is_near, w->count, w->slow_count};
+}
+
+/* -- life ------------------------------------------------------------------------------------------- */
 
 int kc_windows_init(kc *m)
 {
@@ -467,8 +544,7 @@ void kc_windows_free(kc *m)
     kc_host_faults_drop(m);
     if (w->base)
         munmap(w->base, WINDOW_SIZE + WINDOW_GUARD);
-    if (w->shadow)
-        munmap(w->shadow, WINDOW_SIZE + WINDOW_GUARD);
+    drop_shadow(m);
     free(w->numbers);
     free(w);
 }

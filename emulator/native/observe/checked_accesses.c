@@ -24,6 +24,7 @@
 #include "core/shadow.h"
 #include "core/windows.h"
 #include "observe/checked_accesses.h"
+#include "observe/definedness.h"
 #include "record/blocks.h"
 #include "record/calls.h"
 #include "record/functions.h"
@@ -33,7 +34,7 @@
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
-enum { MOMENTS = 256 };
+enum { MOMENTS = 256, LOW_MEMORY = 1 << 20 };
 
 /* An instruction on a stack, while no call and no interrupt begins or ends. */
 struct moment { uint32_t pc, esp, space, events; uint64_t interrupts; };
@@ -106,7 +107,7 @@ static kc_bad_access *find(struct seen *seen, uint32_t pc, const kc_bad_access *
     for (uint32_t i = 0; i < seen->kept; i++) {
         kc_bad_access *each = &seen->accesses[i];
         if (each->registers.cs_base + each->registers.eip == pc && each->stack == access->stack && each->access == access->access &&
-            each->poison == access->poison)
+            each->poison == access->poison && each->use == access->use)
             return each;
     }
     return NULL;
@@ -120,12 +121,13 @@ static void copy_around(const kc *m, uint64_t physical, kc_bad_access *access)
     access->around = (uint32_t)around;
     for (uint32_t i = 0; i < KC_AROUND && around + i < m->memory_end; i++) {
         access->memory[i] = *kc_at(m, around + i);
-        access->shadow[i] = (uint8_t)kc_poison_at(m, around + i);
+        uint8_t shadow = *kc_shadow_at(m, around + i);
+        access->shadow[i] = shadow & KC_NO_ACCESS ? (uint8_t)(shadow & ~KC_WRITTEN) : shadow & KC_POISONED;
     }
 }
 
-/* False: there is no room. */
-static bool keep(kc *m, const kc_bad_access *access, uint64_t bad)
+/* False: there is no room. `origin`: of a value that is used; NULL: it is an access. */
+static bool keep(kc *m, const kc_bad_access *access, uint64_t bad, const struct origin *origin)
 {
     struct seen *seen = &m->checked_accesses->seen;
 
@@ -136,19 +138,25 @@ static bool keep(kc *m, const kc_bad_access *access, uint64_t bad)
     kc_bad_access *kept = &seen->accesses[seen->kept++];
     *kept = *access;
     kc_get_registers(m, &kept->registers);
-    kept->has_block = kc_block_near(m, bad, &kept->block, &kept->distance);
+    if (origin) {
+        kept->has_block = origin->block.born;
+        kept->block = origin->block;
+    } else {
+        kept->has_block = kc_block_near(m, bad, &kept->block, &kept->distance);
+    }
     copy_around(m, bad, kept);
     return true;
 }
 
-static void note(kc *m, uint32_t linear, uint32_t size, uint32_t access, uint32_t offset, struct backtrace *backtrace, uintptr_t host_pc)
+static void note(kc *m, kc_bad_access *here, uint64_t bad, const struct origin *origin, struct backtrace *backtrace, uintptr_t host_pc)
 {
-    uint64_t now = kc_clock_at(m, kc_count_here(m)), bad = (uint64_t)translated(m, linear + offset);
-    kc_bad_access here = {
-        .linear = linear, .physical = (uint32_t)translated(m, linear), .size = size, .access = access, .poison = kc_poison_at(m, bad),
-        .offset = offset, .event = kc_events(m), .stack = kc_stack_of_other(m, backtrace), .count = 1, .time_ns = now, .last_ns = now,
-    };
-    kc_bad_access *known = find(&m->checked_accesses->seen, kc_pc(m), &here);
+    uint64_t now = kc_clock_at(m, kc_count_here(m));
+
+    here->event = kc_events(m);
+    here->stack = kc_stack_of_other(m, backtrace);
+    here->count = 1;
+    here->time_ns = here->last_ns = now;
+    kc_bad_access *known = find(&m->checked_accesses->seen, kc_pc(m), here);
     bool ends_run = m->checked_accesses->ends_run;
 
     if (!known && ends_run && !kc_run_goes_on(m)) /* it comes again in the next run, which can end here */
@@ -156,30 +164,70 @@ static void note(kc *m, uint32_t linear, uint32_t size, uint32_t access, uint32_
     if (known) {
         known->count += known->last_ns != now;
         known->last_ns = now;
-    } else if (keep(m, &here, bad) && ends_run) {
+    } else if (keep(m, here, bad, origin) && ends_run) {
         kc_end_before(m, KC_BAD_ACCESS, host_pc);
     }
 }
 
-void kc_on_checked_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc)
+static void note_access(kc *m, uint32_t linear, uint32_t size, uint32_t access, uint32_t offset, struct backtrace *backtrace, uintptr_t host_pc)
 {
-    int32_t offset = first_bad(m, linear, size);
+    uint64_t bad = (uint64_t)translated(m, linear + offset);
+    kc_bad_access here = {
+        .linear = linear, .physical = (uint32_t)translated(m, linear), .size = size, .access = access, .poison = kc_poison_at(m, bad), .offset = offset,
+    };
 
-    if (offset < 0 || !host_pc) /* without a place in translated code it is the CPU's own */
-        return;
+    note(m, &here, bad, NULL, backtrace, host_pc);
+}
+
+static void look(kc *m, uint32_t linear, uint32_t size, bool write, int32_t offset, uintptr_t host_pc)
+{
     kc_restore_eip(m, host_pc);
     const struct moment here = moment_here(m);
-    if (kc_is_exempt(m, here.pc) || is_same(&here, kept_for(m, here.pc)))
-        return;
-    struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
-    if (!is_of_allocator(m, backtrace))
-        note(m, linear, size, write ? KC_WRITE : KC_READ, (uint32_t)offset, backtrace, host_pc);
+    bool is_right = kc_is_exempt(m, here.pc) || is_same(&here, kept_for(m, here.pc));
+    struct backtrace *backtrace = is_right ? NULL : kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
+
+    is_right = is_right || is_of_allocator(m, backtrace);
+    if (!is_right)
+        note_access(m, linear, size, write ? KC_WRITE : KC_READ, (uint32_t)offset, backtrace, host_pc);
+    else if (write && kc_tells_uninitialised(m))
+        kc_written_by_allocator(m, linear, size);
 }
 
 void kc_look_at_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc)
 {
-    if (first_bad(m, linear, size) >= 0)
-        kc_on_checked_access(m, linear, size, write, host_pc);
+    int32_t offset = first_bad(m, linear, size);
+
+    if (offset >= 0 && host_pc) /* without a place in translated code it is the CPU's own */
+        look(m, linear, size, write, offset, host_pc);
+    if (kc_tells_uninitialised(m))
+        kc_defined_by(m, linear, size, write, host_pc);
+}
+
+/* Where a byte of a block lies, which the kernel knows by a linear or a physical address, as long as it lives; else the latter. */
+static uint64_t memory_of(kc *m, const kc_block *block, uint32_t distance)
+{
+    int64_t at = translated(m, kc_segment_base(m, DS) + block->start + distance);
+    uint32_t found;
+    kc_block over;
+
+    return at >= 0 && kc_block_over(m, (uint64_t)at, &over, &found) && over.born == block->born ? (uint64_t)at : block->start + distance;
+}
+
+void kc_on_undefined_use(kc *m, enum kc_use use, struct undefined value, uintptr_t host_pc)
+{
+    struct origin origin = kc_origin(m, value);
+    uint64_t physical = memory_of(m, &origin.block, value.distance);
+    kc_bad_access here = {
+        .linear = origin.block.start + value.distance, .physical = (uint32_t)physical, .size = 1, .access = KC_READ,
+        .poison = KC_UNINITIALISED, .use = use, .read_at = origin.read_at, .distance = (int32_t)value.distance,
+    };
+
+    kc_restore_eip(m, host_pc);
+    if (kc_is_exempt(m, kc_pc(m)))
+        return;
+    struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
+    if (!is_of_allocator(m, backtrace))
+        note(m, &here, physical, &origin, backtrace, host_pc);
 }
 
 void kc_look_at_code(kc *m, uint32_t linear)
@@ -188,7 +236,7 @@ void kc_look_at_code(kc *m, uint32_t linear)
         return;
     struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
     if (!is_of_allocator(m, backtrace))
-        note(m, linear, 1, KC_FETCH, 0, backtrace, 0);
+        note_access(m, linear, 1, KC_FETCH, 0, backtrace, 0);
 }
 
 /* -- for Python ---------------------------------------------------------------------------------- */
@@ -207,10 +255,13 @@ int kc_sanitize_open(kc *m, const kc_checking *checks)
     c->ends_run = checks->ends_run;
     memset(&c->seen, 0, offsetof(struct seen, accesses));
     c->seen.opening = ++c->openings;
-    if (kc_shadow_open(m) || kc_blocks_open(m, checks)) {
+    if (kc_shadow_open(m, checks->uninitialised) || kc_blocks_open(m, checks) || kc_definedness_open(m)) {
         kc_sanitize_close(m);
         return -UC_ERR_NOMEM;
     }
+    for (uint32_t i = 0; i < checks->object_count; i++)
+        kc_shadow_exclude(m, checks->objects[i].start, checks->objects[i].end);
+    kc_shadow_exclude(m, 0, LOW_MEMORY); /* the BIOS's */
     c->open = true;
     kc_windows_check(m, true);
     return 0;
@@ -224,6 +275,7 @@ void kc_sanitize_close(kc *m)
         kc_windows_check(m, false);
     c->open = false;
     kc_blocks_close(m);
+    kc_definedness_close(m);
     kc_shadow_close(m);
     free(c->allocator);
     c->allocator = NULL;

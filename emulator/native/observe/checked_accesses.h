@@ -2,11 +2,14 @@
 #ifndef KMEMU_CHECKED_ACCESSES_H
 #define KMEMU_CHECKED_ACCESSES_H
 
-#include "machine.h"
+#include "observe/dataflow.h"
 
 int kc_checked_accesses_init(kc *m);
 void kc_checked_accesses_free(kc *m);
 int kc_checked_accesses_save(kc *m, void **saved);
 int kc_checked_accesses_restore(kc *m, const void *saved);
+
+/* An instruction at a place in translated code is going to use a value that is not defined. May leave the block. */
+void kc_on_undefined_use(kc *m, enum kc_use use, struct undefined value, uintptr_t host_pc);
 
 #endif

@@ -53,8 +53,10 @@ static void reach(kc *m, const struct probe *p)
         uint32_t eax = python.probe(m->handle, p->number, p->kind, esp, kc_eax(m));
         if (kc_seeks_stale(m))
             kc_on_entries_changed(m); /* by a model */
-        if (p->actions & KC_REPLACE)
+        if (p->actions & KC_REPLACE) {
+            kc_on_registers_replaced(m);
             U.uc_reg_write(m->uc, UC_X86_REG_EAX, &eax);
+        }
     }
 }
 

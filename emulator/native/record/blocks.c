@@ -33,6 +33,7 @@ struct operation {
     bool knows_pool, is_nested;
     bool may_be_empty; /* its function can be asked for no bytes */
     bool is_frame;     /* the address is a physical one */
+    bool is_resized;   /* of a death: the block lives on at its place, with another size */
     uint64_t inside[KC_AREA_WORDS];
 };
 
@@ -119,6 +120,8 @@ void kc_blocks_entered(kc *m, const struct open_call *call, uint32_t function, u
         return; /* of which nothing is said */
     const kc_block_function *f = &m->blocks->functions[function];
     const struct active *around = parent ? find_call(known, parent) : NULL;
+    if (!known->call_count)
+        kc_shadow_begin_call(m);
     bool counts = f->when == KC_NO_VALUE || call->values[f->when];
     struct active *calls = grown(known->calls, known->call_count, &known->call_capacity, sizeof *calls);
 
@@ -267,6 +270,7 @@ static bool note_operations(kc *m, const struct active *call, const struct surro
             return true;
         each.kind = DEATH;
         each.event = call->entered;
+        each.is_resized = makes && each.address == named_by(f, values);
         each.address = named_by(f, values);
         each.size = 0;
         return add_operation(m, &each);
@@ -318,12 +322,12 @@ static void add_pieces(kc *m, uint32_t number, uint32_t address, uint32_t size, 
     }
 }
 
-static void die(kc *m, uint32_t number, uint32_t event, uint32_t call)
+static void die(kc *m, uint32_t number, uint32_t event, uint32_t call, bool is_resized)
 {
     struct block_table *t = &m->blocks->now.table;
 
     kc_block_die(t, number, event, call);
-    kc_poison_freed(m, t, number);
+    kc_poison_freed(m, t, number, is_resized);
 }
 
 /* One block [start, start + size), of an area of pages one page of it. */
@@ -339,7 +343,7 @@ static void make(kc *m, const struct operation *o, uint32_t start, uint32_t size
 
     if (place && place->block) {
         place->displaced = place->block;
-        die(m, place->block, o->event, 0);
+        die(m, place->block, o->event, 0, false);
     }
     block.place = place ? kc_place_number(t, place) : 0;
     uint32_t number = place ? kc_block_add(t, &block) : 0;
@@ -479,7 +483,7 @@ static void change_owners(kc *m, const struct operation *o, uint32_t address)
     place->deferred += o->kind == DEFERRED;
     place->owners += o->kind == SHARED ? 1 : -1;
     if (!place->owners)
-        die(m, place->block, o->event, o->call);
+        die(m, place->block, o->event, o->call, o->is_resized);
 }
 
 static void reset(kc *m, const struct operation *o)
@@ -490,7 +494,7 @@ static void reset(kc *m, const struct operation *o)
         const struct block *block = kc_block_at(t, number);
         next = block->next;
         if (block->as.born < o->event && (!o->knows_pool || (block->knows_pool && block->pool == o->pool)))
-            die(m, number, o->event, o->call);
+            die(m, number, o->event, o->call, false);
     }
 }
 
@@ -704,6 +708,23 @@ bool kc_block_near(const kc *m, uint64_t physical, kc_block *out, int32_t *dista
     *out = kc_block_at(t, nearest.piece->block)->as;
     *distance = (int32_t)(physical - nearest.piece->physical + nearest.piece->offset);
     return true;
+}
+
+bool kc_block_over(const kc *m, uint64_t physical, kc_block *out, uint32_t *distance)
+{
+    const struct block_table *t = &m->blocks->now.table;
+
+    if (!t->page_count || (!kc_block_page(t, physical)->whole && !*kc_taken(t, physical)))
+        return false;
+    for (uint32_t number = kc_block_page(t, physical)->pieces; number; number = kc_block_piece(t, number)->next_in_page) {
+        const struct block_piece *piece = kc_block_piece(t, number);
+        if (kc_block_at(t, piece->block)->is_held || physical < piece->physical || physical >= (uint64_t)piece->physical + piece->size)
+            continue;
+        *out = kc_block_at(t, piece->block)->as;
+        *distance = (uint32_t)physical - piece->physical + piece->offset;
+        return true;
+    }
+    return false;
 }
 
 /* -- for Python ---------------------------------------------------------------------------------- */

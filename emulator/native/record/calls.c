@@ -350,6 +350,7 @@ int kc_return(kc *m, uint32_t eax)
     if (!kc_stands_at_event(m))
         return -1;
     c->stop_event = c->stop_allocation = 0; /* no run is there to be ended */
+    kc_on_registers_replaced(m);
     kc_on_registers_set(m);
     U.uc_reg_write(m->uc, UC_X86_REG_EAX, &eax);
     c->at_stop = true; /* it returns at once */

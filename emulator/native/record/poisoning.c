@@ -24,6 +24,9 @@ static uint64_t word_at(const uint8_t *bytes, uint32_t size)
     return word;
 }
 
+/* The bytes of a word of the shadow that may be accessed: 0xff. */
+static uint64_t accessible(uint64_t word) { return (~word & 0x0101010101010101u * KC_NO_ACCESS) * UINT8_MAX; }
+
 /* The bytes of a word that are 0: 0xff. */
 static uint64_t zeros(uint64_t word)
 {
@@ -31,10 +34,11 @@ static uint64_t zeros(uint64_t word)
     return (~(((word & low) + low) | word | low) >> 7) * UINT8_MAX;
 }
 
-/* A part of one page: the bytes that no block has and that may be accessed so far. */
-static void poison_free_bytes(kc *m, const struct block_table *t, uint64_t physical, uint64_t size, enum kc_poison poison)
+/* A part of one page: the bytes that no block has and that may be accessed so far. as_written: those that are initialised stay so. */
+static void poison_free_bytes(kc *m, const struct block_table *t, uint64_t physical, uint64_t size, enum kc_poison poison, bool as_written)
 {
     const uint64_t all = 0x0101010101010101u * poison;
+    const uint64_t written = as_written && kc_tells_uninitialised(m) ? 0x0101010101010101u * KC_WRITTEN : 0;
     uint8_t *shadow = NULL;
 
     if (!size || kc_block_page(t, physical)->whole)
@@ -42,13 +46,14 @@ static void poison_free_bytes(kc *m, const struct block_table *t, uint64_t physi
     for (uint64_t at = 0; at < size; at += sizeof all) {
         uint32_t part = size - at < sizeof all ? (uint32_t)(size - at) : sizeof all;
         uint64_t now = word_at(kc_shadow_at(m, physical + at), part);
-        uint64_t set = zeros(now) & zeros(word_at(kc_taken(t, physical + at), part)) & UINT64_MAX >> (64 - 8 * part);
+        uint64_t set = accessible(now) & zeros(word_at(kc_taken(t, physical + at), part)) & UINT64_MAX >> (64 - 8 * part);
         if (!set)
             continue;
         shadow = shadow ? shadow : kc_shadow_change(m, physical, true);
         if (!shadow)
             return;
-        now |= set & all;
+        const uint64_t initialised = zeros(now);
+        now = (now & ~set) | (set & all) | (written & set & initialised);
         memcpy(shadow + at, &now, part);
     }
 }
@@ -107,9 +112,9 @@ static void set_redzones(kc *m, const struct block_table *t, const struct object
         if (start == first && end == last)
             continue;
         clip_to_object(objects, first, &start, &end);
-        poison_free_bytes(m, t, start, first - start, KC_REDZONE);
+        poison_free_bytes(m, t, start, first - start, KC_REDZONE, true);
         if (end > last)
-            poison_free_bytes(m, t, last, end - last, KC_REDZONE);
+            poison_free_bytes(m, t, last, end - last, KC_REDZONE, true);
     }
 }
 
@@ -120,7 +125,7 @@ static void hold(kc *m, struct block_table *t, uint32_t number)
     kc_block_hold(t, number);
     for (uint32_t next = kc_block_at(t, number)->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
         const struct block_piece *piece = kc_block_piece(t, next);
-        poison_free_bytes(m, t, piece->physical, piece->size, KC_GAP);
+        poison_free_bytes(m, t, piece->physical, piece->size, KC_GAP, true);
     }
 }
 
@@ -160,7 +165,7 @@ void kc_poison_around(kc *m, struct block_table *t, const struct objects *object
     for (uint32_t next = kc_block_at(t, number)->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
         const struct block_piece *piece = kc_block_piece(t, next);
         uint32_t stock;
-        kc_shadow_set(m, piece->physical, piece->size, KC_ACCESSIBLE);
+        kc_shadow_born(m, piece->physical, piece->size);
         while ((stock = find_stock(t, piece)))
             hold_whole(m, t, stock);
     }
@@ -196,14 +201,25 @@ static void poison_all_but(kc *m, const struct block_table *t, const struct bloc
             kc_shadow_set(m, at, 1, KC_FREED);
 }
 
+/* A part of one page, but what is initialised of it stays so. */
+static void poison_as_written(kc *m, uint64_t physical, uint32_t size)
+{
+    uint8_t *shadow = kc_shadow_change(m, physical, true);
+
+    for (uint32_t i = 0; shadow && i < size; i++)
+        shadow[i] = (uint8_t)(KC_FREED | (shadow[i] ? 0 : KC_WRITTEN));
+}
+
 /* What was made there after its death, by another task, lives. */
-void kc_poison_freed(kc *m, const struct block_table *t, uint32_t number)
+void kc_poison_freed(kc *m, const struct block_table *t, uint32_t number, bool as_written)
 {
     const struct block *block = kc_block_at(t, number);
 
     for (uint32_t next = block->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
         const struct block_piece *piece = kc_block_piece(t, next);
-        if (kc_block_page(t, piece->physical)->newest < block->as.died)
+        if (as_written && kc_tells_uninitialised(m))
+            poison_as_written(m, piece->physical, piece->size);
+        else if (kc_block_page(t, piece->physical)->newest < block->as.died)
             kc_shadow_set(m, piece->physical, piece->size, KC_FREED);
         else
             poison_all_but(m, t, piece, block->as.died);
@@ -217,9 +233,9 @@ void kc_poison_given(kc *m, const struct block_table *t, const struct objects *o
     for (uint32_t i = objects_below(objects, physical) ? objects_below(objects, physical) - 1 : 0;
          i < objects->count && objects->list[i].start < end; i++) {
         if (objects->list[i].start > done)
-            poison_free_bytes(m, t, done, objects->list[i].start - done, KC_GAP);
+            poison_free_bytes(m, t, done, objects->list[i].start - done, KC_GAP, false);
         done = objects->list[i].end > done ? objects->list[i].end : done;
     }
     if (done < end)
-        poison_free_bytes(m, t, done, end - done, KC_GAP);
+        poison_free_bytes(m, t, done, end - done, KC_GAP, false);
 }

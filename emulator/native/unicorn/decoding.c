@@ -129,6 +129,8 @@ void tcg_gen_op2_x86_64(void *translation, unsigned operation, uintptr_t first, 
             second |= number << 32; /* delivery.c */
     }
     original_op2(translation, operation, first, second);
+    if (operation == INSN_START && kc_translates_ours())
+        kc_track_instruction(instruction.at, (uint32_t)(second >> 32));
 }
 
 /* VEX prefixes, which Unicorn skips, are les and lds of a register, which are none on a CPU that has no AVX. */

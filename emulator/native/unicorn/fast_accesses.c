@@ -174,6 +174,7 @@ static bool decode(const uint8_t *p, const greg_t *r, struct fast_access *a)
     a->at = (uint64_t)r[registers[base]];
     if (mode == 1)
         a->at += (uint64_t)(int64_t)(int8_t)*p++;
+    a->has_base = mode == 2;
     if (mode == 2) {
         a->at += (uint64_t)(int64_t)read32(p);
         p += 4;
@@ -265,6 +266,11 @@ void kc_fast_access_make(kc *m, void *context, const struct fast_access *access,
         r[registers[access->reg]] = (greg_t)loaded(kc_state_at(m), access, guest);
     }
     r[REG_RIP] = (greg_t)access->next;
+}
+
+void kc_fast_access_skip(void *context, const struct fast_access *access)
+{
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] = (greg_t)access->next;
 }
 
 void kc_fast_access_forget(kc *m, const struct fast_access *access)

@@ -7,16 +7,24 @@
 /* Where guest address 0 lies among the host's; is_near: it fits into an instruction. */
 enum { KC_SUPERVISOR = 2 }; /* MMU_KNOSMAP_IDX, target/i386/cpu.h */
 
+/* Stores of allocators, the newest KC_STORES of `count`: the linear address in the lower half, the size in the upper one. */
+enum { KC_STORES = 1 << 12 };
+struct store_log { uint64_t count, stores[KC_STORES]; };
+
 struct fast_window {
     uintptr_t base;
     bool is_near;
     uintptr_t shadow; /* where the shadow of guest address 0 lies; 0: the access is not checked */
+    bool is_defining; /* stores change the shadow: what they write is initialised */
+    bool is_exempt;   /* where they do: the access is an allocator's */
+    struct store_log *log; /* where its stores are noted */
 };
 
 /* Such an instruction of the host, as a fault has found it. */
 struct fast_access {
     uintptr_t place, next;   /* in translated code, as the engine has it; where the instruction after it begins */
     uint64_t at;             /* address in the window */
+    bool has_base;           /* the window's base is part of it; else it accesses the shadow */
     bool is_store, is_wide;  /* wide: a load fills 64 bits of a register */
     uint8_t size;            /* in bytes */
     bool is_signed;          /* a load extends the sign */
@@ -39,6 +47,8 @@ bool kc_fast_access_at(kc *m, const void *context, struct fast_access *out);
 uint32_t kc_fast_access_pc(kc *m, const struct fast_access *access);
 /* Let the engine make the access, then go on after it. An exception of the guest leaves for good. */
 void kc_fast_access_make(kc *m, void *context, const struct fast_access *access, uintptr_t base);
+/* Go on after it. */
+void kc_fast_access_skip(void *context, const struct fast_access *access);
 /* Its block is to be translated anew, if it is still there. */
 void kc_fast_access_forget(kc *m, const struct fast_access *access);
 

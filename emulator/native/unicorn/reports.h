@@ -81,10 +81,12 @@ bool kc_is_exempt(const kc *m, uint32_t pc);
 void kc_look_at_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
 /* A block of code is going to be translated, where EIP is exact. */
 void kc_look_at_code(kc *m, uint32_t linear);
-/* It is going to make one of which some byte may not be accessed, as the shadow has it; EIP can be found by host_pc. */
-void kc_on_checked_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
 /* Is an instruction, linear, one of an allocator's, whose accesses are not checked? */
 bool kc_is_exempt(const kc *m, uint32_t pc);
+
+/* -- observe/definedness.c -- */
+/* An instruction is executed next, with so many of its block before it, at a place in translated code. It may leave the block. */
+void kc_on_tracked(kc *m, uint32_t linear, uint32_t before, uintptr_t host_pc);
 
 /* -- core/pic.c -- */
 /* iret was executed: an NMI may come again. */

@@ -77,6 +77,11 @@ enum { KC_SHADOW = 1 << 3 /* of sti, or a load of SS */, KC_PROTECTED = 1 << 7, 
 static inline uint32_t kc_modes(const kc *m) { return *m->state->modes; }
 static inline uint32_t kc_ring(const kc *m) { return kc_modes(m) & 3; }
 /* What a translated block depends on besides its address and the base of CS: cpu_get_tb_cpu_state() in target/i386/cpu.h. */
+enum { KC_TRACKS = 1 << 30 /* the engine knows no such flag: blocks of which each instruction is told */ };
+static inline void kc_track(kc *m, bool yes) { *m->state->modes = (*m->state->modes & ~(uint32_t)KC_TRACKS) | (yes ? KC_TRACKS : 0); }
+static inline bool kc_tracks(const kc *m) { return *m->state->modes & KC_TRACKS; }
+/* A general register, as instructions encode it; where they are found. */
+static inline uint32_t kc_general(const kc *m, unsigned number) { return m->state->eax[2 * number]; }
 enum { KC_STEPS = 1 << 8, KC_RESUMES = 1 << 16, KC_ALIGNS = 1 << 18, KC_MPX = 3 << 25 };
 static inline uint32_t kc_block_flags(const kc *m)
 {

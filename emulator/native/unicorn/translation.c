@@ -24,7 +24,8 @@
 #include "unicorn/jumps.h"
 #include "unicorn/reports.h"
 
-enum { MOVI_I64 = 0x40, LD32U_I64 = 0x47, LD_I64 = 0x49, ST_I64 = 0x4d, ADD_I64 = 0x4e, SET_LABEL = 1, ADD_I32 = 0x11, EXTEND = 0x6d }; /* tcg-opc.h of QEMU 5.0 */
+enum { MOVI_I64 = 0x40, LD32U_I64 = 0x47, LD_I64 = 0x49, ST8_I64 = 0x4a, ST_I64 = 0x4d, ADD_I64 = 0x4e, SUB_I64 = 0x4f, SET_LABEL = 1, ADD_I32 = 0x11, EXTEND = 0x6d }; /* tcg-opc.h of QEMU 5.0 */
+enum { AND_FROM_OR = -1, XOR_FROM_OR = 1 }; /* tcg-opc.h: and, or, xor */
 enum { TYPE_I64 = 1, ALWAYS = 1, EQUAL = 8, NOT_LESS_UNSIGNED = 5 };                                            /* tcg.h */
 enum { BLOCK_BASE = 8, BLOCK_FLAGS = 16, BLOCK_SIZE = 20, BLOCK_ICOUNT = 22, BLOCK_KIND = 24 };                                        /* struct TranslationBlock */
 enum { FOR_ONCE = 1 << 16 }; /* CF_NOCACHE */
@@ -35,6 +36,10 @@ enum { UNKNOWN = 0x3c0ffee5 };
 /* The translator ends a block when it has emitted 4,000 operations. How many of them an access, a count or a jump needs depends on what
  * this process has done before, and how long blocks are must not: so blocks end earlier, after so many operations without these. */
 enum { OPERATIONS_MAX = 1200 };
+
+/* Bits of each byte of the shadow, and how far they are from one another. */
+#define EACH_BYTE UINT64_C(0x0101010101010101)
+enum { POISON_BIT = 7, WRITTEN_SHIFT = 3, STORE_SHIFT = 3 };
 
 typedef void tcg;  /* the state of a translation */
 typedef char *var; /* a variable of the code that is translated */
@@ -52,6 +57,7 @@ typedef char *var; /* a variable of the code that is translated */
     X(void, tcg_gen_ext32u_i64, (tcg *, uintptr_t, uintptr_t)) \
     X(void, tcg_gen_andi_i64, (tcg *, uintptr_t, uintptr_t, int64_t)) \
     X(void, tcg_gen_shli_i64, (tcg *, uintptr_t, uintptr_t, int64_t)) \
+    X(void, tcg_gen_shri_i64, (tcg *, uintptr_t, uintptr_t, int64_t)) \
     X(void, tcg_gen_qemu_ld_i64, (tcg *, uintptr_t, uintptr_t, uintptr_t, unsigned)) \
     X(void, tcg_gen_qemu_st_i64, (tcg *, uintptr_t, uintptr_t, uintptr_t, unsigned)) \
     X(void, tcg_gen_brcond_i64, (tcg *, int, uintptr_t, uintptr_t, void *)) \
@@ -74,6 +80,7 @@ static struct {
 static __thread __attribute__((tls_model("initial-exec"))) struct {
     uint64_t pc;
     uint32_t flags;     /* of the CPU while it is executed, 0: they may change */
+    bool tracks;        /* each of its instructions is told */
     bool is_ours;       /* a callback may run an engine that is not */
     bool is_for_once;   /* its code lies in no RAM: the engine forgets it when it looks for the instruction at a place in it */
     bool jumps;         /* the call that looks up a jump is emitted */
@@ -217,6 +224,19 @@ static void emit_look(tcg *state, kc *m, uint32_t count)
     forget(state, look, 4);
 }
 
+void kc_track_instruction(uint32_t linear, uint32_t before)
+{
+    tcg *state = block.state;
+    uint32_t operations = block.operations;
+
+    if (!block.tracks || !state || !numbers_hold(state))
+        return;
+    var told[] = {constant(state, before), constant(state, KC_TRACKED), constant(state, (uintptr_t)kc_running()->uc), constant(state, linear)};
+    T.tcg_gen_callN(state, (void *)helper_uc_tracecode, NULL, 4, told);
+    forget(state, told, 4);
+    block.operations = operations;
+}
+
 /* Helpers that change the flags of a block, or the base of CS, in its middle. */
 static bool changes_flags(const void *function)
 {
@@ -280,6 +300,96 @@ void tcg_gen_lookup_and_goto_ptr_x86_64(tcg *state)
     }
 }
 
+/* The bytes of a word of a bit each, times 255. */
+static void fill_bytes(tcg *state, var word)
+{
+    var shifted = T.tcg_temp_new_internal(state, TYPE_I64, false);
+
+    T.tcg_gen_shli_i64(state, arg(state, shifted), arg(state, word), 8);
+    T.tcg_gen_op3(state, SUB_I64, (uintptr_t)word, (uintptr_t)shifted, (uintptr_t)word);
+    forget(state, &shifted, 1);
+}
+
+/* A store makes memory initialised: what its bytes' shadow is then, of which `now` is what it was. Where an allocator may store whatever the
+ * shadow says, its bytes keep that, and that they were written. */
+static void emit_written(tcg *state, var now, var at, unsigned operation)
+{
+    var closed = T.tcg_temp_new_internal(state, TYPE_I64, false), written = T.tcg_temp_new_internal(state, TYPE_I64, false);
+
+    T.tcg_gen_andi_i64(state, arg(state, closed), arg(state, now), (int64_t)(EACH_BYTE * KC_NO_ACCESS));
+    T.tcg_gen_shli_i64(state, arg(state, written), arg(state, closed), WRITTEN_SHIFT);
+    fill_bytes(state, closed);
+    T.tcg_gen_op3(state, kc_or_operation() + AND_FROM_OR, (uintptr_t)closed, (uintptr_t)closed, (uintptr_t)now);
+    T.tcg_gen_op3(state, kc_or_operation(), (uintptr_t)closed, (uintptr_t)closed, (uintptr_t)written);
+    T.tcg_gen_op3(state, operation, (uintptr_t)closed, (uintptr_t)at, 0);
+    forget(state, (var[]){closed, written}, 2);
+}
+
+/* Note a store of so many bytes. */
+static void emit_note(tcg *state, uintptr_t address, unsigned size, const struct store_log *log)
+{
+    var at = constant(state, (uintptr_t)log), count = load(state, at, offsetof(struct store_log, count));
+    var store = T.tcg_temp_new_internal(state, TYPE_I64, false), place = T.tcg_temp_new_internal(state, TYPE_I64, false);
+
+    T.tcg_gen_andi_i64(state, arg(state, place), arg(state, count), KC_STORES - 1);
+    T.tcg_gen_shli_i64(state, arg(state, place), arg(state, place), STORE_SHIFT);
+    T.tcg_gen_op3(state, ADD_I64, (uintptr_t)place, (uintptr_t)place, (uintptr_t)at);
+    T.tcg_gen_addi_i64(state, arg(state, store), address, (int64_t)size << 32);
+    T.tcg_gen_op3(state, ST_I64, (uintptr_t)store, (uintptr_t)place, offsetof(struct store_log, stores));
+    T.tcg_gen_addi_i64(state, arg(state, count), arg(state, count), 1);
+    T.tcg_gen_op3(state, ST_I64, (uintptr_t)count, (uintptr_t)at, offsetof(struct store_log, count));
+    forget(state, (var[]){at, count, store, place}, 4);
+}
+
+/* Of a word of the shadow, bit 7 of the bytes that count: in a store not of those that are only uninitialised, in an allocator of no others. */
+static void select_poison(tcg *state, var word, bool is_store, bool is_exempt)
+{
+    var shifted = T.tcg_temp_new_internal(state, TYPE_I64, false);
+
+    if (is_store) {
+        T.tcg_gen_andi_i64(state, arg(state, word), arg(state, word), (int64_t)(EACH_BYTE * KC_NO_ACCESS));
+        T.tcg_gen_shli_i64(state, arg(state, word), arg(state, word), POISON_BIT);
+    } else if (is_exempt) {
+        T.tcg_gen_shli_i64(state, arg(state, shifted), arg(state, word), POISON_BIT);
+        T.tcg_gen_op3(state, kc_or_operation() + XOR_FROM_OR, (uintptr_t)word, (uintptr_t)word, (uintptr_t)shifted);
+        T.tcg_gen_andi_i64(state, arg(state, word), arg(state, word), (int64_t)(EACH_BYTE << POISON_BIT));
+    }
+    forget(state, &shifted, 1);
+}
+
+/* An access where the shadow tells what is uninitialised, too. The shadow of what was stored is changed at the sum, so that a bad store
+ * faults there again, and changes nothing (core/windows.c). */
+static void emit_defining(tcg *state, bool is_store, uintptr_t value, uintptr_t address, unsigned operation, unsigned load_shadow, const struct fast_window *window)
+{
+    var at = T.tcg_temp_new_internal(state, TYPE_I64, false), now = T.tcg_temp_new_internal(state, TYPE_I64, false);
+    var sum = T.tcg_temp_new_internal(state, TYPE_I64, false);
+
+    T.tcg_gen_addi_i64(state, arg(state, at), address, (int64_t)window->shadow);
+    T.tcg_gen_op3(state, load_shadow, (uintptr_t)now, (uintptr_t)at, 0);
+    if (is_store && window->is_exempt) {
+        T.tcg_gen_op3(state, operation, (uintptr_t)state + value, (uintptr_t)state + address, window->base);
+        emit_written(state, now, at, operation);
+        emit_note(state, address, 1u << (operation - ST8_I64), window->log);
+        forget(state, (var[]){at, now, sum}, 3);
+        return;
+    }
+    select_poison(state, now, is_store, window->is_exempt);
+    if (load_shadow == LD_I64) { /* its upper half would be lost below */
+        T.tcg_gen_shri_i64(state, arg(state, sum), arg(state, now), 32);
+        T.tcg_gen_op3(state, kc_or_operation(), (uintptr_t)now, (uintptr_t)now, (uintptr_t)sum);
+    }
+    T.tcg_gen_shli_i64(state, arg(state, sum), arg(state, now), KC_POISON_SHIFT);
+    T.tcg_gen_op3(state, ADD_I64, (uintptr_t)sum, (uintptr_t)sum, (uintptr_t)state + address);
+    T.tcg_gen_op3(state, operation, (uintptr_t)state + value, (uintptr_t)sum, window->base);
+    if (is_store) {
+        var zero = constant(state, 0);
+        T.tcg_gen_addi_i64(state, arg(state, at), arg(state, sum), (int64_t)window->shadow);
+        T.tcg_gen_op3(state, operation, (uintptr_t)zero, (uintptr_t)at, 0);
+        forget(state, &zero, 1);
+    }
+    forget(state, (var[]){at, now, sum}, 3);
+}
+
 /* The sum of an address and its shadow, as fast_accesses.c explains it; loaded by an operation of the access's size. */
 static var poisoned(tcg *state, uintptr_t address, unsigned load_shadow, uintptr_t shadow)
 {
@@ -309,10 +419,15 @@ static bool emit_fast(tcg *state, bool is_store, uintptr_t value, uintptr_t addr
     kc *m = kc_running();
     struct fast_window window;
 
-    if (!block.is_ours || block.is_for_once || mode != KC_SUPERVISOR || kind >= KINDS || !kc_goes_fast(m, kc_instruction_at(), &window) || !numbers_hold(state) ||
+    if (!block.is_ours || block.tracks || block.is_for_once || mode != KC_SUPERVISOR || kind >= KINDS || !kc_goes_fast(m, kc_instruction_at(), &window) || !numbers_hold(state) ||
         !kc_fast_accesses_hold(m, state))
         return false;
     unsigned operation = is_store ? stores[kind] : loads[kind];
+    if (window.is_defining) {
+        emit_defining(state, is_store, value, address, operation, loads[kind & 3], &window);
+        check_exit_request_x86_64(state);
+        return true;
+    }
     var at = window.shadow ? poisoned(state, address, loads[kind & 3], window.shadow) : NULL;
     if (!at && !window.is_near) {
         at = T.tcg_temp_new_internal(state, TYPE_I64, false);
@@ -379,7 +494,7 @@ static uint32_t lasting_flags(kc *m, const uint8_t *tb)
 static void translate(kc *m, void *cpu, uint8_t *tb, int longest)
 {
     memset(&block, 0, sizeof block);
-    uint32_t kind;
+    uint32_t kind, flags;
     memcpy(&kind, tb + BLOCK_KIND, sizeof kind);
     block.is_for_once = kind & FOR_ONCE;
     memcpy(&block.pc, tb, sizeof block.pc);
@@ -392,6 +507,8 @@ static void translate(kc *m, void *cpu, uint8_t *tb, int longest)
     if (block.is_ours)
         kc_note_block(m, tb);
     block.flags = block.is_ours ? lasting_flags(m, tb) : 0;
+    memcpy(&flags, tb + BLOCK_FLAGS, sizeof flags);
+    block.tracks = block.is_ours && flags & KC_TRACKS;
     T.gen_intermediate_code(cpu, tb, longest);
     if (block.added && block.last)
         fill_in(m, tb);

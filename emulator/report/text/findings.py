@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from emulator.check.findings import OF_ACCESSES, Kind
+from emulator.check.findings import OF_ACCESSES, OF_VALUES, Kind
 from emulator.report.text.ending import ending_text
 from emulator.report.text.frames import UNKNOWN_CALLER, call_trace_text
 from emulator.report.text.lacks import lack_lines
@@ -144,8 +144,12 @@ def _unchecked_text(report: CheckReport) -> str:
     """Return which kinds were not checked, by reason. What has to be asked for, lockstep and the check of accesses, goes without saying."""
     by_reason: dict[str, list[str]] = {}
     for kind, why in report.unchecked.items():
-        was_asked = report.lockstep is not None if kind is Kind.DIVERGENCE else report.sanitized
-        if was_asked or kind not in (Kind.DIVERGENCE, *OF_ACCESSES):
+        was_asked = {
+            Kind.DIVERGENCE: report.lockstep is not None,
+            **dict.fromkeys(OF_ACCESSES, report.sanitized),
+            **dict.fromkeys(OF_VALUES, report.uninitialised),
+        }.get(kind, True)
+        if was_asked:
             by_reason.setdefault(why, []).append(kind.title)
     return "not checked: " + "; ".join(f"{', '.join(kinds)} ({why})" for why, kinds in by_reason.items())
 

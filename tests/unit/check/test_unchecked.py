@@ -10,7 +10,7 @@ import pytest
 from emulator import Mode, attach_layers, boot
 from emulator.check.check_report import CheckReport
 from emulator.check.checked_run import check_kernel
-from emulator.check.findings import OF_ACCESSES, Finding, Kind
+from emulator.check.findings import OF_ACCESSES, OF_VALUES, Finding, Kind
 from emulator.check.unchecked import unchecked_kinds
 from emulator.hle.layers import LockstepCalls
 from emulator.machine.unanswered import Lack
@@ -47,7 +47,7 @@ def unchecked(
 
 def test_without_a_call_nothing_of_calls_is_checked(tmp_path: Path, machine: Machine) -> None:
     found = unchecked(TraceBuilder(), tmp_path, machine)
-    assert set(found) == OF_FREES | OF_ALLOCATIONS | NOT_SHOWN | {Kind.WILD_ACCESS, *OF_ACCESSES}
+    assert set(found) == OF_FREES | OF_ALLOCATIONS | NOT_SHOWN | {Kind.WILD_ACCESS, *OF_ACCESSES, *OF_VALUES}
     assert found[Kind.DOUBLE_FREE] == "no call that frees was seen"
     assert found[Kind.LEAK] == "no call that allocates was seen"
     assert found[Kind.WILD_ACCESS] == "no call that allocates or frees was seen"
@@ -61,14 +61,14 @@ def test_who_never_frees_shows_no_wrong_free(tmp_path: Path, machine: Machine) -
 
 def test_who_never_allocates_shows_no_leak(tmp_path: Path, machine: Machine) -> None:
     found = unchecked(TraceBuilder().call("kfree", BASE), tmp_path, machine)
-    assert set(found) == OF_ALLOCATIONS | NOT_SHOWN | {*OF_ACCESSES}
+    assert set(found) == OF_ALLOCATIONS | NOT_SHOWN | {*OF_ACCESSES, *OF_VALUES}
     assert found[Kind.OUT_OF_BOUNDS] == "no call that allocates was seen"
 
 
 def test_blocks_without_a_size_cannot_be_seen_to_overlap(tmp_path: Path, machine: Machine) -> None:
     calls = TraceBuilder().call("kmalloc", 0, result=BASE).call("kfree", BASE)
     found = unchecked(calls, tmp_path, machine)
-    assert set(found) == {Kind.OVERLAP, *NOT_SHOWN, *OF_ACCESSES}
+    assert set(found) == {Kind.OVERLAP, *NOT_SHOWN, *OF_ACCESSES, *OF_VALUES}
     assert found[Kind.OVERLAP] == found[Kind.OUT_OF_BOUNDS] == "the size of no block is known"
 
 
@@ -150,6 +150,21 @@ def test_why_accesses_were_not_checked(
     calls = TraceBuilder().call("kmalloc", 24, result=BASE).call("kfree", BASE)
     found = unchecked(calls, tmp_path, boot("firmware:demo", mmu=mmu), report)
     assert {found[kind] for kind in OF_ACCESSES} == {why}
+
+
+@pytest.mark.parametrize(
+    ("follows", "why"),
+    [
+        (False, "values that were never written were not followed in this run"),
+        (True, "there were more bad accesses than are kept"),
+    ],
+)
+def test_why_values_were_not_followed(tmp_path: Path, machine: Machine, *, follows: bool, why: str) -> None:
+    checked = frozenset(Kind) - set(OF_VALUES)
+    report = replace(REPORT, checked=checked, sanitized=True, uninitialised=follows)
+    calls = TraceBuilder().call("kmalloc", 24, result=BASE).call("kfree", BASE)
+    found = unchecked(calls, tmp_path, machine, report)
+    assert {found[kind] for kind in OF_VALUES} == {why}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from emulator.machine.core.core_types import Access, Registers
-from emulator.machine.core.observed import AllocatedBlock, BadAccess, Poison
+from emulator.machine.core.observed import AllocatedBlock, BadAccess, Poison, Use
 
 BLOCK: Final = AllocatedBlock(0x200008, 24, 0, 2, 1, None, None)
 REGISTERS: Final = Registers._make([0] * len(Registers._fields))
@@ -23,6 +23,8 @@ ACCESS: Final = BadAccess(
     event=2,
     callers=(),
     registers=REGISTERS,
+    use=Use.NONE,
+    read_at=0,
     times=1,
     time_ns=100,
     last_ns=100,

@@ -12,8 +12,8 @@ from emulator.check.findings import OF_ACCESSES
 from emulator.profile.known import match
 from emulator.profile.reader import parse_profile
 from emulator.run.ending import Budget
-from tests.helpers.bad_access_cases import COMPILERS
 from tests.helpers.c_kernel import compile_kernel
+from tests.helpers.case_kernels import COMPILERS
 
 if TYPE_CHECKING:
     from pathlib import Path

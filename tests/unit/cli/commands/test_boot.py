@@ -16,8 +16,9 @@ from emulator.hle.differences import Difference
 from emulator.hle.lockstep import Divergence
 from emulator.loader import builtin
 from emulator.machine.machine import Machine
-from tests.helpers.bad_access_cases import ALLOCATORS, build
+from tests.helpers.bad_access_cases import CASES
 from tests.helpers.c_kernel import compile_kernel
+from tests.helpers.case_kernels import ALLOCATORS, build
 from tests.unit.cli import kernels
 from tests.unit.loader import elf_builder as eb
 
@@ -718,7 +719,7 @@ def test_bad_accesses_stand_before_the_summary(kmemu: Callable[..., Done]) -> No
 
 
 def test_a_bad_access_alone_is_a_finding(kmemu: Callable[..., Done], tmp_path: Path) -> None:
-    source = build(tmp_path, "heap", "gcc", "-O2").with_name("kernel.c").read_text()
+    source = build(tmp_path, "heap", CASES, "gcc", "-O2").with_name("kernel.c").read_text()
     path = compile_kernel(tmp_path, source.replace("which, defect,", "which, defect = 1,"), ["-w"])
     profile = tmp_path / "heap.toml"
     profile.write_text(ALLOCATORS["heap"].profile)

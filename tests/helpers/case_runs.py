@@ -1,0 +1,71 @@
+"""Runs the cases of kernels that case_kernels.py has built."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from emulator import boot
+from emulator.check.accesses.bad_accesses import bad_accesses
+from emulator.guest.symbolizer import Symbolizer
+from emulator.machine.execution import Returned
+from emulator.profile.known import match, matching_profile
+from emulator.profile.reader import parse_profile
+from emulator.trace.checking import check_accesses
+from emulator.trace.logged import LoggedTrace
+from emulator.trace.recording import CallLog
+from tests.helpers.case_kernels import ALLOCATORS, Case
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from emulator.check.findings import Finding
+
+_MOST_INSTRUCTIONS: Final = 10_000_000
+
+
+class Kernel:
+    """A kernel with all cases of one allocator, which stands before its first instruction.
+
+    Args:
+        path: Its file.
+        allocator: The allocator.
+        memory: How the machine accesses memory.
+        uninitialised: Uses of what was never written are looked for, too.
+    """
+
+    def __init__(
+        self, path: Path, allocator: str, memory: Literal["fast", "ordinary"], *, uninitialised: bool = False
+    ) -> None:
+        self._machine = boot(str(path), mmu=memory)
+        image, text = self._machine.image, ALLOCATORS[allocator].profile
+        profile = match(parse_profile(text, "cases.toml"), image) if text else matching_profile(image)
+        self._log = CallLog(self._machine, profile)
+        self._checked = check_accesses(self._machine, profile, uninitialised=uninitialised)
+        self._start = self._machine.snapshot()
+
+    def findings(self, number: int, *, defect: bool) -> list[Finding]:
+        """Run a case, or its twin, and return what is found."""
+        machine, image = self._machine, self._machine.image
+        self._start.reset()
+        for name, value in (("which", number), ("defect", int(defect))):
+            machine.memory.write(image.physical(image.symbols[name].address), value.to_bytes(4, "little"))
+        outcome = machine.run(max_instructions=_MOST_INSTRUCTIONS)
+        assert outcome.ending in (Returned.HALTED, Returned.SPINS)
+        assert not machine.memory.load_u32(image.physical(image.symbols["failed"].address))
+        seen = self._checked.seen()
+        assert not seen.missed
+        return bad_accesses(machine, seen.accesses, LoggedTrace(self._log, Symbolizer(image)))
+
+
+def described(found: list[Finding], case: Case) -> list[str]:
+    """Return what matters of findings: their kind, and whether they are in the case's function."""
+    return [
+        each.kind.value
+        + (
+            ""
+            if each.call_site
+            and f"wrong_{case.name}" in [frame.function for frame in each.call_site.backtrace]
+            else " elsewhere"
+        )
+        for each in found
+    ]
