@@ -43,6 +43,7 @@ class Kind(Enum):
     USE_AFTER_FREE = "use-after-free"
     UNALLOCATED = "unallocated-access"  # of memory that an allocator has, and that is in no block
     UNINITIALISED = "uninitialised-use"  # of what was read from a block, and never written
+    READ_ONLY = "read-only-write"  # to the kernel's code, or its constants
     STALE_TRANSLATION = "stale-translation"  # that the TLB holds, and page tables no longer say
     DIED = "kernel-died"  # a fault, or it hangs
     FAILED = "kernel-failed"  # it exited with a value other than 0, or reset the PC
@@ -58,7 +59,7 @@ class Kind(Enum):
         return _TEXTS[self][1]
 
 
-OF_ACCESSES: Final = (Kind.OUT_OF_BOUNDS, Kind.USE_AFTER_FREE, Kind.UNALLOCATED)
+OF_ACCESSES: Final = (Kind.OUT_OF_BOUNDS, Kind.USE_AFTER_FREE, Kind.UNALLOCATED, Kind.READ_ONLY)
 """The kinds of which nothing is known unless each access is checked."""
 
 OF_VALUES: Final = (Kind.UNINITIALISED,)
@@ -119,6 +120,10 @@ _TEXTS: Final = {
     Kind.UNINITIALISED: (
         "uninitialised value",
         "A branch, an address or an output depends on memory of a block that was never written.",
+    ),
+    Kind.READ_ONLY: (
+        "write to read-only memory",
+        "The kernel wrote to its own code, or to a constant.",
     ),
     Kind.STALE_TRANSLATION: (
         "stale translation",

@@ -227,10 +227,24 @@ class KernelImage:
             lambda flags: bool(flags & loaded and (flags & code or not flags & WRITABLE_SECTION))
         )
 
+    @property
+    def sized_functions(self) -> list[range]:
+        """Linked addresses of the functions whose size the symbol table says, in the order of their starts; aliases overlap.
+
+        Raises:
+            BadImage: The symbol table is damaged.
+        """
+        symbols = (each.symbol for each in self._symbol_table.code)
+        return [
+            range(each.address, each.address + each.size)
+            for each in symbols
+            if each.kind == "function" and each.size
+        ]
+
     def _ranges(self, wanted: Callable[[int], bool]) -> list[range]:
         """Return the linked addresses of the sections with wanted flags, ascending."""
         found = (
-            range(each.address, each.address + each.size) for each in self._sections if wanted(each.flags)
+            range(each.address, each.address + each.size) for each in self.sections if wanted(each.flags)
         )
         return sorted(found, key=lambda section: section.start)
 
@@ -265,7 +279,7 @@ class KernelImage:
         from emulator.loader.dwarf.frame_entries import FrameSection
 
         own = () if self._own_headers is None else self._own_headers.sections()
-        for data, sections in ((self.data, own), (self.symbol_data, self._sections)):
+        for data, sections in ((self.data, own), (self.symbol_data, self.sections)):
             for each in sections:
                 if each.name == ".eh_frame" and each.kind == PROGRAM_SECTION:
                     content = data[each.offset : each.offset + each.size]
@@ -359,14 +373,15 @@ class KernelImage:
         return address
 
     @cached_property
-    def _sections(self) -> tuple[SectionHeader, ...]:
+    def sections(self) -> tuple[SectionHeader, ...]:
+        """The section headers of the file with the symbols; none where there is no ELF file."""
         return () if self.headers is None else self.headers.sections()
 
     @cached_property
     def _symbol_table(self) -> SymbolTable:
         from emulator.loader.elf.symbols import read_symbols
 
-        return read_symbols(self.symbol_data, self._sections, self._symbol_path)
+        return read_symbols(self.symbol_data, self.sections, self._symbol_path)
 
     @cached_property
     def _line_table(self) -> LineTable:
@@ -419,5 +434,5 @@ class KernelImage:
 
     def _debug_section(self, name: str) -> SectionHeader | None:
         names = (name, name.replace(".debug", ".zdebug"))
-        found = (each for each in self._sections if each.name in names and each.kind == PROGRAM_SECTION)
+        found = (each for each in self.sections if each.name in names and each.kind == PROGRAM_SECTION)
         return next(found, None)

@@ -584,7 +584,8 @@ enum kc_poison {
     KC_UNINITIALISED = 0x80, /* it may be written, and is initialised then; bit 0 is clear */
     KC_FREED = 0x81,   /* it lay in a block that was given back; bit 0 is set of this one and the following ones: no access at all */
     KC_GAP = 0x83,     /* an allocator has it, and no block lies there */
-    KC_REDZONE = 0x85  /* it lies next to a block, and in none */
+    KC_REDZONE = 0x85, /* it lies next to a block, and in none */
+    KC_READ_ONLY = 0x87 /* it is the kernel's code, or a constant: it may be read. The shadow never has it */
 };
 /* Bits of a byte of the shadow. KC_WRITTEN, where nobody may access it: the byte was written since, by its allocator. KC_MARKED with
  * KC_UNINITIALISED: some bits of it are, see observe/definedness.c. */
@@ -620,7 +621,9 @@ typedef struct {
     const kc_extent *objects;   /* physical addresses of what the kernel has of its own, variables and sections; ascending, and none overlaps
                                  * another: a block in one has no redzone outside of it */
     const kc_extent *allocator; /* code, linear, ascending, that may access all memory, besides that of the recorded functions */
-    uint32_t function_count, failure_count, object_count, allocator_count;
+    const kc_extent *read_only; /* physical addresses, ascending, none overlaps another: the kernel only reads what lies there, and on the
+                                 * same pages nothing is that it writes to; as long as no allocator has handed them out */
+    uint32_t function_count, failure_count, object_count, allocator_count, read_only_count;
     bool uninitialised; /* uses of values that were never written, too */
     bool ends_run; /* with KC_BAD_ACCESS, at each access that is kept as a new one: in front of its instruction */
 } kc_checking;

@@ -9,7 +9,7 @@ from tests.helpers.case_kernels import Case, case
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-OUT, FREED, NOBODYS = "out-of-bounds", "use-after-free", "unallocated-access"
+OUT, FREED, NOBODYS, CONSTANT = "out-of-bounds", "use-after-free", "unallocated-access", "read-only-write"
 
 
 def _widths() -> Iterable[Case]:
@@ -66,8 +66,22 @@ def _at_the_end_of_a_page() -> Iterable[Case]:
         )
 
 
+def _constants() -> Iterable[Case]:
+    """Yield writes to the kernel's code and constants, of what is there already, by a pointer that is not what it should be."""
+    for what, address in (("code", "use"), ("a_constant", "digits")):
+        to = f"u8 *p = take(N); keep(@(void *){address}@p@); u8 *to = kept;"
+        yield case(f"write_to_{what}", CONSTANT, f"{to} *(volatile u8 *)to = *(volatile u8 *)to;")
+        yield case(f"copy_to_{what}", CONSTANT, f"{to} memcpy(buffer, to, 8); memcpy(to, buffer, 8);")
+    yield case(
+        "push_to_code",
+        CONSTANT,
+        "u8 *p = take(N); keep(@(void *)unused@p@); u8 *to = kept; push_at(to + 8);",
+    )
+
+
 CASES: Final = (
     *_widths(),
+    *_constants(),
     *_strings(),
     *_at_the_end_of_a_page(),
     case("change_right", OUT, "u8 *p = take(N); ++*(volatile u8 *)(p + @N@0@);", "bytes"),

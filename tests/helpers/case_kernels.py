@@ -57,6 +57,8 @@ u8 buffer[256], zeros[256];
 apart void use(void *p) { __asm__ volatile("" : : "r"(p) : "memory"); }
 apart void keep(void *p) { kept = p; }
 apart void fail(void) { failed = 1; }
+apart void unused(void) { __asm__ volatile(".skip 16, 0x90"); }
+const char digits[] = "0123456789";
 apart void stosb(void *to, u32 n) { __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(0) : "memory"); }
 apart void stosl(void *to, u32 n) { __asm__ volatile("rep stosl" : "+D"(to), "+c"(n) : "a"(0) : "memory"); }
 apart void movsb(void *to, void *from, u32 n) { __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); }
@@ -385,7 +387,7 @@ def build(folder: Path, allocator: str, cases: Sequence[Case], compiler: str, le
         return _link(folder, source, compiler, level, "btron" if on_btron else "litecore")
     source = _TYPES + size + _PRELUDE + _STRINGS + interrupts + chosen.source + body + _START
     (folder / "kernel.c").write_text(source)
-    (folder / "kernel.ld").write_text(LINKER_SCRIPT)
+    (folder / "kernel.ld").write_text(re.sub(r"\.(rodata|data|bss) :", r".\1 : ALIGN(4096)", LINKER_SCRIPT))
     link = ("-nostdlib", "-static", "-Wl,--build-id=none,--no-warnings,-T,kernel.ld")
     _run(folder, [compiler, *_OPTIONS, level, *link, "-o", "kernel.elf", "kernel.c"])
     return folder / "kernel.elf"

@@ -20,6 +20,7 @@ import numpy as np
 
 from emulator.check.accesses.code_places import code_place
 from emulator.check.accesses.fields import Fields
+from emulator.check.accesses.meant_writes import MeantWrites
 from emulator.check.accesses.shadow_dumps import shadow_dump
 from emulator.check.area import Area
 from emulator.check.call_sites import CallSites
@@ -78,7 +79,8 @@ def bad_accesses(machine: Machine, accesses: Iterable[BadAccess], trace: Trace) 
         trace: Of the run.
     """
     reader = _Reader(machine, trace)
-    certain = [reader.of_living(access) for access in accesses if not reader.may_be_in_block(access)]
+    unmeant = MeantWrites(machine, trace).left_out(accesses)
+    certain = [reader.of_living(access) for access in unmeant if not reader.may_be_in_block(access)]
     groups: dict[tuple[object, ...], list[_Sweep]] = {}
     for sweep in _sweeps(certain):
         groups.setdefault(reader.mistake(sweep.first), []).append(sweep)
@@ -120,6 +122,8 @@ class _Reader:
 
     def may_be_in_block(self, access: BadAccess) -> bool:
         """Return whether an access may lie in a block of which nothing is known: one that a copy of its allocator inside of another function has made."""
+        if access.poison is Poison.READ_ONLY:
+            return False
         area = self._area(access)
         return any(access.event >= self._unseen_from(each) for each in ([area] if area else self._areas))
 
@@ -195,6 +199,15 @@ class _Reader:
         freed = self._call_sites.entry(block.death) if block.death else None
         return BlockHistory(block.start, block.size, self._call_sites.exit(block.birth), freed)
 
+    def _read_only(self, address: int) -> str:
+        """Return what lies at an address of code or constants: ``code of kmain+0x10 (main.c:12)``, ``constant digits+0x3``."""
+        if any(address in section for section in self._machine.image.code_sections):
+            return f"it is code of {self._symbolizer.instruction(address)}"
+        for symbol in self._machine.image.symbols.values():
+            if symbol.kind == "object" and 0 <= address - symbol.address < symbol.size:
+                return f"it is the constant {symbol.name}+0x{address - symbol.address:x}"
+        return "it is a constant, or part of one"
+
     def _details(self, group: Sequence[_Sweep], history: BlockHistory | None) -> Iterator[str]:
         access = group[0].first
         if access.access is not Access.FETCH:
@@ -208,6 +221,8 @@ class _Reader:
             field = self._fields.text(history, access.distance)
             if field:
                 yield field
+        if access.poison is Poison.READ_ONLY:
+            yield self._read_only(access.linear + access.offset)
         times = sum(each.times for each in group)
         if times > 1:
             stacks = len({(each.first.registers.eip, each.first.callers) for each in group})
@@ -227,6 +242,8 @@ def _kind(access: BadAccess) -> Kind:
     block = access.block
     if access.poison is Poison.UNINITIALISED:
         return Kind.UNINITIALISED
+    if access.poison is Poison.READ_ONLY:
+        return Kind.READ_ONLY
     if access.poison is Poison.FREED and not _is_beside_living(access):
         return Kind.USE_AFTER_FREE
     if block is None:
@@ -256,6 +273,8 @@ def _message(access: BadAccess) -> str:
     done = f"{verb} of {counted(access.size, 'byte')} {preposition} 0x{access.linear:08x}"
     block = access.block
     where = "" if block is None else f", {_position(access, block.size)} a {{}}block{_of_size(block.size)}"
+    if kind is Kind.READ_ONLY:
+        return f"{done}, which the kernel may only read"
     if kind is Kind.UNALLOCATED:
         return f"{done}, which is in no block{where.format('')}"
     if kind is Kind.USE_AFTER_FREE:

@@ -18,6 +18,7 @@ _SIGNS: Final = {
     Poison.FREED: ("F", "freed"),
     Poison.GAP: ("-", "in no block"),
     Poison.REDZONE: ("R", "beside a block"),
+    Poison.READ_ONLY: ("C", "code or constants"),
 }
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from emulator.machine.core.handle import Core
-    from emulator.machine.core.observed import BlockFunction
+    from emulator.machine.core.observed import BlockFunction, KernelMemory
     from emulator.machine.core.stacks import Stacks
 
 _REGISTERS: Final = struct.Struct(f"<{len(Registers._fields)}I")
@@ -25,13 +25,12 @@ _OF_VALUES: Final = {"pages": "page_count"}  # names in core.h, where they diffe
 class CheckedAccesses(Observer):
     """Keeps bad accesses; made by `Observers.check_accesses`. They belong to the state of the machine: snapshots keep them."""
 
-    def __init__(  # noqa: PLR0913 - what is checked, and for whom
+    def __init__(
         self,
         core: Core,
         stacks: Stacks,
         functions: Sequence[BlockFunction],
-        objects: Sequence[tuple[int, int]],
-        allocator: Sequence[tuple[int, int]],
+        memory: KernelMemory,
         ends_run: Callable[[BadAccesses], bool] | None,
         *,
         uninitialised: bool,
@@ -50,8 +49,7 @@ class CheckedAccesses(Observer):
         arrays = (
             rows,
             ffi.new("uint32_t[]", [bound for each in failures for bound in each]),
-            _extents(objects),
-            _extents(allocator),
+            *map(_extents, memory),
         )
         checks = ffi.new(
             "kc_checking *",
@@ -59,8 +57,7 @@ class CheckedAccesses(Observer):
                 *arrays,
                 len(functions),
                 len(failures),
-                len(objects),
-                len(arrays[3]),
+                *map(len, arrays[2:]),
                 uninitialised,
                 ends_run is not None,
             ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from emulator.native import _core
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from emulator.machine.core.core_types import Access, Registers
 
@@ -139,6 +139,7 @@ class Poison(IntEnum):
 
     UNINITIALISED: it may be written, and nobody has done so. FREED: it lay in a block that was given back. GAP: an allocator has it, and
     no block lies there. REDZONE: it lies next to a block.
+    READ_ONLY: it is the kernel's code, or a constant.
     """
 
     ACCESSIBLE = lib.KC_ACCESSIBLE
@@ -146,6 +147,7 @@ class Poison(IntEnum):
     FREED = lib.KC_FREED
     GAP = lib.KC_GAP
     REDZONE = lib.KC_REDZONE
+    READ_ONLY = lib.KC_READ_ONLY
 
 
 class Use(IntEnum):
@@ -212,6 +214,21 @@ class BlockFunction:
 
 
 BLOCK_VALUES: Final = ("ptr", "frame", "size", "count", "pages", "order", "when", "pool", "start", "end")
+
+
+class KernelMemory(NamedTuple):
+    """Parts of memory that are not as others, as ranges [start, end) none of which overlaps another.
+
+    Attributes:
+        objects: Physical, of the kernel's own variables and sections. A block in one of them has no redzone outside of it.
+        allocator: Linear, of code that may access all memory, besides what it calls while a recorded call is open.
+        read_only: Physical, of the kernel's code and constants: writes to them are bad, until an allocator hands out their pages. Nothing
+            that the kernel writes to lies on these pages.
+    """
+
+    objects: Sequence[tuple[int, int]] = ()
+    allocator: Sequence[tuple[int, int]] = ()
+    read_only: Sequence[tuple[int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from emulator.machine.core.checked_accesses import CheckedAccesses
 from emulator.machine.core.handle import ffi, lib, pages_of
 from emulator.machine.core.null_accesses import NullAccesses
 from emulator.machine.core.observed import (
+    KernelMemory,
     LastWrite,
     ProbeAction,
     ProbeKind,
@@ -234,6 +235,7 @@ class Observers:
         functions: Sequence[BlockFunction],
         objects: Sequence[tuple[int, int]] = (),
         allocator: Sequence[tuple[int, int]] = (),
+        read_only: Sequence[tuple[int, int]] = (),
         ends_run: Callable[[BadAccesses], bool] | None = None,
         *,
         uninitialised: bool = False,
@@ -242,9 +244,9 @@ class Observers:
 
         Args:
             functions: What the recorded functions do to blocks, in the order in which they are recorded.
-            objects: Physical ranges [start, end) of the kernel's own variables and sections, none of which overlaps another. A block in
-                one of them has no redzone outside of it.
-            allocator: Linear ranges of code that may access all memory, besides what it calls while a recorded call is open.
+            objects: See `KernelMemory`.
+            allocator: The same.
+            read_only: The same.
             ends_run: Asked at each access of a new kind, before it is made, whether the run of the machine ends there. None: no run does.
             uninitialised: Keep uses of values that were read from blocks, and never written, too.
 
@@ -253,8 +255,9 @@ class Observers:
             ValueError: The machine has the reference MMU, no calls are recorded, or accesses are checked already.
         """
         self._core.check_rests("check_accesses()")
+        memory = KernelMemory(objects, allocator, read_only)
         return CheckedAccesses(
-            self._core, self._stacks, functions, objects, allocator, ends_run, uninitialised=uninitialised
+            self._core, self._stacks, functions, memory, ends_run, uninitialised=uninitialised
         )
 
     def note_written(self, stack: range | None = None) -> WrittenPages:

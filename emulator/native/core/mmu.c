@@ -325,6 +325,10 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
         kc_shadow_touch(m, out->paddr);
     note_fill(m, (uint32_t)linear, &w, out);
     m->mmu->watched |= kc_is_poisoned(m, out->paddr);
+    if (kc_is_read_only(m, out->paddr)) { /* reads are as fast as others */
+        m->mmu->watched |= type == UC_MEM_WRITE;
+        out->perms &= type == UC_MEM_WRITE ? UINT32_MAX : ~(uint32_t)UC_PROT_WRITE;
+    }
     if (kc_was_fetched(m, page))
         out->perms |= UC_PROT_EXEC;
     if (kc_watches_pages(m) && out->paddr < m->memory_end) {

@@ -169,7 +169,8 @@ int kc_shadow_open(kc *m, bool uninitialised)
 
     s->file = memfd_create("kmemu-shadow", MFD_CLOEXEC);
     s->watched = calloc(1, page_count(m) / 8 + 1);
-    if (s->file >= 0 && s->watched && !ftruncate(s->file, (off_t)m->memory_end))
+    s->read_only = calloc(1, page_count(m) / 8 + 1);
+    if (s->file >= 0 && s->watched && s->read_only && !ftruncate(s->file, (off_t)m->memory_end))
         bytes = mmap(NULL, m->memory_end, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, s->file, 0);
     s->bytes = bytes == MAP_FAILED ? NULL : bytes;
     if (!s->bytes || !kc_array_open(&s->pages, s->openings + 1, s->bytes, PAGE_SIZE, page_count(m)) || (uninitialised && !note_fresh(m))) {
@@ -191,8 +192,15 @@ void kc_shadow_close(kc *m)
     free(s->watched);
     free(s->fresh);
     free(s->log);
+    free(s->read_only);
     kc_array_close(&s->pages);
     *s = (struct shadow){.file = -1, .openings = s->openings}; /* what snapshots keep is of no more use */
+}
+
+void kc_shadow_guard(kc *m, uint64_t start, uint64_t end)
+{
+    for (uint64_t page = start >> PAGE_SHIFT; page < page_count(m) && page << PAGE_SHIFT < end; page++)
+        kc_bit_set(m->shadow->read_only, (uint32_t)page);
 }
 
 static __attribute__((noinline)) bool map_anew(const kc *m, int file, int kind)

@@ -2,6 +2,7 @@
 #ifndef KMEMU_SHADOW_H
 #define KMEMU_SHADOW_H
 
+#include "core/bits.h"
 #include "core/kept_arrays.h"
 #include "core/ram.h"
 #include "unicorn/fast_accesses.h"
@@ -14,6 +15,7 @@ struct shadow {
     uint8_t *fresh;          /* one bit a page: nobody has ever written to it; NULL: it does not matter what was written */
     struct store_log *log;   /* of allocators, where it matters */
     uint64_t log_seen;       /* so many of its stores were before the call that goes on, or have been seen to */
+    uint8_t *read_only;      /* one bit a page: bytes in it are only to be read; the others are not accessed much */
     struct kept_array pages;
     uint32_t openings;
 };
@@ -75,6 +77,15 @@ static inline enum kc_poison kc_poison_at(const kc *m, uint64_t physical)
 {
     uint8_t byte = physical < m->memory_end ? m->shadow->bytes[physical] : 0;
     return byte & KC_NO_ACCESS ? (enum kc_poison)(byte & ~KC_WRITTEN) : KC_ACCESSIBLE;
+}
+
+/* Let each write to the pages of a part of RAM be looked at. */
+void kc_shadow_guard(kc *m, uint64_t start, uint64_t end);
+
+/* Has each write to a page to be looked at? */
+static inline bool kc_is_read_only(const kc *m, uint64_t physical)
+{
+    return m->shadow->bytes && physical < m->memory_end && kc_bit(m->shadow->read_only, (uint32_t)(physical >> PAGE_SHIFT));
 }
 
 /* Has each access to a page to be looked at? */

@@ -304,7 +304,8 @@ static bool is_plain(kc *m, uint32_t linear, bool write)
     if (kc_guards(m, linear) || (kc_paging(m) && !kc_walk(m, linear, write ? UC_MEM_WRITE : UC_MEM_READ, false, &t)))
         return false;
     return t.physical < m->memory_end && kc_is_mapped(m, t.physical) && !kc_is_rom(m, t.physical) &&
-           kc_video_target(m, t.physical) == t.physical && !(write && kc_was_fetched(m, t.physical >> PAGE_SHIFT));
+           kc_video_target(m, t.physical) == t.physical &&
+           !(write && (kc_was_fetched(m, t.physical >> PAGE_SHIFT) || kc_is_read_only(m, t.physical)));
 }
 
 /* Where the engine's TLB has a page, which is filled into it if need be; -1: an access needs more than that. */
@@ -335,7 +336,8 @@ static bool fill(kc *m, uint32_t linear, bool write)
     if (physical < 0)
         return false;
     uint32_t frame = (uint32_t)(physical >> PAGE_SHIFT);
-    bool is_writable = write || (kc_is_filled_writable(m, linear) && kc_may_be_written(m, frame));
+    bool may_write = kc_is_filled_writable(m, linear) && kc_may_be_written(m, frame) && !kc_is_read_only(m, (uint64_t)physical);
+    bool is_writable = write || may_write;
     if (write)
         kc_keep_page(m, frame);
     if (is_writable)

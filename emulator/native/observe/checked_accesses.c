@@ -10,6 +10,9 @@
  * An allocator may access all memory: code that Python names, and what that code calls, or a recorded call that is open. What the
  * handler of an interrupt does meanwhile is no part of the call.
  *
+ * The kernel's code and constants, which Python names, may be read, and are no matter of the shadow: their pages are not writable in
+ * the TLB, so that each write is told.
+ *
  * Shortcomings. Code in such memory is noticed once for each block, when it is translated. What the CPU reads and writes by itself
  * (descriptors, an interrupt's frame) is not checked, nor are devices. Of different accesses the first KC_BAD_ACCESSES are kept; whether
  * there were more is known.
@@ -41,8 +44,8 @@ struct moment { uint32_t pc, esp, space, events; uint64_t interrupts; };
 
 struct checked_accesses {
     bool open, ends_run;
-    kc_extent *allocator;
-    uint32_t allocator_count, openings;
+    kc_extent *allocator, *read_only;
+    uint32_t allocator_count, read_only_count, openings;
     struct moment in_call[MOMENTS]; /* the last ones inside of recorded calls, by instruction */
     struct seen {
         uint32_t opening, kept;
@@ -91,12 +94,28 @@ static int64_t translated(kc *m, uint32_t linear)
     return at >= 0 && (uint64_t)at < m->memory_end ? at : -1;
 }
 
-/* The first byte of an access that may not be accessed, from its start; -1: all may. */
-static int32_t first_bad(kc *m, uint32_t linear, uint32_t size)
+/* Is a byte the kernel's code, or a constant? What has been handed out is no more. */
+static bool is_read_only(const kc *m, uint64_t physical)
 {
+    const struct checked_accesses *c = m->checked_accesses;
+    return kc_is_read_only(m, physical) && kc_extent_at(c->read_only, c->read_only_count, (uint32_t)physical) && !kc_has_had_blocks(m, physical);
+}
+
+/* Why a byte may not be accessed. */
+static enum kc_poison why_not(const kc *m, uint64_t physical, bool write)
+{
+    enum kc_poison poison = kc_poison_at(m, physical);
+    return !poison && write && is_read_only(m, physical) ? KC_READ_ONLY : poison;
+}
+
+/* The first byte of an access that may not be accessed, from its start; -1: all may. Programs are kept from the kernel's memory by pages. */
+static int32_t first_bad(kc *m, uint32_t linear, uint32_t size, bool write)
+{
+    bool by_kernel = write && kc_ring(m) != 3;
+
     for (uint32_t i = 0; i < size; i++) {
         int64_t at = translated(m, linear + i);
-        if (at >= 0 && kc_poison_at(m, (uint64_t)at))
+        if (at >= 0 && why_not(m, (uint64_t)at, by_kernel))
             return (int32_t)i;
     }
     return -1;
@@ -122,7 +141,8 @@ static void copy_around(const kc *m, uint64_t physical, kc_bad_access *access)
     for (uint32_t i = 0; i < KC_AROUND && around + i < m->memory_end; i++) {
         access->memory[i] = *kc_at(m, around + i);
         uint8_t shadow = *kc_shadow_at(m, around + i);
-        access->shadow[i] = shadow & KC_NO_ACCESS ? (uint8_t)(shadow & ~KC_WRITTEN) : shadow & KC_POISONED;
+        enum kc_poison poison = why_not(m, around + i, true);
+        access->shadow[i] = (uint8_t)(poison ? poison : (enum kc_poison)(shadow & KC_POISONED));
     }
 }
 
@@ -141,7 +161,7 @@ static bool keep(kc *m, const kc_bad_access *access, uint64_t bad, const struct 
     if (origin) {
         kept->has_block = origin->block.born;
         kept->block = origin->block;
-    } else {
+    } else if (access->poison != KC_READ_ONLY) {
         kept->has_block = kc_block_near(m, bad, &kept->block, &kept->distance);
     }
     copy_around(m, bad, kept);
@@ -173,7 +193,7 @@ static void note_access(kc *m, uint32_t linear, uint32_t size, uint32_t access, 
 {
     uint64_t bad = (uint64_t)translated(m, linear + offset);
     kc_bad_access here = {
-        .linear = linear, .physical = (uint32_t)translated(m, linear), .size = size, .access = access, .poison = kc_poison_at(m, bad), .offset = offset,
+        .linear = linear, .physical = (uint32_t)translated(m, linear), .size = size, .access = access, .poison = why_not(m, bad, access == KC_WRITE), .offset = offset,
     };
 
     note(m, &here, bad, NULL, backtrace, host_pc);
@@ -195,7 +215,7 @@ static void look(kc *m, uint32_t linear, uint32_t size, bool write, int32_t offs
 
 void kc_look_at_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc)
 {
-    int32_t offset = first_bad(m, linear, size);
+    int32_t offset = first_bad(m, linear, size, write);
 
     if (offset >= 0 && host_pc) /* without a place in translated code it is the CPU's own */
         look(m, linear, size, write, offset, host_pc);
@@ -232,7 +252,7 @@ void kc_on_undefined_use(kc *m, enum kc_use use, struct undefined value, uintptr
 
 void kc_look_at_code(kc *m, uint32_t linear)
 {
-    if (first_bad(m, linear, 1) < 0 || kc_is_exempt(m, linear))
+    if (first_bad(m, linear, 1, false) < 0 || kc_is_exempt(m, linear))
         return;
     struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
     if (!is_of_allocator(m, backtrace))
@@ -241,30 +261,47 @@ void kc_look_at_code(kc *m, uint32_t linear)
 
 /* -- for Python ---------------------------------------------------------------------------------- */
 
+static kc_extent *copy_of(const kc_extent *extents, uint32_t count)
+{
+    kc_extent *copy = malloc((count + 1) * sizeof *copy);
+
+    return copy ? memcpy(copy, extents, count * sizeof *copy) : NULL;
+}
+
 int kc_sanitize_open(kc *m, const kc_checking *checks)
 {
     struct checked_accesses *c = m->checked_accesses;
 
     if (c->open || !kc_recording(m))
         return 1;
-    c->allocator = malloc((checks->allocator_count + 1) * sizeof *c->allocator);
-    if (!c->allocator)
-        return -UC_ERR_NOMEM;
-    memcpy(c->allocator, checks->allocator, checks->allocator_count * sizeof *c->allocator);
+    c->allocator = copy_of(checks->allocator, checks->allocator_count);
+    c->read_only = copy_of(checks->read_only, checks->read_only_count);
     c->allocator_count = checks->allocator_count;
+    c->read_only_count = checks->read_only_count;
     c->ends_run = checks->ends_run;
     memset(&c->seen, 0, offsetof(struct seen, accesses));
     c->seen.opening = ++c->openings;
-    if (kc_shadow_open(m, checks->uninitialised) || kc_blocks_open(m, checks) || kc_definedness_open(m)) {
+    if (!c->allocator || !c->read_only || kc_shadow_open(m, checks->uninitialised) || kc_blocks_open(m, checks) || kc_definedness_open(m)) {
         kc_sanitize_close(m);
         return -UC_ERR_NOMEM;
     }
+    for (uint32_t i = 0; i < c->read_only_count; i++)
+        kc_shadow_guard(m, c->read_only[i].start, c->read_only[i].end);
     for (uint32_t i = 0; i < checks->object_count; i++)
         kc_shadow_exclude(m, checks->objects[i].start, checks->objects[i].end);
     kc_shadow_exclude(m, 0, LOW_MEMORY); /* the BIOS's */
     c->open = true;
     kc_windows_check(m, true);
+    kc_fill_again(m);
     return 0;
+}
+
+static void forget_extents(struct checked_accesses *c)
+{
+    free(c->allocator);
+    free(c->read_only);
+    c->allocator = c->read_only = NULL;
+    c->allocator_count = c->read_only_count = 0;
 }
 
 void kc_sanitize_close(kc *m)
@@ -277,9 +314,7 @@ void kc_sanitize_close(kc *m)
     kc_blocks_close(m);
     kc_definedness_close(m);
     kc_shadow_close(m);
-    free(c->allocator);
-    c->allocator = NULL;
-    c->allocator_count = 0;
+    forget_extents(c);
     kc_fill_again(m); /* no page as watched */
 }
 
@@ -319,6 +354,6 @@ int kc_checked_accesses_init(kc *m) { return KC_NEW(m->checked_accesses); }
 void kc_checked_accesses_free(kc *m)
 {
     if (m->checked_accesses)
-        free(m->checked_accesses->allocator);
+        forget_extents(m->checked_accesses);
     free(m->checked_accesses);
 }

@@ -648,6 +648,8 @@ void kc_blocks_abandoned(kc *m, const struct open_call *call) { end_call(m, call
 
 /* -- looking at blocks --------------------------------------------------------------------------- */
 
+bool kc_has_had_blocks(const kc *m, uint64_t physical) { return kc_block_page(&m->blocks->now.table, physical)->newest; }
+
 /* How far the piece of a block is from an address that may not be accessed. Far are stock, of which others are parts, as long
  * as it was not freed as a whole, and a block that has died where the address is not one of freed memory: it lay there before. */
 static uint64_t distance_to(const struct block_table *t, const struct block_piece *piece, uint64_t physical, enum kc_poison poison)

@@ -197,7 +197,7 @@ FREE = BlockFunction(BlockRole.FREE, BlockResult.OTHER, 0, False, False, False, 
 def scenario():
     machine = Machine(IMAGE, ram=RamWindow(MIB, 4 * MIB))
     record(machine, [RecordedFunction(name, 1) for name in ("make", "outer", "drop")])
-    with machine.observers.check_accesses([ALLOC, ALLOC, FREE], [(MIB, MIB + 1)], [(MIB, MIB + 1)]) as checked:
+    with machine.observers.check_accesses([ALLOC, ALLOC, FREE], *[[(MIB, MIB + 1)]] * 3) as checked:
         machine.run(stop_at_event=250)
         snapshot = machine.snapshot()
         machine.run(timeout_s=60)
@@ -241,7 +241,7 @@ ALLOC = BlockFunction(BlockRole.ALLOC, BlockResult.POINTER, 0, False, False, Fal
 def scenario():
     machine = Machine(IMAGE, ram=RamWindow(MIB, 4 * MIB))
     record(machine, [RecordedFunction("make", 1)])
-    with machine.observers.check_accesses([ALLOC], [(MIB, MIB + 1)], [(MIB, MIB + 1)]):
+    with machine.observers.check_accesses([ALLOC], *[[(MIB, MIB + 1)]] * 3):
         with machine.snapshot():
             child = os.fork()
             if child:

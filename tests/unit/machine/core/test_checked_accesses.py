@@ -653,3 +653,65 @@ def test_memory_that_many_blocks_had_is_free_after_the_last_of_them(event: int) 
         assert (checked.live_blocks(), checked.dead_blocks(), checked.shadow(HEAP, 4096)) == later
         machine.run(timeout_s=60)
         assert checked.shadow(HEAP, 4096) == bytes(4096)
+
+
+CONSTANTS = 0x31_0000
+WRITES = {  # what is written, and the first byte that is read only: the constants are [0x10, 0x30) and [0x1ff0, 0x2010) from CONSTANTS on
+    "movb $1, 0x10(%ebx)": 0x10,
+    "movb $1, 0x2f(%ebx)": 0x2F,
+    "movl $1, 0xe(%ebx)": 0x10,
+    "movl $1, 0x2e(%ebx)": 0x2E,
+    "movl $1, 0x1ffe(%ebx)": 0x1FFE,
+    "movw $1, 0x200f(%ebx)": 0x200F,
+    "incb 0x10(%ebx)": 0x10,
+    "lea 8(%ebx), %edi; mov $3, %ecx; rep stosl": 0x10,
+    "lea 0x14(%ebx), %esp; push %eax; mov $stack, %esp": 0x10,
+    "movb $1, 0xf(%ebx)": None,
+    "movb $1, 0x30(%ebx)": None,
+    "movl $1, 0x1fec(%ebx)": None,
+    "movl 0x10(%ebx), %eax; cmpb $0, 0x2000(%ebx)": None,
+    "lea 0x10(%ebx), %esi; mov $stack - 256, %edi; mov $8, %ecx; rep movsl": None,
+}
+
+
+@pytest.mark.parametrize("mmu", ["fast", "ordinary"])
+@pytest.mark.parametrize("write", WRITES)
+def test_writes_to_what_is_only_read(write: str, mmu: Literal["fast", "ordinary"]) -> None:
+    """Each is made three times, after a read of the page, and so once when the page has been written to."""
+    code = f"mov $0x{CONSTANTS:x}, %ebx; mov 0x10(%ebx), %eax; mov 0x2000(%ebx), %eax; mov $3, %edx; again: {write}; dec %edx; jnz again"
+    plain = Machine(assemble(GUEST.format(body=code, block=BLOCK)))
+    machine = Machine(plain.image, mmu=mmu)
+    record(machine, FUNCTIONS)
+    constants = [(CONSTANTS + 0x10, CONSTANTS + 0x30), (CONSTANTS + 0x1FF0, CONSTANTS + 0x2010)]
+    with machine.observers.check_accesses(ROLES, read_only=constants) as checked:
+        outcome = machine.run(timeout_s=60)
+        found = checked.seen().accesses
+    first = WRITES[write]
+    assert [
+        (each.linear + each.offset - CONSTANTS, each.poison, each.times, each.block) for each in found
+    ] == ([] if first is None else [(first, Poison.READ_ONLY, 3, None)])
+    for each in found:
+        read_only = [state is Poison.READ_ONLY for state in each.shadow]
+        assert read_only == [
+            any(start <= each.around + i < end for start, end in constants) for i in range(64)
+        ]
+    assert outcome == plain.run(timeout_s=60)
+    assert machine.memory.read(0, len(machine.memory)) == plain.memory.read(0, len(plain.memory))
+
+
+def test_what_was_handed_out_is_not_read_only_any_more() -> None:
+    machine = machine_of("movb $1, (%ebx)", CONSTANTS)
+    with machine.observers.check_accesses(ROLES, read_only=[(CONSTANTS, CONSTANTS + 4096)]) as checked:
+        machine.run(timeout_s=60)
+        assert checked.seen().accesses == ()
+
+
+def test_a_run_ends_before_a_write_to_what_is_only_read() -> None:
+    machine = machine_of(f"bad: movb $1, 0x{CONSTANTS:x}")
+    constants = [(CONSTANTS, CONSTANTS + 4096)]
+    with machine.observers.check_accesses(ROLES, read_only=constants, ends_run=lambda _seen: True):
+        outcome = machine.run(timeout_s=60)
+        assert (outcome.ending, outcome.eip) == (Returned.BAD_ACCESS, symbol(machine, "bad"))
+        assert not machine.memory.read(CONSTANTS, 1)[0]
+        assert machine.run(timeout_s=60).ending is Returned.EXIT
+    assert machine.memory.read(CONSTANTS, 1)[0]
