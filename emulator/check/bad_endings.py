@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from emulator.check.call_sites import CallSites
 from emulator.check.findings import CallSite, Finding, Kind
+from emulator.check.null_accesses import came_up
 from emulator.guest.symbolizer import Symbolizer
 from emulator.run.ending import How
+from emulator.wording import counted
 from emulator.x86 import Eflags
 
 if TYPE_CHECKING:
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from emulator.machine.unanswered import Lack
     from emulator.run.ending import Ending
     from emulator.trace.trace import Trace
+
+
+_DEVICES: Final = 2 << 30
+"""Where devices of PCI may begin, at a physical address. Those of ISA lie below the end of RAM, or shortly after it."""
 
 
 def bad_endings(image: KernelImage, ending: Ending, trace: Trace) -> list[Finding]:
@@ -42,33 +48,51 @@ def bad_endings(image: KernelImage, ending: Ending, trace: Trace) -> list[Findin
     return []
 
 
-def wild_accesses(image: KernelImage, ending: Ending, trace: Trace) -> list[Finding]:
-    """Return a finding for each page in which nothing is that an allocator accessed.
+def wild_accesses(
+    image: KernelImage, ending: Ending, trace: Trace, *, anybodys: bool = False
+) -> list[Finding]:
+    """Return a finding for each place in the code, where allocators are at work, that accessed memory in which nothing is.
 
     Other code may look for devices or for the end of RAM so. A kernel that takes RAM to be larger than it is goes on after its end; the
     accesses of that one are left to what is said of RAM.
+
+    Args:
+        image: The kernel.
+        ending: How the run ended, with what nothing answered.
+        trace: Of the run.
+        anybodys: Accesses of other code count, too, where no PC has devices: below 2 GiB. They do so once an allocator has come up,
+            for before that kernels look for RAM, and where no such place had done so by then.
     """
-    if any(lack.ram_end for lack in ending.lacks):
+    lacks = [lack for lack in ending.lacks if lack.address is not None]
+    if any(lack.ram_end for lack in lacks):
         return []
-    roles = {function.name: function.role for function in trace.functions}
-    return [
-        _wild_access(image, lack, trace)
-        for lack in ending.lacks
-        if lack.address is not None
-        and (role := roles.get(lack.function))
-        and (role.makes_block or role.names_block)
-    ]
+    up = came_up(trace)
+    places = {(lack.eip, lack.callers[:1]) for lack in lacks if up is None or lack.event < up}
+    found: dict[tuple[str, int, tuple[int, ...]], list[Lack]] = {}
+    for lack in lacks:
+        is_unmeant = (
+            anybodys and (lack.address or 0) < _DEVICES and (lack.eip, lack.callers[:1]) not in places
+        )
+        if is_unmeant or _is_of_allocator(lack, trace):
+            found.setdefault((lack.function, lack.eip, lack.callers), []).append(lack)
+    return [_wild_access(image, each, trace) for each in found.values()]
 
 
-def _wild_access(image: KernelImage, lack: Lack, trace: Trace) -> Finding:
-    frame = Symbolizer(image).instruction(lack.eip)
-    call_site = CallSite(0, lack.event, lack.function, (frame,))
-    inside = CallSites(trace).open_after(lack.event)
-    if inside is not None:
-        call_site = CallSite(inside.call, lack.event, inside.function, (frame, *inside.backtrace))
+def _is_of_allocator(lack: Lack, trace: Trace) -> bool:
+    role = next((each.role for each in trace.functions if each.name == lack.function), None)
+    return role is not None and (role.makes_block or role.names_block)
+
+
+def _wild_access(image: KernelImage, lacks: Sequence[Lack], trace: Trace) -> Finding:
+    lack = lacks[0]
+    frames = Symbolizer(image).backtrace(lack.eip, lack.callers)
+    inside = CallSites(trace).open_after(lack.event) if lack.function else None
+    function = frames[0].function if inside is None else inside.function
+    call_site = CallSite(0 if inside is None else inside.call, lack.event, lack.function or function, frames)
     verb = "wrote to" if lack.by_write else "read"
-    message = f"{lack.function} {verb} 0x{lack.address:08x}, where nothing is"
-    return Finding(Kind.WILD_ACCESS, "", message, call_site)
+    message = f"{lack.function or function} {verb} 0x{lack.address:08x}, where nothing is"
+    details = (f"{counted(len(lacks), 'page')} like this",) if len(lacks) > 1 else ()
+    return Finding(Kind.WILD_ACCESS, "", message, call_site, details=details)
 
 
 def deadlocks(machine: Machine, ending: Ending, trace: Trace, waiting: Sequence[str]) -> list[Finding]:

@@ -264,7 +264,7 @@ class Check:
         )
         waiting = self.checks.waiting() if self.checks is not None else []
         found += [*mappings, *leaks.lost, *deadlocks(self._machine, ending, trace, waiting)]
-        found += wild_accesses(self._machine.image, ending, trace)
+        found += wild_accesses(self._machine.image, ending, trace, anybodys=self._sanitize)
         found += bad_endings(self._machine.image, ending, trace)
         return found if rerun is None else with_hex_dumps(found, rerun)
 

@@ -471,16 +471,18 @@ class Machine:
         pushed = self.read_linear(registers.on_stack(fault.frame), 4)
         return fault if int.from_bytes(pushed, "little") == fault.eip else None
 
-    def _recorded_at(self, eip: int) -> tuple[int, str]:
-        """Return the newest event, and the innermost recorded function on the call stack of an instruction; "": there is none."""
+    def _recorded_at(self, eip: int) -> tuple[int, str, tuple[int, ...]]:
+        """Return the newest event, the innermost recorded function on the call stack of an instruction, "" for none, and that stack."""
         event = self.calls.event_count
-        if self.recording is None or not self.calls.open_calls:
-            return event, ""
-        names = self.recording.names
+        if self.recording is None:
+            return event, "", ()
         callers = self.stacks.callers(eip).return_addresses
+        if not self.calls.open_calls:
+            return event, "", callers
+        names = self.recording.names
         found = (self.image.function_at(address) for address in (eip, *(each - 1 for each in callers)))
         entries = (each[0].address for each in found if each)
-        return event, next((names[address] for address in entries if address in names), "")
+        return event, next((names[address] for address in entries if address in names), ""), callers
 
     def _open_call(self) -> str:
         return "" if self.layers is None else self.layers.open_call()

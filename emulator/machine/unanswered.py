@@ -40,6 +40,7 @@ class Lack(NamedTuple):
         ram_end: End of RAM, if the address lies shortly after it; 0: it does not.
         service: Of the BIOS, which was called `reads` times; "": it is none.
         instruction: What of a CPU it needs, and its name; "": it is none.
+        callers: Return addresses of the calls around the first access, of memory, innermost first; (): not known.
     """
 
     port: int | None
@@ -54,6 +55,7 @@ class Lack(NamedTuple):
     ram_end: int = 0
     service: str = ""
     instruction: str = ""
+    callers: tuple[int, ...] = ()
 
 
 class LastRead(NamedTuple):
@@ -80,6 +82,7 @@ class _First(NamedTuple):
     eip: int
     event: int
     function: str
+    callers: tuple[int, ...]
 
 
 class Unanswered:
@@ -89,7 +92,8 @@ class Unanswered:
         core: Of the machine.
         locate: Returns where an EIP is, for people.
         has_port: Tells whether a device answers at a port.
-        where: Returns the newest recorded event, and the innermost recorded function that an EIP lies in; "": in none.
+        where: Returns the newest recorded event, the innermost recorded function that an EIP lies in, "" for none, and the return addresses
+            of the calls around it, where calls are recorded.
         instruction: Returns what the instruction needs for which the guest took its last exception, and its EIP; "": nothing.
 
     Attributes:
@@ -102,7 +106,7 @@ class Unanswered:
         core: Core,
         locate: Callable[[int], str],
         has_port: Callable[[int], bool],
-        where: Callable[[int], tuple[int, str]],
+        where: Callable[[int], tuple[int, str, tuple[int, ...]]],
         instruction: Callable[[], tuple[str, int]],
     ) -> None:
         self._core = core
@@ -177,7 +181,7 @@ class Unanswered:
     def _pages(self) -> Iterator[Lack]:
         pages, ram_end = lib.kc_open_pages(self._core.raw, self._count), len(self._core.memory)
         for first, page in zip(self._firsts, pages[0 : self._count[0]], strict=True):
-            address, by_write, eip, event, function = first
+            address, by_write, eip, event, function, callers = first
             yield Lack(
                 None,
                 None if page.page == _OTHER_PAGES else address,
@@ -189,6 +193,7 @@ class Unanswered:
                 function,
                 by_write,
                 ram_end if page.page != _OTHER_PAGES and ram_end <= address < ram_end + _NEAR_RAM else 0,
+                callers=callers,
             )
 
     def last_read(self) -> LastRead | None:

@@ -169,3 +169,60 @@ def test_other_code_may_look_for_devices() -> None:
         + "call take\n movl 0x40000000, %eax\n exit 0\nfunction take\n xorl %eax, %eax\n ret\nends take\n"
     )
     assert list(check_kernel(machine_of(source), TAKE).findings) == []
+
+
+def strayed(before: str, after: str, *, sanitize: bool = True) -> list[Finding]:
+    """Return what is found of a kernel that does something before and after it takes its first block; `look` reads what EBX says."""
+    source = f"""
+        movl    $0x40000010, %ebx
+        {before}
+        call    take
+        {after}
+        exit    0
+        function take
+        movl    $0x200000, %eax
+        ret
+        ends    take
+        function look
+        movl    (%ebx), %eax
+        ret
+        ends    look
+        function other
+        movl    %eax, (%ebx)
+        ret
+        ends    other
+        """
+    report = check_kernel(machine_of(FUNCTION + source), TAKE, sanitize=sanitize)
+    return [each for each in report.findings if each.kind is Kind.WILD_ACCESS]
+
+
+def test_other_code_does_so_where_accesses_are_checked() -> None:
+    read, written = strayed("", "call look\n call look\n addl $0x5000, %ebx\n call other")
+    assert read.message == "look read 0x40000010, where nothing is"
+    assert written.message == "other wrote to 0x40005010, where nothing is"
+    assert written.call_site is not None
+    assert [each.function for each in written.call_site.backtrace] == ["other", "_start"]
+    assert (written.call_site.call, written.call_site.event) == (0, 2)
+
+
+def test_one_place_is_one_finding() -> None:
+    (read,) = strayed("", "again: call look\n addl $0x1000, %ebx\n cmpl $0x40003010, %ebx\n jne again")
+    assert read.details == ("3 pages like this",)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "movl $0xc0000010, %ebx\n call look"),
+        ("", "movl $0x80000000, %ebx\n call other"),
+        ("call look", "call other"),
+        ("again: call look\n addl $0x1000, %ebx\n cmpl $0x40003010, %ebx\n je on", "jmp again\n on: nop"),
+    ],
+    ids=["a device of PCI", "the first of these", "a page before", "a place before"],
+)
+def test_it_may_look_for_devices_there_too(before: str, after: str) -> None:
+    assert strayed(before, after) == []
+
+
+def test_without_checked_accesses_only_allocators_follow_wild_pointers() -> None:
+    assert strayed("", "call look", sanitize=False) == []

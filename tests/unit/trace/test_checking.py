@@ -15,10 +15,13 @@ from emulator.machine.machine import Machine
 from emulator.profile.known import matching_profile
 from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.history import area_history
-from emulator.trace.checking import check_accesses
+from emulator.trace.checking import check_accesses, read_only_memory
 from emulator.trace.recording import CallLog
+from tests.helpers.c_kernel import compile_kernel
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from emulator.machine.core.checked_accesses import CheckedAccesses
     from emulator.machine.core.handle import Mmu
     from emulator.machine.core.observed import AllocatedBlock, BadAccess
@@ -221,3 +224,38 @@ def test_accesses_are_checked_once_and_while_calls_are_recorded() -> None:
     CallLog(reference, profile)
     with pytest.raises(ValueError, match="not checked with the reference MMU"):
         check_accesses(reference, profile)
+
+
+CONSTANTS = r"""
+const char table[10000] __attribute__((aligned(4096))) = "table";
+int variable = 5;
+__attribute__((noinline)) int read(int i) { return table[i] + variable; }
+__attribute__((section(".init.text"))) void of_the_start(void) { variable = 2; }
+void kmain(void) { of_the_start(); for (;;) read(variable); }
+__asm__(".section .multiboot, \"a\"; .align 4; .long 0x1BADB002, 3, -(0x1BADB002 + 3); .text\n"
+        ".global _start; _start: mov $0x200000, %esp; call kmain; variables: .long 0, 0");
+"""
+
+
+def test_what_the_kernel_only_reads(tmp_path: Path) -> None:
+    """Functions of a known size, and constants, but for the last page of these, on which a variable lies."""
+    image = KernelImage.read(compile_kernel(tmp_path, CONSTANTS, ("-fno-asynchronous-unwind-tables", "-w")))
+    symbols = image.symbols
+    code = [
+        range(each.address, each.address + each.size) for each in map(symbols.get, ("read", "kmain")) if each
+    ]
+    table, variable = symbols["table"].address, symbols["variable"].address
+    assert variable & -4096 == table + 8192
+    found = read_only_memory(image)
+    assert found[-1] == (table, table + 8192)
+    assert [any(address in range(*each) for each in found) for address in range(image.start, table)] == [
+        any(address in each for each in code) for address in range(image.start, table)
+    ]
+
+
+def test_of_a_file_without_sections_nothing_is_only_read() -> None:
+    image = KernelImage.read(resolve("firmware:demo"))
+    assert read_only_memory(image)
+    data = bytearray(image.data)
+    data[0x30:0x32] = bytes(2)  # e_shnum
+    assert read_only_memory(KernelImage(bytes(data), "demo.elf")) == []
