@@ -8,10 +8,10 @@ NATIVE := $(wildcard emulator/native/machine.c emulator/native/*.h emulator/nati
 GUEST := $(shell find firmware -name '*.[chS]' -o -name '*.ld' -o -name Makefile)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test sanitize check fuzz bench mutants instructions matrix compare-qemu firmware clean distclean
+.PHONY: help run test sanitize check fuzz bench mutants instructions memory-programs matrix compare-qemu firmware clean distclean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/ready  ## boot the built-in kernel and show what it did
 	@$(BIN)/kmemu boot
@@ -31,6 +31,9 @@ fuzz: $(VENV)/ready $(VENV)/dev peers  ## run random kernels, traces and guests:
 
 instructions: $(VENV)/ready $(VENV)/dev peers  ## run random instructions in QEMU and here: INSTRUCTIONS="--count 100000 --seed 7"
 	$(BIN)/python -m tests.oracle.instructions $(INSTRUCTIONS)
+
+memory-programs: $(VENV)/ready $(VENV)/dev peers  ## run random programs of memory accesses in QEMU and here: PROGRAMS="--count 1000 --seed 7"
+	$(BIN)/python -m tests.oracle.memory_programs $(PROGRAMS)
 
 matrix: $(VENV)/ready $(VENV)/dev peers  ## compare what is recorded with what a kernel logs, compiled in 1,440 ways: MATRIX="--seed 7 --jobs 1" (about ten minutes)
 	$(BIN)/python -m tests.matrix $(MATRIX)
