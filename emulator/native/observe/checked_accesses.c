@@ -168,14 +168,26 @@ static bool keep(kc *m, const kc_bad_access *access, uint64_t bad, const struct 
     return true;
 }
 
+/* The number of a call stack; 0: it is a new one, and there is no room for another access anyway. */
+static uint32_t stack_of(kc *m, const struct backtrace *backtrace)
+{
+    struct seen *seen = &m->checked_accesses->seen;
+    uint32_t number = seen->kept < KC_BAD_ACCESSES ? kc_stack_of_other(m, backtrace) : kc_known_stack_of_other(m, backtrace);
+
+    seen->missed |= !number;
+    return number;
+}
+
 static void note(kc *m, kc_bad_access *here, uint64_t bad, const struct origin *origin, struct backtrace *backtrace, uintptr_t host_pc)
 {
     uint64_t now = kc_clock_at(m, kc_count_here(m));
 
     here->event = kc_events(m);
-    here->stack = kc_stack_of_other(m, backtrace);
+    here->stack = stack_of(m, backtrace);
     here->count = 1;
     here->time_ns = here->last_ns = now;
+    if (!here->stack)
+        return;
     kc_bad_access *known = find(&m->checked_accesses->seen, kc_pc(m), here);
     bool ends_run = m->checked_accesses->ends_run;
 

@@ -83,20 +83,30 @@ static uint32_t new_stack(struct numbered *n, const struct backtrace *w, uint32_
     return n->count;
 }
 
+/* The slot of a stack; an empty one: it is not known. There are slots. */
+static uint32_t *slot_of(const struct numbered *n, const struct backtrace *w, uint32_t hash)
+{
+    uint32_t at = hash & (n->slot_count - 1);
+
+    for (; n->slots[at]; at = (at + 1) & (n->slot_count - 1)) {
+        const struct stack *known = &n->stacks[n->slots[at]];
+        if (known->hash == hash && known->count == word_count(w) &&
+            memcmp(n->words + known->first, w->frames, word_count(w) * sizeof *w->frames) == 0)
+            break;
+    }
+    return &n->slots[at];
+}
+
 static uint32_t find_number(struct numbered *n, const struct backtrace *w, uint32_t call)
 {
     uint32_t hash = hash_of(w->frames, word_count(w));
 
     if (!room_for_slots(n))
         return 0;
-    uint32_t at = hash & (n->slot_count - 1);
-    for (; n->slots[at]; at = (at + 1) & (n->slot_count - 1)) {
-        const struct stack *known = &n->stacks[n->slots[at]];
-        if (known->hash == hash && known->count == word_count(w) &&
-            memcmp(n->words + known->first, w->frames, word_count(w) * sizeof *w->frames) == 0)
-            return n->slots[at];
-    }
-    return n->slots[at] = new_stack(n, w, hash, call);
+    uint32_t *slot = slot_of(n, w, hash);
+    if (!*slot)
+        *slot = new_stack(n, w, hash, call);
+    return *slot;
 }
 
 uint32_t kc_stack_number(kc *m, struct backtrace *w, uint32_t call)
@@ -114,6 +124,14 @@ uint32_t kc_stack_of_other(kc *m, const struct backtrace *w)
 
     if (!number)
         kc_no_memory(m);
+    return number ? number | OTHER : 0;
+}
+
+uint32_t kc_known_stack_of_other(const kc *m, const struct backtrace *w)
+{
+    const struct numbered *n = &m->stack_numbers->of_others;
+    uint32_t number = n->slot_count ? *slot_of(n, w, hash_of(w->frames, word_count(w))) : 0;
+
     return number ? number | OTHER : 0;
 }
 

@@ -11,6 +11,8 @@ void kc_stack_numbers_free(kc *m);
 uint32_t kc_stack_number(kc *m, struct backtrace *backtrace, uint32_t call);
 /* The same of one that is not a call's; kc_stack_count() does not count it. */
 uint32_t kc_stack_of_other(kc *m, const struct backtrace *backtrace);
+/* The same, if it has one already; 0: it has none. */
+uint32_t kc_known_stack_of_other(const kc *m, const struct backtrace *backtrace);
 /* Do allocations with this stack get no numbers? */
 bool kc_stack_is_passed(const kc *m, uint32_t stack);
 
