@@ -124,21 +124,35 @@ void kc_shadow_begin_call(kc *m)
     s->log_seen = s->log->count;
 }
 
+/* Words of eight bytes of a part of one page: what was closed is open, and initialised only where an allocator has written to it. */
+static void give_birth(uint8_t *shadow, uint64_t size)
+{
+    const uint64_t each = 0x0101010101010101u;
+
+    for (uint64_t at = 0; at < size; at += sizeof each) {
+        uint64_t part = size - at < sizeof each ? size - at : sizeof each, now = 0;
+        memcpy(&now, shadow + at, part);
+        uint64_t closed = now & each, unwritten = closed & ~(now / KC_WRITTEN & each);
+        now = (now & ~(closed * UINT8_MAX)) | unwritten * KC_UNINITIALISED;
+        memcpy(shadow + at, &now, part);
+    }
+}
+
 /* What the allocator has written of it in the call that has made it, or since it lay nowhere, is initialised. */
 void kc_shadow_born(kc *m, uint64_t physical, uint64_t size)
 {
-    uint64_t end = physical + size < m->memory_end ? physical + size : m->memory_end;
+    uint64_t end = physical + size < m->memory_end ? physical + size : m->memory_end, next;
 
     if (!kc_tells_uninitialised(m)) {
         kc_shadow_set(m, physical, size, KC_ACCESSIBLE);
         return;
     }
-    for (uint64_t at = physical; at < end; at++) {
-        kc_shadow_touch(m, at);
-        uint8_t byte = *kc_shadow_at(m, at), after = byte & KC_NO_ACCESS ? byte & KC_WRITTEN ? KC_ACCESSIBLE : KC_UNINITIALISED : byte;
-        uint8_t *changed = after != byte ? kc_shadow_change(m, at, true) : NULL;
-        if (changed)
-            *changed = after;
+    for (; physical < end; physical = next) {
+        next = (physical | PAGE_MASK) + 1 < end ? (physical | PAGE_MASK) + 1 : end;
+        kc_shadow_touch(m, physical);
+        uint8_t *shadow = kc_shadow_change(m, physical, false);
+        if (shadow)
+            give_birth(shadow, next - physical);
     }
 }
 

@@ -531,7 +531,7 @@ static void multiply_or_divide(struct step *s, bool divides, unsigned size)
         all = low;
         bool is_small = (uint64_t)unsigned_range(a).most * (uint64_t)unsigned_range(b).most <= mask_of(size) >> 1;
         all = is_small ? defined : all;
-        s->values->conditions = with(low, is_small ? 0 : ALL_CONDITIONS);
+        s->values->conditions = with(low, is_small ? of_logic(a.is * b.is, low.bits, size) : ALL_CONDITIONS);
     }
     high = with(all, all.bits ? mask_of(size) : 0);
     set_register(s, EAX, size, low);
@@ -618,6 +618,11 @@ static void bit_scan(struct step *s, bool is_reverse, unsigned size)
     struct value v = value_of(s, s->rm, size);
     uint32_t certain = v.is & ~v.not.bits;
     bool is_known = !v.not.bits;
+
+    if (is_known && !v.is) { /* the result stays what it was */
+        s->values->conditions = defined;
+        return;
+    }
 
     if (!is_known && certain)
         is_known = is_reverse ? v.not.bits < certain && !(v.not.bits >> (31 - __builtin_clz(certain)))
