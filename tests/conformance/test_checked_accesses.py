@@ -8,7 +8,7 @@ import pytest
 
 from emulator import boot
 from emulator.check.checked_run import check_kernel
-from emulator.check.findings import OF_ACCESSES
+from emulator.check.findings import OF_ACCESSES, OF_VALUES
 from emulator.loader.builtin import DEFECTS, KERNELS
 from emulator.profile.known import matching_profile
 from emulator.run.ending import Budget
@@ -50,11 +50,15 @@ LONG: Final = ("stress", "btron_stress", "vm_churn")
 @pytest.mark.parametrize(
     "name", [*sorted(set(KERNELS) - set(LONG)), *DEFECTS, *(f"{name}_ok" for name in DEFECTS)]
 )
-def test_built_in_kernels_access_their_blocks_only(name: str) -> None:
+def test_built_in_kernels_access_their_blocks_only_and_use_what_they_have_written(name: str) -> None:
     machine = boot(f"firmware:{name}")
     profile = matching_profile(machine.image)
-    report = check_kernel(machine, profile, Budget(max_instructions=3_000_000), sanitize=True)
+    report = check_kernel(
+        machine, profile, Budget(max_instructions=3_000_000), sanitize=True, uninitialised=True
+    )
     found = [
-        each.call_site.function for each in report.findings if each.kind in OF_ACCESSES and each.call_site
+        each.call_site.function
+        for each in report.findings
+        if each.kind in (*OF_ACCESSES, *OF_VALUES) and each.call_site
     ]
     assert found == BAD.get(name, [])

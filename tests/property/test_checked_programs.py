@@ -47,12 +47,12 @@ def of_core(each: AllocatedBlock) -> tuple[int, ...]:
     return each.area, each.start, each.size, each.born, each.birth, died, each.death or 0
 
 
-def found(kind: Kind, program: Program) -> tuple[BadAccess, ...]:
-    """Run a program, compare its blocks, and return the bad accesses."""
+def found(kind: Kind, program: Program, *, uninitialised: bool = False) -> tuple[BadAccess, ...]:
+    """Run a program, compare its blocks, and return the bad accesses, and uses of what was never written."""
     data, profile = kernel(kind).data, kernel(kind).profile
     machine = machine_with(KernelImage(data, f"{kind.name}.elf"), program)
     log = CallLog(machine, profile)
-    with check_accesses(machine, profile) as checked:
+    with check_accesses(machine, profile, uninitialised=uninitialised) as checked:
         with suppress(GuestStopped):
             machine.run(max_instructions=10_000_000)
         blocks = [*checked.live_blocks(), *checked.dead_blocks()]
@@ -69,6 +69,7 @@ def found(kind: Kind, program: Program) -> tuple[BadAccess, ...]:
 @settings(QUICK, max_examples=5)
 def test_a_correct_program_has_no_bad_access(kind: Kind, choices: list[tuple[int, int, int, int]]) -> None:
     assert found(kind, correct(kind, choices)) == ()
+    assert found(kind, correct(kind, choices), uninitialised=True) == ()
 
 
 MISTAKES = [(kind, mistake) for kind in KINDS for mistake in kind.mistakes]

@@ -174,7 +174,7 @@ def test_a_snapshot_keeps_what_is_not_defined() -> None:
 
 
 def test_a_fault_leaves_registers_as_they_were() -> None:
-    """The division faults, its handler makes it right, and it comes again."""
+    """The division faults and defines nothing, its handler looks at EDX and makes it right, and it comes again."""
     body = """
         lidt    idtr
         gate    0, handler
@@ -186,7 +186,7 @@ def test_a_fault_leaves_registers_as_they_were() -> None:
 bad:    jz      1f
 1:
     """
-    handler = "handler: movl $3, %ecx\n iret\n"
+    handler = "handler: testl %edx, %edx\n jnz 2f\n 2: movl $3, %ecx\n iret\n"
     machine = Machine(assemble(IDT + GUEST.format(body=body, block=BLOCK) + handler))
     record(machine, FUNCTIONS)
     with followed(machine) as checked:
