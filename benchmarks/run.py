@@ -35,6 +35,7 @@ BENCHMARKS = (
     Benchmark("sanitized", sanitizing.sanitized),
     Benchmark("sanitized-btron", sanitizing.sanitized_tasks),
     Benchmark("memcheck", sanitizing.memcheck),
+    Benchmark("memcheck-uninitialised", sanitizing.memcheck_uninitialised),
     Benchmark("trace-file", tracing.trace_file),
     Benchmark("trace-vs-gdb", tracing.trace_vs_gdb),
     Benchmark("trace-vs-unicorn", tracing.trace_vs_unicorn),

@@ -245,6 +245,24 @@ def test_a_test_may_ask_for_it_alone(failure: Failure) -> None:
     )
 
 
+def test_a_test_may_ask_for_uses_of_what_was_never_written(run: Run) -> None:
+    test = """
+        @pytest.mark.kmemu(sanitize=True, uninitialised={uninitialised})
+        def test_it(kernel):
+            block = kernel.call("kmalloc", 21)
+            {writes}
+            kernel.call("memcmp", block, block + 4, 4)
+    """
+    for uninitialised, writes, passes in (
+        ("True", "", 0),
+        ("False", "", 1),
+        ("True", "kernel.memory.write(block, bytes(21))", 1),
+    ):
+        run(test.format(uninitialised=uninitialised, writes=writes)).assert_outcomes(
+            passed=passes, failed=1 - passes
+        )
+
+
 HALTED = """
 import pytest
 

@@ -12,7 +12,7 @@ from emulator.check.accesses.bad_accesses import MOST_FINDINGS, bad_accesses
 from emulator.check.findings import Kind
 from emulator.guest.symbolizer import Frame
 from emulator.machine.core.core_types import Access
-from emulator.machine.core.observed import AllocatedBlock, BadAccess, Poison
+from emulator.machine.core.observed import AllocatedBlock, BadAccess, Poison, Use
 from emulator.profile.functions import Result, Role, TracedFunction
 from tests.helpers.traces import PROFILE, WHO, TraceBuilder
 from tests.unit.check.accesses.examples import ACCESS, BLOCK, REGISTERS
@@ -91,6 +91,9 @@ def test_what_is_known_of_a_bad_access(machine: Machine, tmp_path: Path) -> None
         ({"poison": Poison.GAP, "distance": 1048}, Kind.UNALLOCATED, "write of 1 byte to 0x00200020, which is in no block, 1024 bytes after a block of 24 bytes"),
         ({"poison": Poison.GAP, "distance": -1025}, Kind.UNALLOCATED, "write of 1 byte to 0x00200020, which is in no block, 1025 bytes before a block of 24 bytes"),
         ({"poison": Poison.GAP, "distance": 1047}, Kind.OUT_OF_BOUNDS, "out-of-bounds write of 1 byte to 0x00200020, 1023 bytes after a block of 24 bytes"),
+        ({"poison": Poison.UNINITIALISED, "use": Use.BRANCH, "distance": 4, "linear": 0x20000C}, Kind.UNINITIALISED, "a branch depends on 0x0020000c, 4 bytes inside a block of 24 bytes, which was never written"),
+        ({"poison": Poison.UNINITIALISED, "use": Use.ADDRESS, "distance": 4, "linear": 0x20000C}, Kind.UNINITIALISED, "an address depends on 0x0020000c, 4 bytes inside a block of 24 bytes, which was never written"),
+        ({"poison": Poison.UNINITIALISED, "use": Use.OUTPUT, "block": None}, Kind.UNINITIALISED, "what a device gets depends on what a block held that was never written"),
         ({"poison": Poison.GAP}, Kind.OUT_OF_BOUNDS, "out-of-bounds write of 1 byte to 0x00200020, 0 bytes after a block of 24 bytes"),
     ],
 )  # fmt: skip
