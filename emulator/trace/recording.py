@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from emulator.profile.known import match
 from emulator.trace.table import CallTable, Chunk, column_types
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from emulator.loader.image import KernelImage
     from emulator.machine.core.call_recorder import CallRows, LateReturn
@@ -29,8 +29,55 @@ if TYPE_CHECKING:
     ]
     """What takes calls out of a recording: see `record_calls`."""
 
-    _Part: TypeAlias = tuple[int, dict[str, Column]]
-    """Number of the first call, and the columns."""
+_MANY: Final = 1 << 14
+"""Rows. Where so many come at a time, and not for the first time, memory is taken for `_AT_ONCE`: in large pages of the host, which it
+hands out much faster."""
+_AT_ONCE: Final = 1 << 20
+
+
+class _Part:
+    """Rows that follow each other, with room for some more.
+
+    Args:
+        first_call: Number of the first row's call.
+        room: For so many rows.
+        profile: The functions whose calls they are.
+
+    Attributes:
+        first_call: As given.
+        rows: How many there are.
+        room: For so many more.
+    """
+
+    def __init__(self, first_call: int, room: int, profile: Profile) -> None:
+        self.first_call = first_call
+        self.rows = 0
+        self.room = room
+        self._columns = {name: np.empty(room, kind) for name, kind in column_types(profile).items()}
+
+    def add(self, chunk: Chunk) -> None:
+        """Copy rows to behind the last one."""
+        stop = self.rows + chunk.rows
+        for name, column in chunk.columns.items():
+            self._columns[name][self.rows : stop] = column
+        self.rows, self.room = stop, self.room - chunk.rows
+
+    def forget_from(self, call: int) -> None:
+        """Forget the calls from a number on. There is no more room then: a table that has them keeps them."""
+        if call < self.first_call + self.rows:
+            self.rows, self.room = call - self.first_call, 0
+
+    def column(self, name: str) -> Column:
+        """Return the values of a column."""
+        return self._columns[name][: self.rows]
+
+    def pop(self, name: str) -> Column:
+        """Return a column, and let go of it."""
+        return self._columns.pop(name)[: self.rows]
+
+    def chunk(self) -> Chunk:
+        """Return the rows, without a copy."""
+        return Chunk(self.first_call, self.rows, {name: self.column(name) for name in self._columns})
 
 
 def record_calls(machine: Machine, profile: Profile, on_calls: TakeCalls | None = None) -> Recording:
@@ -114,17 +161,16 @@ class CallLog:
     def calls(self) -> CallTable:
         """Return all calls so far."""
         self.recording.flush()
-        return CallTable(
-            [Chunk(first, _rows(columns), columns) for first, columns in self._parts], self.profile
-        )
+        return CallTable([part.chunk() for part in self._parts], self.profile)
 
     def finish(self) -> CallTable:
         """Return all calls so far, and keep no more. Events go on to be counted, and the core holds the newest calls."""
         self.recording.flush()
         self.recording.keep_newest()
+        rows = sum(part.rows for part in self._parts)
         columns = {name: self._joined(name) for name in column_types(self.profile)}
         self._parts.clear()
-        return CallTable((Chunk(1, _rows(columns), columns),), self.profile)
+        return CallTable((Chunk(1, rows, columns),), self.profile)
 
     def blocks(self, area: str) -> Blocks:
         """Return the blocks of an area, by birth, as `emulator.trace.trace.Trace.blocks` does."""
@@ -140,39 +186,41 @@ class CallLog:
         return area_history(calls, area).blocks
 
     def _take(self, chunk: Chunk, late_returns: Sequence[LateReturn], _new_stacks: object) -> None:
-        first_call, rows, columns = chunk
-        self._forget_from(first_call)
-        if rows:
-            self._parts.append((first_call, {name: column.copy() for name, column in columns.items()}))
+        self._forget_from(chunk.first_call)
+        if chunk.rows:
+            self._part_for(chunk).add(chunk)
         for late in late_returns:
             self._complete(late)
 
+    def _part_for(self, chunk: Chunk) -> _Part:
+        """Return a part with room for some rows."""
+        if not self._parts or self._parts[-1].room < chunk.rows:
+            are_many = chunk.rows >= _MANY and chunk.first_call > 8 * _MANY
+            room = max(chunk.rows, _AT_ONCE if are_many else 0)
+            self._parts.append(_Part(chunk.first_call, room, self.profile))
+        return self._parts[-1]
+
     def _forget_from(self, call: int) -> None:
         """Forget the calls from a number on: the machine has gone back to before them."""
-        while self._parts and self._parts[-1][0] >= call:
+        while self._parts and self._parts[-1].first_call >= call:
             self._parts.pop()
         if self._parts:
-            first, columns = self._parts[-1]
-            self._parts[-1] = (first, {name: column[: call - first] for name, column in columns.items()})
+            self._parts[-1].forget_from(call)
 
     def _complete(self, late: LateReturn) -> None:
         """Note the return of a call that was taken before."""
-        first, columns = self._parts[bisect_right(self._parts, late.call, key=lambda part: part[0]) - 1]
-        row = late.call - first
-        columns["left"][row] = late.left
-        columns["left_time_ns"][row] = late.left_time_ns
-        columns["result"][row] = late.result
-        columns["out"][row] = late.out
-        columns["returned"][row] = True
+        part = self._parts[bisect_right(self._parts, late.call, key=lambda part: part.first_call) - 1]
+        row = late.call - part.first_call
+        part.column("left")[row] = late.left
+        part.column("left_time_ns")[row] = late.left_time_ns
+        part.column("result")[row] = late.result
+        part.column("out")[row] = late.out
+        part.column("returned")[row] = True
 
     def _joined(self, name: str) -> Column:
         """Join a column and let go of its parts, so that no more than one is there twice."""
-        parts = [columns.pop(name) for _, columns in self._parts]
+        parts = [part.pop(name) for part in self._parts]
         return np.concatenate(parts) if parts else np.empty(0, column_types(self.profile)[name])
-
-
-def _rows(columns: Mapping[str, Column]) -> int:
-    return len(columns["left"])
 
 
 def _with_entries(profile: Profile, image: KernelImage) -> Iterator[TracedFunction]:

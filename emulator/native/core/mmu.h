@@ -93,6 +93,9 @@ static inline int64_t kc_translate_used(kc *m, uint32_t linear)
     return fill ? (int64_t)(fill->physical | (linear & PAGE_MASK)) : kc_translate(m, linear);
 }
 
+/* RAM, where a linear address is the physical one; else NULL. */
+static inline const uint8_t *kc_flat_memory(const kc *m) { return m->mmu->flat && !m->reference ? kc_at(m, 0) : NULL; }
+
 /* Was the page's newest fill one that allows a supervisor's plain writes? */
 static inline bool kc_is_filled_writable(const kc *m, uint32_t linear)
 {

@@ -86,27 +86,36 @@ static void reach_after(kc *m, uint32_t address, const struct reached *last, boo
         }
 }
 
-void kc_probes_reached(kc *m, uint32_t address) { reach_after(m, address, NULL, true); }
-
-void kc_probes_after(kc *m, const struct reached *last) { reach_after(m, last->address, last, false); }
-
-bool kc_is_probed(kc *m, uint32_t address)
+static const struct probe *first_at(const struct probe *p, uint32_t address)
 {
-    const struct probe *p = *slot_of(m, address);
-
     while (p && p->address != address)
         p = p->next;
     return p;
 }
 
+void kc_probes_reached(kc *m, uint32_t address)
+{
+    const struct probe *p = first_at(*slot_of(m, address), address);
+
+    if (p && !first_at(p->next, address)) /* mostly it is the only one */
+        reach(m, p);
+    else
+        reach_after(m, address, NULL, true);
+}
+
+void kc_probes_after(kc *m, const struct reached *last) { reach_after(m, last->address, last, false); }
+
+bool kc_is_probed(kc *m, uint32_t address)
+{
+    return first_at(*slot_of(m, address), address);
+}
+
 /* The engine calls this for each probe of an instruction. */
 static void on_probe(uc_engine *uc, uint64_t address, uint32_t size, void *data)
 {
-    const struct probe *p = data, *first = *slot_of(p->machine, p->address);
+    const struct probe *p = data;
     (void)uc, (void)address, (void)size;
-    while (first->address != p->address)
-        first = first->next;
-    if (first == p) /* else it was reached with that one */
+    if (first_at(*slot_of(p->machine, p->address), p->address) == p) /* else it was reached with that one */
         reach_after(p->machine, p->address, NULL, false);
 }
 

@@ -35,7 +35,7 @@ struct calls {
     kc_calls *rows; /* NULL: not recording */
     kc_call_entry entries[KC_ENTRIES];
     struct code code[KC_ENTRIES];
-    uint32_t entry_count;
+    uint32_t entry_count, value_count; /* value_count: of the entry with most of them */
     kc_operation operations[KC_OPERATIONS];
     struct progress now;
     struct late_returns late;
@@ -128,7 +128,7 @@ static void add_row(kc *m, const struct reached *probe, const kc_call_entry *e, 
     c->function[row] = (uint8_t)e->function;
     c->entered[row] = next_event(m, probe, false);
     c->time_ns[row] = now_ns(m);
-    for (int i = 0; i < KC_VALUES; i++)
+    for (uint32_t i = 0; i < m->calls->value_count; i++)
         c->values[i][row] = call->values[i];
     c->esp[row] = call->slot.esp;
     c->left[row] = c->result[row] = c->out[row] = 0;
@@ -154,13 +154,12 @@ static void notify(kc *m)
     }
 }
 
-static struct open_call new_call(kc *m, uint32_t entry, const struct slot *slot, const struct open_call *parent)
+static void new_call(kc *m, uint32_t entry, const struct slot *slot, uint32_t caller, const struct open_call *parent, struct open_call *out)
 {
     uint8_t depth = parent ? (uint8_t)(parent->depth + (parent->depth < UINT8_MAX)) : 0;
-    struct open_call call = {.slot = *slot, .call = ++m->calls->now.calls, .entry = (uint16_t)entry, .depth = depth};
 
-    kc_values_at_entry(m, &m->calls->entries[entry], m->calls->operations, slot->esp, call.values);
-    return call;
+    *out = (struct open_call){.slot = *slot, .call = ++m->calls->now.calls, .caller = caller, .entry = (uint16_t)entry, .depth = depth};
+    kc_values_at_entry(m, &m->calls->entries[entry], m->calls->operations, slot->esp, out->values);
 }
 
 /* A copy inside of another function is passed, and not called: it ends where it begins. */
@@ -170,8 +169,9 @@ static void passed(kc *m, const struct reached *probe, uint32_t entry, const str
     struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
     const struct open_call *parent = kc_open_parent(m, &m->calls->now.open, backtrace);
     uint32_t parent_call = parent ? parent->call : 0, row = c->rows;
-    struct open_call call = new_call(m, entry, slot, parent);
+    struct open_call call;
 
+    new_call(m, entry, slot, 0, parent, &call);
     add_row(m, probe, &m->calls->entries[entry], &call, parent_call);
     c->left[row] = c->entered[row];
     c->left_time_ns[row] = c->time_ns[row];
@@ -206,16 +206,16 @@ void kc_call_entered(kc *m, const struct reached *probe, uint32_t entry, uint32_
     m->calls->now.jumps = false;
     const struct open_call *parent = kc_open_parent(m, open, backtrace);
     uint32_t parent_call = parent ? parent->call : 0;
-    struct open_call call = new_call(m, entry, &slot, parent);
+    struct open_call *call = &open->list[open->count];
 
-    call.caller = caller;
-    add_row(m, probe, e, &call, parent_call);
-    uint32_t stack = m->calls->rows->stack[m->calls->rows->rows++] = kc_stack_number(m, backtrace, call.call);
+    new_call(m, entry, &slot, caller, parent, call);
+    add_row(m, probe, e, call, parent_call);
+    uint32_t stack = m->calls->rows->stack[m->calls->rows->rows++] = kc_stack_number(m, backtrace, call->call);
     if (e->takes)
         next_allocation(m, probe, stack);
-    open->list[open->count++] = call;
+    open->count++;
     if (kc_follows_blocks(m))
-        kc_blocks_entered(m, &call, e->function, parent_call, m->calls->now.events);
+        kc_blocks_entered(m, call, e->function, parent_call, m->calls->now.events);
     notify(m);
 }
 
@@ -295,8 +295,11 @@ int kc_record(kc *m, const kc_call_entry *entries, uint32_t count, const kc_oper
     memcpy(c->entries, entries, count * sizeof *entries);
     memcpy(c->operations, operations, operation_count * sizeof *operations);
     c->entry_count = count;
-    for (uint32_t i = 0; i < count; i++)
+    c->value_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        c->value_count = entries[i].value_count > c->value_count ? entries[i].value_count : c->value_count;
         kc_code_keep(m, &entries[i], &c->code[i]);
+    }
     return 0;
 }
 

@@ -78,11 +78,20 @@ static uint64_t read_noted(kc *m, struct unwound *unwound, uint32_t at, uint64_t
 
 static bool is_same(kc *m, const struct unwound *unwound)
 {
+    const uint8_t *memory = kc_segment_base(m, SS) ? NULL : kc_flat_memory(m);
+
     if (unwound->read_count > READS_MAX)
         return false;
-    for (uint32_t i = 0; i < unwound->read_count; i++)
-        if ((two_words(m, unwound->reads[i].at) ^ unwound->reads[i].words) & unwound->reads[i].mask)
+    for (uint32_t i = 0; i < unwound->read_count; i++) {
+        const struct word_read *read = &unwound->reads[i];
+        uint64_t words;
+        if (memory && (uint64_t)read->at + sizeof words <= m->memory_end) /* mostly: two loads at once */
+            memcpy(&words, memory + read->at, sizeof words);
+        else
+            words = two_words(m, read->at);
+        if ((words ^ read->words) & read->mask)
             return false;
+    }
     return true;
 }
 

@@ -159,10 +159,12 @@ static bool find_segments(kc *m)
         first_at = fs - FS * (gs - fs);
         distance = gs - fs;
     }
+    m->state->bases = m->state->at ? (const uint8_t *)m->state->at + first_at : NULL;
+    m->state->base_distance = distance;
     return true;
 }
 
-uint32_t kc_segment_base(kc *m, enum segment segment)
+uint32_t kc_read_segment_base(kc *m, enum segment segment)
 {
     uint32_t base;
     memcpy(&base, state_of(m) + first_at + segment * distance, sizeof base);

@@ -8,6 +8,8 @@ enum { KC_CONTROL_WORDS = 2 };
 
 struct state {
     void *at;                          /* of Unicorn's CPU, or NULL where that is not known */
+    const uint8_t *bases;              /* of segments in there, or NULL, and the distance between two */
+    size_t base_distance;
     const uint32_t *esp, *eax, *ebp;   /* where it keeps them, or NULL */
     const uint32_t *control;           /* CR0, or NULL; CR2 and so on lie KC_CONTROL_WORDS apart */
     uint32_t *eip, *modes, *eflags;    /* modes: hidden flags that translated code depends on; eflags: without those of arithmetic */
@@ -24,7 +26,16 @@ void kc_state_forget(void *saved);
 
 enum segment { ES, CS, SS, DS, FS, GS };
 /* Base of a segment as the CPU holds it, which need not be what the descriptor in memory says by now. */
-uint32_t kc_segment_base(kc *m, enum segment segment);
+uint32_t kc_read_segment_base(kc *m, enum segment segment);
+static inline uint32_t kc_segment_base(kc *m, enum segment segment)
+{
+    uint32_t base;
+
+    if (!m->state->bases)
+        return kc_read_segment_base(m, segment);
+    __builtin_memcpy(&base, m->state->bases + segment * m->state->base_distance, sizeof base);
+    return base;
+}
 /* Unicorn never forgets an exception that it has handed out: the next one would become a double fault. */
 void kc_forget_exception(kc *m, uint32_t vector);
 

@@ -9,6 +9,7 @@ import pytest
 
 from emulator import Machine, Trace, boot, record_trace
 from emulator.profile.known import matching_profile
+from emulator.trace import recording
 from emulator.trace.recording import CallLog, newest_call, record_calls
 
 if TYPE_CHECKING:
@@ -22,6 +23,15 @@ def logged(machine: Machine) -> CallLog:
     return CallLog(machine, matching_profile(machine.image))
 
 
+@pytest.fixture(params=["few at a time", "many at a time"])
+def _taken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let memory be taken as where many calls come at a time."""
+    if request.param == "many at a time":
+        monkeypatch.setattr(recording, "_MANY", 1)
+        monkeypatch.setattr(recording, "_AT_ONCE", 40)
+
+
+@pytest.mark.usefixtures("_taken")
 @pytest.mark.parametrize("kernel", ["firmware:demo", "firmware:btron_pools_wait"])
 def test_columns_and_blocks_are_those_of_a_trace(tmp_path: Path, kernel: str) -> None:
     """They are taken in many chunks, and a task that waits returns in a later one."""
@@ -51,6 +61,23 @@ def test_columns_and_blocks_are_those_of_a_trace(tmp_path: Path, kernel: str) ->
     for area in trace.areas:
         for mine, theirs in zip(log.blocks(area), trace.blocks(area), strict=True):
             assert np.array_equal(mine, theirs)
+
+
+@pytest.mark.usefixtures("_taken")
+def test_a_table_keeps_calls_that_are_undone() -> None:
+    machine = boot("firmware:demo")
+    machine.run()
+    log = logged(machine)
+    for size in range(1, 20):
+        kept = machine.call("kmalloc", size)
+        log.calls()
+    with machine.snapshot():
+        machine.call("kfree", kept)
+        before = log.calls()
+    machine.call("kmalloc", 100)
+    after = log.calls()
+    assert [before.call(20).function, after.call(20).function] == ["kfree", "kmalloc"]
+    assert before.call(20).arguments == (kept,)
 
 
 @pytest.mark.parametrize("is_read", [False, True], ids=["not read", "read"])
