@@ -55,9 +55,22 @@ static bool has_room(struct kept_array *a, uint32_t count) { return count < a->p
 
 /* -- places -------------------------------------------------------------------------------------- */
 
+static uint32_t hash_of(const struct block_table *t, uint32_t area, uint32_t address)
+{
+    return (address ^ area << 24) * 2654435769u >> (32 - t->slot_bits);
+}
+
+void kc_place_expect(const struct block_table *t, uint32_t area, uint32_t address)
+{
+    uint32_t number = t->slots[hash_of(t, area, address)].number;
+
+    if (number)
+        __builtin_prefetch(place_of(t, number), 1);
+}
+
 static struct place_slot *slot_of(const struct block_table *t, uint32_t area, uint32_t address)
 {
-    uint32_t mask = (1u << t->slot_bits) - 1, at = (address ^ area << 24) * 2654435769u >> (32 - t->slot_bits);
+    uint32_t mask = (1u << t->slot_bits) - 1, at = hash_of(t, area, address);
 
     while (t->slots[at].number && (t->slots[at].address != address || place_of(t, t->slots[at].number)->area != area))
         at = (at + 1) & mask;
@@ -110,18 +123,31 @@ static void forget_places(struct block_table *t, uint32_t count)
 
 /* -- pieces -------------------------------------------------------------------------------------- */
 
-static const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
+/* As many bytes as the host adds at once. */
+typedef uint8_t bytes __attribute__((vector_size(16)));
+typedef uint64_t halves __attribute__((vector_size(16)));
+
+static bytes bytes_at(const uint8_t *at)
+{
+    bytes all;
+    memcpy(&all, at, sizeof all);
+    return all;
+}
+
+/* Are they all below 128? */
+static bool are_few(bytes all)
+{
+    halves both = (halves)all;
+    return !((both[0] | both[1]) & 0x8080808080808080u);
+}
 
 static void take(uint8_t *taken, uint32_t size)
 {
     uint32_t at = 0;
 
-    for (uint64_t word; at + sizeof word <= size; at += sizeof word) {
-        memcpy(&word, taken + at, sizeof word);
-        if (word & tops)
-            break;
-        word += ones;
-        memcpy(taken + at, &word, sizeof word);
+    for (bytes all; at + sizeof all <= size && are_few(all = bytes_at(taken + at)); at += sizeof all) {
+        all += 1;
+        memcpy(taken + at, &all, sizeof all);
     }
     for (; at < size; at++)
         taken[at] = (uint8_t)(taken[at] + (taken[at] < MOST));
@@ -133,12 +159,9 @@ static bool leave(uint8_t *taken, uint32_t size)
     bool is_known = true;
     uint32_t at = 0;
 
-    for (uint64_t word; at + sizeof word <= size; at += sizeof word) {
-        memcpy(&word, taken + at, sizeof word);
-        if (word & tops)
-            break;
-        word -= ones;
-        memcpy(taken + at, &word, sizeof word);
+    for (bytes all; at + sizeof all <= size && are_few(all = bytes_at(taken + at)); at += sizeof all) {
+        all -= 1;
+        memcpy(taken + at, &all, sizeof all);
     }
     for (; at < size; at++) {
         is_known &= taken[at] < MOST;
@@ -369,7 +392,11 @@ void kc_block_die(struct block_table *t, uint32_t number, uint32_t event, uint32
     t->now.oldest_dead = kc_block_at(t, oldest)->next;
     t->now.dead_count--;
     release(t, oldest);
-    __builtin_prefetch(kc_block_at(t, t->now.oldest_dead), 1); /* of the next death */
+    const struct block *next = kc_block_at(t, t->now.oldest_dead); /* of the next death: it was expected at this one */
+    if (next->pieces)
+        __builtin_prefetch(kc_block_piece(t, next->pieces), 1);
+    if (next->next)
+        __builtin_prefetch(kc_block_at(t, next->next), 1);
 }
 
 void kc_block_drop(struct block_table *t, uint32_t number)

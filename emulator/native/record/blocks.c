@@ -88,6 +88,14 @@ static void *grown(void *list, uint32_t count, uint32_t *capacity, size_t size)
     return list;
 }
 
+/* The block that a call is given. */
+static uint32_t named_by(const kc_block_function *f, const uint32_t *values)
+{
+    if (f->ptr != KC_NO_VALUE)
+        return values[f->ptr];
+    return f->frame != KC_NO_VALUE && values[f->frame] < PAGES_4GIB ? values[f->frame] << PAGE_SHIFT : NOWHERE;
+}
+
 /* -- calls that are open ------------------------------------------------------------------------- */
 
 static struct active *find_call(struct known *known, uint32_t call)
@@ -135,6 +143,8 @@ void kc_blocks_entered(kc *m, const struct open_call *call, uint32_t function, u
         .call = call->call, .parent = parent, .entered = event, .function = (uint8_t)function, .does = counts ? effects[f->role] : 0,
         .top = around && around->top ? around->top : f->role == KC_ROLE_OTHER ? 0 : call->call,
     };
+    if (counts && effects[f->role] == CHANGES && f->role != KC_ROLE_RESET)
+        kc_place_expect(&known->table, f->area, named_by(f, call->values));
 }
 
 /* What the calls around one do to its area, the outermost of them that changes it, or itself, and the other areas whose calls these
@@ -186,13 +196,6 @@ static uint32_t size_of(const kc_block_function *f, const uint32_t *values)
 }
 
 static bool may_be_empty(const kc_block_function *f) { return f->size != KC_NO_VALUE || f->page_count != KC_NO_VALUE; }
-
-static uint32_t named_by(const kc_block_function *f, const uint32_t *values)
-{
-    if (f->ptr != KC_NO_VALUE)
-        return values[f->ptr];
-    return f->frame != KC_NO_VALUE && values[f->frame] < PAGES_4GIB ? values[f->frame] << PAGE_SHIFT : NOWHERE;
-}
 
 static bool names_block(const kc_block_function *f, const uint32_t *values, bool pages)
 {
@@ -331,10 +334,9 @@ static void die(kc *m, uint32_t number, uint32_t event, uint32_t call, bool is_r
 }
 
 /* One block [start, start + size), of an area of pages one page of it. */
-static void make(kc *m, const struct operation *o, uint32_t start, uint32_t size, uint32_t address, bool is_page)
+static void make(kc *m, const struct operation *o, struct place *place, uint32_t start, uint32_t size, uint32_t address, bool is_page)
 {
     struct block_table *t = &m->blocks->now.table;
-    struct place *place = kc_place_at(t, o->area, address);
     struct block block = {
         .as = {.start = start, .size = size, .area = o->area, .born = o->event, .birth = o->call},
         .address = address, .pool = o->pool, .knows_pool = o->knows_pool, .is_page = is_page, .is_nested = o->is_nested,
@@ -406,21 +408,14 @@ static void find_stock(kc *m, const struct operation *o, bool pages)
     }
 }
 
-static void give_birth(kc *m, const struct operation *o, bool pages)
+static void make_pages(kc *m, const struct operation *o)
 {
     struct block_table *t = &m->blocks->now.table;
-
-    if (t->now.nested_count)
-        find_stock(m, o, pages);
-    if (!pages) {
-        make(m, o, o->address, o->size, o->address, false);
-        return;
-    }
     struct page_run run = run_of(t, o);
     uint32_t size = (uint32_t)(run.stop - run.first);
     uint64_t most = run.first + (((uint64_t)t->page_count + 1) << PAGE_SHIFT);
     for (uint64_t at = run.first; at < run.stop && at < most; at += PAGE_SIZE)
-        make(m, o, (uint32_t)run.first, size, (uint32_t)at, true);
+        make(m, o, kc_place_at(t, o->area, (uint32_t)at), (uint32_t)run.first, size, (uint32_t)at, true);
     struct place *place = kc_place_at(t, o->area, (uint32_t)run.first);
     if (place)
         place->run = size;
@@ -429,14 +424,8 @@ static void give_birth(kc *m, const struct operation *o, bool pages)
 }
 
 /* The address that an allocator answers where it is asked for no bytes is no memory. */
-static bool is_of_all(kc *m, const struct operation *o)
+static bool is_of_all(kc *m, const struct operation *o, struct place *place)
 {
-    struct place *place = kc_place_at(&m->blocks->now.table, o->area, o->address);
-
-    if (!place) {
-        kc_no_memory(m);
-        return false;
-    }
     bool asks = !o->size && o->may_be_empty;
     if (!asks)
         place->is_of_all = false;
@@ -447,6 +436,21 @@ static bool is_of_all(kc *m, const struct operation *o)
         place->is_of_all = true;
     }
     return place->is_of_all;
+}
+
+static void give_birth(kc *m, const struct operation *o, bool pages)
+{
+    struct block_table *t = &m->blocks->now.table;
+    struct place *place = pages ? NULL : kc_place_at(t, o->area, o->address);
+
+    if (place && is_of_all(m, o, place))
+        return;
+    if (t->now.nested_count)
+        find_stock(m, o, pages);
+    if (pages)
+        make_pages(m, o);
+    else
+        make(m, o, place, o->address, o->size, o->address, false);
 }
 
 /* A block had been given back before its place was handed out again by another task: the call that did so has returned only now. */
@@ -503,8 +507,7 @@ static void happen(kc *m, const struct operation *o, bool pages)
     if (o->kind == RESET)
         reset(m, o);
     else if (o->kind == BIRTH) {
-        if (pages || !is_of_all(m, o))
-            give_birth(m, o, pages);
+        give_birth(m, o, pages);
     } else if (!pages) {
         change_owners(m, o, o->address);
     } else {
