@@ -187,9 +187,11 @@ def command() -> NoReturn:
     """Be the process `kmemu`: `main`, and two savings of time that only a whole process may make.
 
     What is imported lives as long as the process, so looking for garbage among it is in vain (4 ms); and the
-    interpreter's orderly end frees object by object what the operating system takes back at once (9 ms).
+    interpreter's orderly end frees object by object what the operating system takes back at once (9 ms). Nor is there any linear algebra,
+    for which NumPy would start threads (50 ms).
     """
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     status = main()
     os._exit(status)
 

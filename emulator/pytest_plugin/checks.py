@@ -136,7 +136,7 @@ class KernelChecks:
         from emulator.trace.queries.totals import peak_of, usage_of
 
         blocks = self._taken(log, area)
-        peak = peak_of(usage_of(blocks, log.recording.event_count))
+        peak = peak_of(usage_of(blocks))
         if peak.bytes <= limit.bytes:
             return []
         lines = [f"the test took {peak.bytes} bytes of {area} at its peak, the limit is {limit.bytes} bytes"]

@@ -158,7 +158,7 @@ class Trace:
     def usage(self, area: str) -> Usage:
         """Return how much of an area is in use over time."""
         if area not in self._usages:
-            self._usages[area] = usage_of(self.blocks(area), self.calls.last_event)
+            self._usages[area] = usage_of(self.blocks(area))
         return self._usages[area]
 
     def peak(self, area: str) -> Peak:

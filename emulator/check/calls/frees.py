@@ -49,9 +49,11 @@ def wrong_frees(area: Area) -> Iterator[Finding]:
 
 def _inside_pages(area: Area) -> U32:
     """Return the calls that are given an address inside a page, where the allocator promises whole pages."""
+    if not area.pages:
+        return np.empty(0, np.uint32)
     deaths = area.operations.deaths
     odd = deaths.address & np.uint32(min(area.rules.alignment, PAGE_SIZE) - 1) != 0
-    wrong = odd & ~deaths.nested & (deaths.address != NOWHERE) & area.pages
+    wrong = odd & ~deaths.nested & (deaths.address != NOWHERE)
     return np.asarray(deaths.rows[wrong] + 1, np.uint32)
 
 

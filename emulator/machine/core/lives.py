@@ -1,4 +1,4 @@
-"""How long blocks live, which of them overlap, and how close they lie: worked out in the core, for millions of blocks."""
+"""How long blocks live, which of them overlap, how close they lie, and how many there are: worked out in the core, for millions of blocks."""
 
 from __future__ import annotations
 
@@ -93,3 +93,50 @@ def find_strides(lives: Lives, numbers: Buffer, last_event: int, out: Buffer) ->
     ranks = _ffi.from_buffer("uint32_t[]", numbers)
     if _lib.kc_strides(_ffi.new("kc_lives *", (len(columns[0]), last_event, *columns)), ranks, strides):
         raise HostError("no memory is left to look how close blocks lie")
+
+
+class Comings(NamedTuple):
+    """Blocks that come, or go, as columns of unsigned words.
+
+    Attributes:
+        events: At which they do, ascending.
+        sizes: Their bytes.
+    """
+
+    events: Buffer
+    sizes: Buffer
+
+
+class UsageColumns(NamedTuple):
+    """What is in use over time, as columns with room for event 0 and one event for each block that comes or goes.
+
+    Attributes:
+        events: Unsigned words.
+        bytes: In use from the event on; of 64 bits.
+        blocks: The same as a number of blocks; of 64 bits.
+    """
+
+    events: Buffer
+    bytes: Buffer
+    blocks: Buffer
+
+
+def sum_usage(births: Comings, deaths: Comings, out: UsageColumns) -> int:
+    """Sum up how much memory is in use.
+
+    Args:
+        births: All blocks.
+        deaths: Those of them that die.
+        out: Its first elements are set to the events at which this changes, ascending, event 0 first, and what is in use from each on.
+
+    Returns:
+        How many elements are set.
+    """
+    words = [[_ffi.from_buffer("uint32_t[]", column) for column in each] for each in (births, deaths)]
+    came, went = (_ffi.new("kc_comings *", (len(each[0]), *each)) for each in words)
+    kinds = ("uint32_t[]", "int64_t[]", "int64_t[]")
+    columns = [
+        _ffi.from_buffer(kind, column, require_writable=True) for kind, column in zip(kinds, out, strict=True)
+    ]
+    count: int = _lib.kc_usage(came, went, _ffi.new("kc_usage_of *", columns))
+    return count

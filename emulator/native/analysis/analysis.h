@@ -18,7 +18,7 @@ typedef struct {
  * `taken`, all 0, becomes 1 for each event that took an owner from a block. -1: no memory. */
 int kc_pair(const kc_block_events *changes, uint32_t *died, uint8_t *taken);
 
-/* -- which blocks overlap: overlaps.c; how close they lie: strides.c ------------------------------ */
+/* -- which blocks overlap: overlaps.c; how close they lie: strides.c; how many there are: usage.c -- */
 
 /* The lives of blocks, ascending by `born`: the units [first, last] from the event `born` to the event `died`. */
 typedef struct {
@@ -31,6 +31,19 @@ int64_t kc_overlaps(const kc_lives *lives, uint32_t *out, uint32_t room);
  * lived at the same time and did not overlap it; 0: there was none. `numbers` are the blocks' starts, each as its rank among
  * all. -1: no memory. */
 int kc_strides(const kc_lives *lives, const uint32_t *numbers, uint32_t *out);
+/* Blocks that come, or go, at events in ascending order, and their bytes. */
+typedef struct {
+    uint32_t count;
+    const uint32_t *events, *sizes;
+} kc_comings;
+/* What is in use from an event on, with room for event 0 and one for each birth and death. */
+typedef struct {
+    uint32_t *events;
+    int64_t *bytes, *blocks;
+} kc_usage_of;
+/* Sets `of` to the events at which blocks are born or die, ascending, with event 0 first, and what is in use from there on. Returns how
+ * many these are. */
+uint32_t kc_usage(const kc_comings *births, const kc_comings *deaths, const kc_usage_of *of);
 /* cdef end */
 
 #endif

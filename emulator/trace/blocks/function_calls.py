@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -44,17 +45,17 @@ class FunctionCalls:
         self.rows = rows
         self._calls = calls
 
-    @property
+    @cached_property
     def entered(self) -> U32:
         """Events of the entries."""
         return self._calls.entered[self.rows]
 
-    @property
+    @cached_property
     def left(self) -> U32:
         """Events of the returns; 0: they did not return."""
         return self._calls.left[self.rows]
 
-    @property
+    @cached_property
     def returned(self) -> Flags:
         """Whether they returned."""
         returned: Flags = self.left != 0
@@ -67,7 +68,7 @@ class FunctionCalls:
             return np.zeros(len(self.rows), np.bool_)
         return self.failed
 
-    @property
+    @cached_property
     def failed(self) -> Flags:
         """Whether they returned an error, or the result that means "no block"."""
         is_error = self.function.result is Result.ERROR
@@ -80,7 +81,7 @@ class FunctionCalls:
             found |= result == first if first == last else (result >= first) & (result <= last)
         return found
 
-    @property
+    @cached_property
     def counts(self) -> Flags:
         """Whether they are about blocks at all, by the parameter "when"."""
         if "when" in self.function.parameters:
@@ -88,12 +89,12 @@ class FunctionCalls:
             return counts
         return np.ones(len(self.rows), np.bool_)
 
-    @property
+    @cached_property
     def result(self) -> U32:
         """EAX at the return."""
         return self._calls.result[self.rows]
 
-    @property
+    @cached_property
     def out(self) -> U32:
         """The block that is known by more than EAX; see `Call`."""
         return self._calls.out[self.rows]

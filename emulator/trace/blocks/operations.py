@@ -94,7 +94,7 @@ class AreaOperations(NamedTuple):
         if not len(resets.event):
             return np.full(len(born), NEVER, np.uint32)
         every = resets.pool == ALL_POOLS
-        end = _next(np.sort(resets.event[every]).astype(np.uint64), born)
+        end = _next_of_all(np.sort(resets.event[every]), born)
         if not every.all():
             pool = self._pools(born)
             known = pool != ALL_POOLS
@@ -295,6 +295,14 @@ def _joined(parts: list[Operations]) -> Operations:
         rows, words = np.empty(0, np.int64), np.empty(0, np.uint32)
         return Operations(rows, words, words, words, rows, np.empty(0, np.bool_))
     return Operations(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _next_of_all(events: U32, after: U32) -> U32:
+    """Return the first of sorted *events* after each of *after*, or `NEVER`."""
+    if (after[1:] < after[:-1]).any():
+        return _next(events.astype(np.uint64), after)
+    reached = np.searchsorted(after, events)  # how many come before each event: mostly these are few
+    return np.repeat(np.append(events, np.uint32(NEVER)), np.diff([0, *reached.tolist(), len(after)]))
 
 
 def _next(keys: U64, after: U32 | U64) -> U32:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from emulator.trace.table import I64
 
 _CLOSE: Final = 4  # a table of all numbers in between is quicker than to sort, up to so many for each
+_CLOSE_ENOUGH: Final = 32  # the same where their positions are not asked for
 
 
 def distinct(numbers: I64) -> tuple[I64, I64]:
@@ -21,3 +22,13 @@ def distinct(numbers: I64) -> tuple[I64, I64]:
     there = np.zeros(span, np.bool_)
     there[numbers - low] = True
     return np.flatnonzero(there) + low, (np.cumsum(there) - 1)[numbers - low]
+
+
+def different(numbers: I64) -> I64:
+    """Return the different numbers, none of which is negative, ascending; without sorting if they lie close to 0."""
+    end = int(numbers.max(initial=-1)) + 1
+    if end > _CLOSE_ENOUGH * len(numbers):
+        return np.unique(numbers)
+    there = np.zeros(end, np.bool_)
+    there[numbers] = True
+    return np.flatnonzero(there)

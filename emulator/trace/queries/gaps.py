@@ -22,7 +22,7 @@ import numpy as np
 
 from emulator.machine.core.lives import Lives, find_strides
 from emulator.trace.blocks.blocks import NEVER
-from emulator.trace.queries.distinct import distinct
+from emulator.trace.queries.distinct import different, distinct
 from emulator.x86 import PAGE_SIZE, WORD_MAX
 
 if TYPE_CHECKING:
@@ -164,9 +164,8 @@ class _Sized(NamedTuple):
         Args:
             taken: What the blocks of each of the sizes take.
         """
-        address, size = np.divmod(
-            distinct(self.by_address * len(self.sizes) + self.by_size)[0], max(len(self.sizes), 1)
-        )
+        pairs = different(self.by_address * len(self.sizes) + self.by_size)
+        address, size = np.divmod(pairs, max(len(self.sizes), 1))
         starts = self.addresses[address]
         return starts, starts + taken[size]
 

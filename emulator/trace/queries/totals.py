@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from emulator.machine.core.lives import Comings, UsageColumns, sum_usage
 from emulator.trace.blocks.blocks import NEVER
+from emulator.trace.blocks.pairing import keys_of
 
 if TYPE_CHECKING:
     from emulator.trace.blocks.blocks import Blocks
@@ -84,29 +86,19 @@ class Measure(Enum):
                 return totals.bytes_allocated
 
 
-def usage_of(blocks: Blocks, events: int) -> Usage:
-    """Return the usage over time.
-
-    Args:
-        blocks: All of an area.
-        events: Number of the last event.
-    """
-    bytes_change = np.zeros(events + 1, np.int64)
-    blocks_change = np.zeros(events + 1, np.int32)
-    changed = np.zeros(events + 1, np.bool_)
+def usage_of(blocks: Blocks) -> Usage:
+    """Return the usage of an area over time, of all its blocks."""
     dead = blocks.died != NEVER
-    died = blocks.died[dead]
-    changed[0] = True
-    changed[blocks.born] = True
-    changed[died] = True
-    np.add.at(bytes_change, blocks.born, blocks.size.astype(np.int64))
-    np.subtract.at(bytes_change, died, blocks.size[dead].astype(np.int64))
-    np.add.at(blocks_change, blocks.born, np.int32(1))
-    np.subtract.at(blocks_change, died, np.int32(1))
-    at = np.flatnonzero(changed)
-    return Usage(
-        at.astype(np.uint32), np.cumsum(bytes_change[at]), np.cumsum(blocks_change[at], dtype=np.int64)
+    deaths = np.sort(keys_of(blocks.died[dead], blocks.size[dead]))
+    died, freed = (deaths >> np.uint64(32)).astype(np.uint32), deaths.astype(np.uint32)
+    room = 1 + len(blocks.born) + len(deaths)
+    at, size, number = np.empty(room, np.uint32), np.empty(room, np.int64), np.empty(room, np.int64)
+    count = sum_usage(
+        Comings(blocks.born.data, blocks.size.data),
+        Comings(died.data, freed.data),
+        UsageColumns(at.data, size.data, number.data),
     )
+    return Usage(at[:count], size[:count], number[:count])
 
 
 def peak_of(usage: Usage) -> Peak:
