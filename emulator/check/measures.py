@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from emulator.check.call_sites import CallSites
-from emulator.trace.queries.overview import overview
+from emulator.trace.queries.gaps import GapMeasure
+from emulator.trace.queries.overview import function_counts, peak_call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from emulator.check.findings import CallSite
-    from emulator.trace.queries.overview import AreaOverview, FunctionCounts
+    from emulator.trace.queries.overview import FunctionCounts
     from emulator.trace.table import Call
     from emulator.trace.trace import Trace
 
@@ -66,6 +70,62 @@ class AreaMeasures:
     peak: CallSite | None = None
 
 
+class TracedMeasures(AreaMeasures):
+    """The measures of an area of a trace. What takes long is worked out when it is asked for.
+
+    Args:
+        trace: The trace.
+        name: Of the area.
+        lost: Bytes and blocks that are lost at the end.
+    """
+
+    _trace: Trace
+    _name: str
+
+    def __init__(self, trace: Trace, name: str, lost: tuple[int, int]) -> None:
+        peak, live = trace.peak(name), trace.live(None, name)
+        call, call_sites = peak_call(trace, name), CallSites(trace)
+        values = {
+            "_trace": trace,
+            "_name": name,
+            "peak_bytes": peak.bytes,
+            "peak_blocks": peak.blocks,
+            "peak": None if call is None else _peak(call_sites, call),
+            "end_bytes": int(live.size.sum(dtype=np.int64)),
+            "end_blocks": len(live.born),
+            "lost_bytes": lost[0],
+            "lost_blocks": lost[1],
+        }
+        for attribute, value in values.items():
+            object.__setattr__(self, attribute, value)
+
+    @cached_property
+    def calls(self) -> int:
+        """Calls of the area's functions, all of them."""
+        return sum(each.calls for each in self._counts)
+
+    @cached_property
+    def failed(self) -> int:
+        """Those of them that returned an error, or no block."""
+        return sum(each.failed for each in self._counts)
+
+    @cached_property
+    def _counts(self) -> list[FunctionCounts]:
+        return [each for each in function_counts(self._trace) if each.area == self._name]
+
+    @cached_property
+    def fragmentation(self) -> float:
+        """Share of the gaps, at the peak, that is not the largest gap: 0.0 to 1.0."""
+        trace, name = self._trace, self._name
+        measure = GapMeasure(trace.blocks(name), trace.profile.area(name))
+        return measure.gaps(trace.live(trace.peak(name).event, name)).fragmentation
+
+    @cached_property
+    def callers(self) -> Mapping[str, CallerMeasures]:
+        """By the name of the function that called; "?" where it is not known."""
+        return _callers(self._trace, self._name)
+
+
 def measure(trace: Trace, lost: Mapping[str, tuple[int, int]]) -> dict[str, AreaMeasures]:
     """Measure all areas of a trace; return them by name, in the profile's order.
 
@@ -73,40 +133,10 @@ def measure(trace: Trace, lost: Mapping[str, tuple[int, int]]) -> dict[str, Area
         trace: The trace.
         lost: By area: bytes and blocks that are lost at the end.
     """
-    facts = overview(trace, 0)
-    return {
-        area.name: _area(
-            trace,
-            area,
-            [each for each in facts.functions if each.area == area.name],
-            lost.get(area.name, (0, 0)),
-        )
-        for area in facts.areas
-    }
+    return {name: TracedMeasures(trace, name, lost.get(name, (0, 0))) for name in trace.areas}
 
 
-def _area(
-    trace: Trace, area: AreaOverview, functions: Iterable[FunctionCounts], lost: tuple[int, int]
-) -> AreaMeasures:
-    counts = list(functions)
-    return AreaMeasures(
-        peak_bytes=area.peak.bytes,
-        peak_blocks=area.peak.blocks,
-        end_bytes=area.end[0],
-        end_blocks=area.end[1],
-        calls=sum(each.calls for each in counts),
-        failed=sum(each.failed for each in counts),
-        lost_bytes=lost[0],
-        lost_blocks=lost[1],
-        fragmentation=area.peak_gaps.fragmentation,
-        peak=_peak(CallSites(trace), area.peak_call),
-        callers=_callers(trace, area.name),
-    )
-
-
-def _peak(call_sites: CallSites, call: Call | None) -> CallSite | None:
-    if call is None:
-        return None
+def _peak(call_sites: CallSites, call: Call) -> CallSite:
     return call_sites.entry(call.number) if call.left is None else call_sites.exit(call.number)
 
 

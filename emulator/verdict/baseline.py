@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from emulator.verdict.tolerances import AREA_KEYS, CALLER_KEYS
@@ -73,8 +73,11 @@ def _known(findings: Sequence[Finding]) -> dict[str, KnownFinding]:
 
 def _kept(area: AreaMeasures) -> AreaMeasures:
     """Return what a baseline keeps of an area."""
+    from emulator.check.measures import AreaMeasures  # has numpy
+
     fragmentation = round(area.fragmentation, FRAGMENTATION_DIGITS)
-    return replace(area, fragmentation=fragmentation, peak_blocks=0, lost_bytes=0, lost_blocks=0, peak=None)
+    taken = (area.peak_bytes, area.end_bytes, area.end_blocks)
+    return AreaMeasures(*taken, area.calls, area.failed, fragmentation, area.callers)
 
 
 def numbers_of(area: AreaMeasures) -> dict[str, float]:

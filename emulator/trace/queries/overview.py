@@ -10,6 +10,8 @@ from emulator.trace.blocks.function_calls import FunctionCalls
 from emulator.trace.queries.gaps import GapMeasure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from emulator.profile.functions import TracedFunction
     from emulator.trace.queries.gaps import Gaps
     from emulator.trace.queries.totals import Peak, StackTotals
@@ -90,10 +92,22 @@ def overview(trace: Trace, top: int) -> Overview:
         trace: The trace.
         top: How many callers to name for each area.
     """
-    functions = tuple(_counts(trace, code, each) for code, each in enumerate(trace.functions))
+    functions = tuple(function_counts(trace))
     areas = tuple(_area(trace, name, top) for name in trace.areas)
     deepest = int(np.count_nonzero(trace.calls.depth == DEPTH_MAX))
     return Overview(functions, areas, trace.cut_stacks, deepest)
+
+
+def function_counts(trace: Trace) -> Iterator[FunctionCounts]:
+    """Yield how often each function was called, in the profile's order."""
+    return (_counts(trace, code, each) for code, each in enumerate(trace.functions))
+
+
+def peak_call(trace: Trace, area: str) -> Call | None:
+    """Return the call that made the peak of an area; None: there was never a block."""
+    blocks = trace.blocks(area)
+    makers = blocks.born_call[blocks.born == trace.peak(area).event]
+    return trace[int(makers[0])] if len(makers) else None
 
 
 def _counts(trace: Trace, code: int, function: TracedFunction) -> FunctionCounts:
@@ -106,7 +120,6 @@ def _area(trace: Trace, name: str, top: int) -> AreaOverview:
     blocks, peak = trace.blocks(name), trace.peak(name)
     at_peak, at_end = trace.live(peak.event, name), trace.live(None, name)
     measure = GapMeasure(blocks, trace.profile.area(name))
-    makers = blocks.born_call[blocks.born == peak.event]
     by_stack = [totals for totals in trace.by_stack(name) if totals.peak_blocks][:top]
     return AreaOverview(
         name,
@@ -114,7 +127,7 @@ def _area(trace: Trace, name: str, top: int) -> AreaOverview:
         len(trace.failed(name)),
         len(trace.stray_frees(name)),
         peak,
-        trace[int(makers[0])] if len(makers) else None,
+        peak_call(trace, name),
         measure.gaps(at_peak),
         (int(at_end.size.sum(dtype=np.int64)), len(at_end.born)),
         measure.gaps(at_end),

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator.check import measures
 from emulator.check.measures import CallerMeasures, measure
 from emulator.guest.symbolizer import Frame
+from emulator.trace.queries.gaps import GapMeasure
 from tests.helpers.traces import TraceBuilder
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from emulator.profile.model import AreaRules
+    from emulator.trace.blocks.blocks import Blocks
 
 A, B, C = 0x200008, 0x200108, 0x200208
 
@@ -33,6 +38,23 @@ def test_callers_come_with_most_bytes_at_the_peak_first_then_by_name(tmp_path: P
     ]
     assert (area.peak_bytes, area.peak_blocks, area.end_bytes, area.end_blocks) == (96, 3, 16, 1)
     assert (area.calls, area.failed, area.lost_bytes, area.lost_blocks) == (6, 1, 16, 1)
+
+
+def test_gaps_are_measured_where_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That takes long, and a report in text does not show them."""
+    measured: list[int] = []
+
+    def gap_measure(ever: Blocks, rules: AreaRules) -> GapMeasure:
+        measured.append(1)
+        return GapMeasure(ever, rules)
+
+    monkeypatch.setattr(measures, "GapMeasure", gap_measure)
+    calls = TraceBuilder().call("kmalloc", 16, result=A).call("kmalloc", 16, result=B)
+    calls.call("kmalloc", 16, result=C).call("kfree", B)
+    area = measure(calls.trace(tmp_path / "run.kmt"), {})["heap"]
+    assert (area.peak_bytes, area.end_bytes, area.lost_blocks, measured) == (48, 32, 0, [])
+    assert [area.fragmentation, area.fragmentation] == [0.0, 0.0]
+    assert measured == [1]
 
 
 @pytest.mark.parametrize("nested", [False, True])
