@@ -45,6 +45,7 @@ BENCHMARKS = (
     Benchmark("reset", in_process.snapshot_reset),
     Benchmark("resets", in_process.many_resets),
     Benchmark("check", checking.check),
+    Benchmark("check-sanitized", checking.check_sanitized),
     Benchmark("exhaust", in_process.exhausting),
     Benchmark("pytest", plugin.thousand_tests),
     Benchmark("pairs", in_process.direct_pairs),
