@@ -9,7 +9,6 @@ import numpy as np
 
 from emulator.machine.core.lives import Comings, UsageColumns, sum_usage
 from emulator.trace.blocks.blocks import NEVER
-from emulator.trace.blocks.pairing import keys_of
 
 if TYPE_CHECKING:
     from emulator.trace.blocks.blocks import Blocks
@@ -89,7 +88,7 @@ class Measure(Enum):
 def usage_of(blocks: Blocks) -> Usage:
     """Return the usage of an area over time, of all its blocks."""
     dead = blocks.died != NEVER
-    deaths = np.sort(keys_of(blocks.died[dead], blocks.size[dead]))
+    deaths = np.sort(blocks.died[dead].astype(np.uint64) << np.uint64(32) | blocks.size[dead])
     died, freed = (deaths >> np.uint64(32)).astype(np.uint32), deaths.astype(np.uint32)
     room = 1 + len(blocks.born) + len(deaths)
     at, size, number = np.empty(room, np.uint32), np.empty(room, np.int64), np.empty(room, np.int64)
