@@ -11,6 +11,7 @@ __all__ = [
     "frame",
     "functions",
     "image",
+    "kasan",
     "layout",
     "multiboot1",
     "multiboot2",

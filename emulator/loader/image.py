@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from emulator.loader.elf.symbols import Symbol, SymbolTable
     from emulator.loader.functions.names import FunctionNames
     from emulator.loader.functions.prototypes import Declarations
+    from emulator.loader.kasan import Kasan
     from emulator.loader.layout import LoadOptions
     from emulator.loader.segments import Segment
 
@@ -407,6 +408,19 @@ class KernelImage:
         """Return the source file that declares the function at a linked address; "" where the file does not say."""
         found = self.subprograms.at(address)
         return "" if found is None else found.file
+
+    @cached_property
+    def kasan(self) -> Kasan | None:
+        """The shadow that it was compiled for; None: it was not compiled with KASAN, or has a runtime of its own.
+
+        Raises:
+            BadImage: Its code looks for the shadow elsewhere than the stubs that it is linked with.
+        """
+        if b"kmemu_kasan_offset" not in self.symbol_data:  # a symbol of the stubs
+            return None
+        from emulator.loader.kasan import kasan_of  # few kernels have one
+
+        return kasan_of(self)
 
     @property
     def debug_link(self) -> DebugLink | None:

@@ -22,7 +22,7 @@ from emulator.machine.core.call_recorder import CallRecorder
 from emulator.machine.core.cpu import Cpu
 from emulator.machine.core.handle import Core, Mmu
 from emulator.machine.core.stacks import Stacks
-from emulator.machine.entry import enter, map_memory
+from emulator.machine.entry import enter, map_memory, show_kasan
 from emulator.machine.execution import Execution
 from emulator.machine.faults.diagnosis import Diagnosis
 from emulator.machine.layer_state import LayersOf
@@ -90,9 +90,9 @@ class Machine:
         layers: How the kernel's layers run, where they have been attached; set by `emulator.hle.layers`.
 
     Raises:
-        BadImage: The kernel does not fit into *ram*.
+        BadImage: The kernel does not fit into *ram*, or its KASAN shadow lies there.
         BootInfoDoesNotFit: Modules or command line do not.
-        KernelMismatch: There are modules or a command line, but no Multiboot header.
+        KernelMismatch: There are modules or a command line, but no Multiboot header; or a KASAN shadow, and *mmu* is ``reference``.
         HostError: The host cannot give the memory.
         ValueError: *ram* is no possible window, there is no such MMU, or devices of the board get into each other's way.
     """
@@ -145,6 +145,7 @@ class Machine:
         )
         self.cpu.end_at_halts(sorted(CALLS_END))
         map_memory(self.cpu, self.ram)
+        show_kasan(core, image, self.ram)
         rows = self.board = pc_board() if board is None else tuple(board)
         self.ports = PortBus(core, device_states, self.interrupts.timer_moved)
         windows = Windows(core, self.cpu, device_states)

@@ -32,8 +32,8 @@ enum kc_reason {
     KC_NO_MEMORY      /* the host has no memory for what is kept of the run: whatever else ended it, and from then on every run */
 };
 
-/* What the guest needs and kmemu lacks: page tables of four levels. */
-enum { KC_LONG_MODE = 1 << 16 };
+/* What the guest needs and kmemu lacks: page tables of four levels, and a place for KASAN's shadow that RAM is mapped to. */
+enum { KC_LONG_MODE = 1 << 16, KC_SHADOW_TAKEN };
 enum kc_access { KC_READ, KC_WRITE, KC_FETCH };
 
 typedef struct {
@@ -44,7 +44,7 @@ typedef struct {
     uint64_t address;    /* physical page for KC_UNMAPPED, linear address for #PF, the event's instruction for KC_EVENT */
     uint32_t linear;     /* the linear page for KC_UNMAPPED */
     int32_t access;      /* enum kc_access */
-    int32_t uc_error;    /* or KC_LONG_MODE */
+    int32_t uc_error;    /* or one of KC_LONG_MODE, KC_SHADOW_TAKEN */
     uint64_t instructions; /* executed by this run, its last block counted whole */
     uint32_t block, block_size, block_instructions; /* the last block, if it was counted whole; else block_instructions
                                                      * is 0 */
@@ -87,7 +87,7 @@ typedef struct { uint32_t page, padding; uint64_t reads, writes; } kc_open_page;
 void kc_leave_open(kc *m, uint32_t page);
 /* Those pages; valid until the next run or call of kc_leave_open(). */
 const kc_open_page *kc_open_pages(const kc *m, uint32_t *count);
-/* What a Unicorn error says, or KC_LONG_MODE. */
+/* What a Unicorn error says, or one of KC_LONG_MODE, KC_SHADOW_TAKEN. */
 const char *kc_error_text(int uc_error);
 
 /* -- what holds of libunicorn: unicorn/interpose.c --------------------------------------------- */
@@ -177,6 +177,18 @@ bool kc_page_written(const kc *m, int depth, uint32_t page);
 typedef struct { uint32_t page; const uint8_t *bytes; } kc_touched;
 /* All such pages, as they were at the snapshot. Valid until the next call of this, kc_reset() and kc_discard(). -1: no memory. */
 int64_t kc_pages_written(kc *m, int depth, const kc_touched **out);
+
+/* -- KASAN's shadow: core/kasan.c ----------------------------------------------------------------- */
+
+enum { KC_LINKED = 4 };
+/* Let supervisors find the shadow that a kernel was compiled for with -fsanitize=kernel-address: the byte for an address lies at (address >> 3) +
+ * offset. Once for a machine, before its first run, on the core's MMU. `moved`: by how much linear addresses of RAM may differ from the
+ * physical ones, up to KC_LINKED values. Returns a Unicorn error or 0. */
+int kc_kasan_open(kc *m, uint32_t offset, const uint32_t *moved, uint32_t count);
+/* The byte for a linear address; 0 without such a shadow. */
+uint8_t kc_kasan_value(const kc *m, uint32_t linear);
+/* Set it; between runs only. */
+void kc_kasan_set(kc *m, uint32_t linear, uint8_t value);
 
 /* -- video memory: core/video.c ----------------------------------------------------------------- */
 

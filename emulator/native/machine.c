@@ -7,6 +7,7 @@
 #include "core/features.h"
 #include "core/forks.h"
 #include "core/interrupts.h"
+#include "core/kasan.h"
 #include "core/limits.h"
 #include "core/mmu.h"
 #include "core/pic.h"
@@ -51,6 +52,7 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_ram_init, kc_ram_free, NULL, NULL, NULL},
     {kc_snapshots_init, kc_snapshots_free, NULL, NULL, NULL},
     {kc_shadow_init, kc_shadow_free, kc_shadow_save, kc_shadow_restore, kc_shadow_forget},
+    {kc_kasan_init, kc_kasan_free, NULL, NULL, NULL},
     {kc_windows_init, kc_windows_free, NULL, NULL, NULL},
     {kc_forks_init, kc_forks_free, NULL, NULL, NULL},
     {kc_state_init, NULL, kc_state_save, kc_state_restore, kc_state_forget},

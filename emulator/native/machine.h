@@ -53,6 +53,7 @@ struct kc {
     struct bus *bus;
     struct shadow *shadow;
     struct forks *forks;
+    struct kasan *kasan;
     /* record */
     struct calls *calls;
     struct unwinding *unwinding;
@@ -80,7 +81,7 @@ struct part {
     int (*restore)(kc *m, const void *saved);
     void (*forget)(void *saved); /* NULL is nothing */
 };
-enum { KC_PARTS = 34 };
+enum { KC_PARTS = 35 };
 extern const struct part kc_parts[KC_PARTS];
 
 /* Make room for a part. -1: no memory. */

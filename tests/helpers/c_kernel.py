@@ -32,7 +32,13 @@ _COMMAND = (
 
 
 def compile_kernel(
-    directory: Path, source: str, options: Iterable[str] = (), compiler: str = "gcc", *, entry: str = ""
+    directory: Path,
+    source: str,
+    options: Iterable[str] = (),
+    compiler: str = "gcc",
+    *,
+    entry: str = "",
+    libraries: Iterable[object] = (),
 ) -> Path:
     """Compile a kernel that begins at ``_start`` and return its file.
 
@@ -42,11 +48,12 @@ def compile_kernel(
         options: For the compiler, after ``-O2`` for i686.
         compiler: ``gcc`` or ``clang``.
         entry: In assembly; "": the source has all.
+        libraries: Files that it is linked with.
     """
     files = {"kernel.c": source, **({"entry.S": entry} if entry else {})}
     for name, text in {**files, "kernel.ld": LINKER_SCRIPT}.items():
         (directory / name).write_text(text)
-    command = [compiler, *_COMMAND, *options, "-o", "kernel.elf", *files]
+    command = [compiler, *_COMMAND, *options, "-o", "kernel.elf", *files, *map(str, libraries)]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return directory / "kernel.elf"

@@ -11,6 +11,7 @@
 
 #include "core/bus.h"
 #include "core/directories.h"
+#include "core/kasan.h"
 #include "core/mmu.h"
 #include "core/page_walk.h"
 #include "core/reports.h"
@@ -282,6 +283,20 @@ static bool fetched_add(struct mmu *mmu, uint32_t page)
     return true;
 }
 
+/* KASAN's shadow is there for supervisors whatever page tables say. False: nothing of it lies there. */
+static bool fill_kasan(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_entry *out)
+{
+    if (type == UC_MEM_FETCH || m->mmu->miss.user || !kc_kasan_covers(m, linear))
+        return false;
+    int64_t at = kc_kasan_at(m, linear & ~PAGE_MASK);
+    if (at < 0)
+        return false;
+    m->mmu->watched = false;
+    out->paddr = kc_kasan_engine_address((uint64_t)at);
+    out->perms = UC_PROT_READ | UC_PROT_WRITE;
+    return true;
+}
+
 static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb_entry *out, void *data)
 {
     kc *m = data;
@@ -297,6 +312,8 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
         out->perms = UC_PROT_READ | UC_PROT_EXEC;
         return true;
     }
+    if (fill_kasan(m, (uint32_t)linear, type, out))
+        return true;
     bool held = kc_seeks_stale(m) && kc_on_refill(m, (uint32_t)linear, type, out);
     bool shown = m->mmu->paging && !m->mmu->miss.user && !kc_seeks_stale(m) && type != UC_MEM_FETCH &&
                  kc_windows_answer(m, (uint32_t)linear, type == UC_MEM_WRITE, out);
@@ -373,7 +390,7 @@ void kc_forget_old_code(kc *m)
 
 int kc_mmu_init(kc *m)
 {
-    if (KC_NEW(m->mmu) || !(m->mmu->fetched = calloc(PAGES_4GIB / 8, 1)))
+    if (KC_NEW(m->mmu) || !(m->mmu->fetched = calloc(MEMORY_PAGES / 8, 1)))
         return -1;
     kc_on_tlb_flush(m);
     if (m->reference)

@@ -39,8 +39,9 @@ static void piece_free(const struct piece *piece)
 static int piece_add(kc *m, uint64_t start, uint64_t end)
 {
     struct ram *ram = m->ram;
-    uint64_t offset = ram->piece_count ? m->memory_end : 0, size = end - start;
-    struct piece piece = {start, end, NULL, NULL};
+    const struct piece *last = ram->piece_count ? &ram->pieces[ram->piece_count - 1] : NULL;
+    uint64_t offset = last ? last->offset + last->end - last->start : 0, size = end - start;
+    struct piece piece = {start, end, offset, NULL, NULL};
 
     if (ftruncate(ram->file, (off_t)(offset + size)) || !(piece.memory = map(m, offset, size)) || !(piece.base = map(m, offset, size))) {
         piece_free(&piece);
@@ -93,15 +94,13 @@ int kc_ram_replace(kc *m, int copy)
 {
     struct ram *ram = m->ram;
     int kind = copy < 0 ? MAP_PRIVATE : MAP_SHARED, file = copy < 0 ? ram->file : copy;
-    uint64_t offset = 0;
     bool is_there = copy >= 0;
 
     for (int i = 0; i < ram->piece_count; i++) {
-        uint64_t size = ram->pieces[i].end - ram->pieces[i].start;
+        uint64_t size = ram->pieces[i].end - ram->pieces[i].start, offset = ram->pieces[i].offset;
         uint8_t *views[] = {ram->pieces[i].memory, ram->pieces[i].base};
         for (int k = 0; k < 2; k++)
             is_there &= mmap(views[k], size, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_NORESERVE | kind, file, (off_t)offset) != MAP_FAILED;
-        offset += size;
     }
     if (copy >= 0) {
         close(ram->file);
@@ -155,12 +154,17 @@ int kc_map_ram(kc *m, uint64_t start, uint64_t end)
     return range_add(m, (struct range){start, end, false}, U.uc_mem_map_ptr(m->uc, start, end - start, UC_PROT_ALL, kc_at(m, start)));
 }
 
-int kc_ram_extend(kc *m, uint64_t start, uint64_t end, uint64_t engine_start)
+int kc_ram_add(kc *m, uint64_t start, uint64_t end, uint64_t engine_start)
 {
     if (piece_add(m, start, end))
         return UC_ERR_NOMEM;
     uint8_t *memory = m->ram->pieces[m->ram->piece_count - 1].memory;
-    return range_add(m, (struct range){start, end, false}, U.uc_mem_map_ptr(m->uc, engine_start, end - start, UC_PROT_ALL, memory));
+    return U.uc_mem_map_ptr(m->uc, engine_start, end - start, UC_PROT_ALL, memory);
+}
+
+int kc_ram_extend(kc *m, uint64_t start, uint64_t end, uint64_t engine_start)
+{
+    return range_add(m, (struct range){start, end, false}, kc_ram_add(m, start, end, engine_start));
 }
 
 static uint64_t rom_read(uc_engine *uc, uint64_t offset, unsigned size, void *data)

@@ -4,10 +4,13 @@
 
 #include "machine.h"
 
-/* Memory consists of RAM, and of the frame buffer from when it is needed. Both mappings show the same bytes of `file`: `memory` is for
+/* Numbers of pages of memory, below: 4 GiB, and what kasan.c adds. */
+#define MEMORY_PAGES ((1u << 20) + (1u << 17))
+
+/* Memory consists of RAM, of the frame buffer from when it is needed, and of what kasan.c adds. Both mappings show the same bytes of `file`: `memory` is for
  * everybody, and its pages are protected while a write to them has to be noticed (snapshots.c); `base` may always be written. */
 struct ram {
-    struct piece { uint64_t start, end; uint8_t *memory, *base; } pieces[2]; /* RAM begins at 0 */
+    struct piece { uint64_t start, end, offset; uint8_t *memory, *base; } pieces[3]; /* RAM begins at 0; `offset`: in the file */
     int piece_count;
     struct range { uint64_t start, end; bool read_only; } ranges[8]; /* what kc_map_ram() and kc_map_rom() made usable */
     struct range rom_code; /* one of them */
@@ -21,8 +24,10 @@ bool kc_is_mapped(const kc *m, uint64_t physical);
 bool kc_is_rom(const kc *m, uint64_t physical);
 /* Let [start, end) be memory, too, which lies beyond RAM; the engine has it at another address. Returns a Unicorn error or 0. */
 int kc_ram_extend(kc *m, uint64_t start, uint64_t end, uint64_t engine_start);
+/* The same, and the guest's physical addresses do not lead there. */
+int kc_ram_add(kc *m, uint64_t start, uint64_t end, uint64_t engine_start);
 
-/* What has RAM from its start on. */
+/* What has RAM from its start on, and then the rest of memory. */
 static inline int kc_ram_file(const kc *m) { return m->ram->file; }
 
 /* An unnamed file with the same bytes, and holes where that has them; -1: the host lacks something. */
@@ -50,7 +55,17 @@ static inline bool kc_is_rom_code(const kc *m, uint64_t physical)
 /* The piece that an address of memory lies in. */
 static inline const struct piece *kc_piece(const kc *m, uint64_t physical)
 {
-    return &m->ram->pieces[physical >= m->memory_end];
+    const struct piece *piece = m->ram->pieces;
+
+    while (physical < piece->start || physical >= piece->end)
+        piece++;
+    return piece;
+}
+
+/* Where it lies in the file. */
+static inline uint64_t kc_ram_offset(const kc *m, uint64_t physical)
+{
+    return physical - kc_piece(m, physical)->start + kc_piece(m, physical)->offset;
 }
 
 /* Where the host has a byte of RAM. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/bits.h"
+#include "core/kasan.h"
 #include "core/mmu.h"
 #include "core/run.h"
 #include "core/shadow.h"
@@ -73,8 +74,10 @@ void kc_shadow_set(kc *m, uint64_t physical, uint64_t size, enum kc_poison value
     for (; physical < end; physical = next) {
         next = (physical | PAGE_MASK) + 1 < end ? (physical | PAGE_MASK) + 1 : end;
         uint8_t *bytes = kc_shadow_change(m, physical, value != KC_ACCESSIBLE);
-        if (bytes)
-            set_bytes(bytes, next - physical, value);
+        if (!bytes)
+            continue;
+        set_bytes(bytes, next - physical, value);
+        kc_kasan_follow(m, physical, next - physical);
     }
 }
 

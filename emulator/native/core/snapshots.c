@@ -302,9 +302,7 @@ int kc_discard(kc *m, int depth)
 
 int kc_snapshots_init(kc *m)
 {
-    enum { PAGES_4GIB = 1 << 20 };
-
-    return KC_NEW(m->snapshots) || !(m->snapshots->kept = calloc(PAGES_4GIB / 8, 1)) ? -1 : 0;
+    return KC_NEW(m->snapshots) || !(m->snapshots->kept = calloc(MEMORY_PAGES / 8, 1)) ? -1 : 0;
 }
 
 void kc_snapshots_free(kc *m)

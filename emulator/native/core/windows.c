@@ -26,6 +26,7 @@
 #include <sys/mman.h>
 
 #include "core/host_faults.h"
+#include "core/kasan.h"
 #include "core/reports.h"
 #include "core/shadow.h"
 #include "core/video.h"
@@ -278,10 +279,11 @@ static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
         kc_windows_forget(m);
     spend(m, FILL_COST);
     int rights = PROT_READ | (writable ? PROT_WRITE : 0);
-    if (w->shadow && !page &&
+    if (w->shadow && !page && physical < m->memory_end &&
         mmap(shadow_at(w, linear_page), PAGE_SIZE, PROT_READ, MAP_FIXED | MAP_SHARED, kc_shadow_file(m), (off_t)physical) == MAP_FAILED)
         return false;
-    if (mmap(at(w, linear_page), PAGE_SIZE, rights, MAP_FIXED | MAP_SHARED | MAP_POPULATE, kc_ram_file(m), (off_t)physical) == MAP_FAILED)
+    if (mmap(at(w, linear_page), PAGE_SIZE, rights, MAP_FIXED | MAP_SHARED | MAP_POPULATE, kc_ram_file(m),
+             (off_t)kc_ram_offset(m, physical)) == MAP_FAILED)
         return false;
     if (!w->count) {
         w->cr0 = kc_reg(m, UC_X86_REG_CR0) & (uint32_t)CR0_PG_WP;
@@ -330,17 +332,20 @@ static bool fill(kc *m, uint32_t linear, bool write)
 {
     struct shown_page *page = page_of(m->windows, linear >> PAGE_SHIFT);
 
-    if ((page && (page->writable || !write)) || !kc_goes_on(m) || !is_plain(m, linear, write))
+    if ((page && (page->writable || !write)) || !kc_goes_on(m))
         return false;
-    int64_t physical = in_tlb(m, linear & ~PAGE_MASK, write);
+    int64_t physical = kc_kasan_covers(m, linear) ? kc_kasan_at(m, linear & ~PAGE_MASK) : -1;
+    bool is_kasan = physical >= 0;
+    if (!is_kasan && is_plain(m, linear, write))
+        physical = in_tlb(m, linear & ~PAGE_MASK, write);
     if (physical < 0)
         return false;
     uint32_t frame = (uint32_t)(physical >> PAGE_SHIFT);
-    bool may_write = kc_is_filled_writable(m, linear) && kc_may_be_written(m, frame) && !kc_is_read_only(m, (uint64_t)physical);
+    bool may_write = (is_kasan || (kc_is_filled_writable(m, linear) && !kc_is_read_only(m, (uint64_t)physical))) && kc_may_be_written(m, frame);
     bool is_writable = write || may_write;
     if (write)
         kc_keep_page(m, frame);
-    if (is_writable)
+    if (is_writable && !is_kasan)
         kc_shadow_touch(m, (uint64_t)physical);
     return show(m, linear >> PAGE_SHIFT, (uint64_t)physical, is_writable);
 }

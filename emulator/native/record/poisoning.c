@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "core/kasan.h"
 #include "core/shadow.h"
 #include "record/poisoning.h"
 
@@ -55,6 +56,7 @@ static void poison_free_bytes(kc *m, const struct block_table *t, uint64_t physi
         const uint64_t initialised = zeros(now);
         now = (now & ~set) | (set & all) | (written & set & initialised);
         memcpy(shadow + at, &now, part);
+        kc_kasan_follow(m, physical + at, part);
     }
 }
 

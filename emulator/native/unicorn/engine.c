@@ -46,6 +46,8 @@ uint32_t kc_unicorn_version(void) { return U.uc_version(NULL, NULL); }
 const char *kc_error_text(int uc_error)
 {
     switch (uc_error) {
+    case KC_SHADOW_TAKEN:
+        return "the kernel has RAM where the shadow is that it was compiled for: choose another -fasan-shadow-offset";
     case KC_LONG_MODE:
         return "kmemu does not have 64-bit mode (EFER.LME), in which paging was switched on";
     default:

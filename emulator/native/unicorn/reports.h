@@ -61,6 +61,10 @@ bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out);
 /* CR0 and CR4 are going to be these. */
 void kc_on_modes_change(kc *m, uint32_t cr0, uint32_t cr4);
 
+/* -- core/kasan.c -- */
+/* Is it an instruction that loads from KASAN's shadow, in code that is to find 0 there? */
+bool kc_loads_zero(kc *m, uint32_t pc);
+
 /* -- observe/stale_translations.c -- */
 /* The guest is going to access a page that was filled as watched. It may lose other pages from the TLB. */
 void kc_on_watched_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from emulator.loader.builtin import is_built_in
 from emulator.loader.debug_gaps import Reason, debug_gaps
 from emulator.loader.functions.names import find_functions
+from emulator.loader.kasan import has_own_runtime
 from emulator.profile.binding import unknown_parameters
 from emulator.wording import counted, printable
 
@@ -53,13 +54,15 @@ def missing_lines(given: Profile, profile: Profile, image: KernelImage) -> Itera
 
 
 def gap_lines(profile: Profile, image: KernelImage) -> Iterator[str]:
-    """Yield lines about debug information that is not read, unknown parameters of functions, and copies of them inside of others.
+    """Yield lines about debug information that is not read, a KASAN runtime of the kernel's own, unknown parameters of functions, and copies of them inside of others.
 
     Args:
         profile: As it was matched with the kernel.
         image: The kernel.
     """
     yield from debug_lines(image)
+    if has_own_runtime(image):
+        yield "the kernel has a KASAN runtime of its own, which is left alone"
     for name, unknown in groupby(unknown_parameters(profile), key=lambda each: each.function):
         yield f"not known of {name}: {_with_reasons(unknown)}"
     for function in profile.functions:

@@ -1,0 +1,186 @@
+"""What a kernel's file says of KASAN: where code that was compiled with -fsanitize=kernel-address has its shadow, and which code that is.
+
+Such a kernel has functions ``__asan_*``. Those of kmemu's stubs (`firmware/kasan`) are known by the symbol with which they say where the shadow
+lies; others belong to a runtime of the kernel's own.
+
+Sources: GCC 12's asan.cc and Clang 14's AddressSanitizer.cpp for the code that compilers emit; Intel SDM vol. 2 for the instructions.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from emulator.errors import BadImage
+from emulator.x86 import PAGE_SIZE, WORD_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from emulator.loader.image import KernelImage
+    from emulator.loader.segments import Segment
+
+SHADOW_SIZE: Final = 1 << 29
+"""Bytes of the shadow: one for each eight of the address space."""
+
+_OFFSET: Final = "kmemu_kasan_offset"
+_FUNCTIONS: Final = "__asan_"
+_REPORT: Final = re.compile(r"__asan_report_(load|store)(\d+|_n)")
+_OF_ANY_RUNTIME: Final = (b"__asan_report_", b"__asan_load", b"__asan_store")
+_MOST_LINKED: Final = 4
+_HIGHEST: Final = WORD_MAX + 1 - SHADOW_SIZE
+
+# shr reg, 3, and soon after it a load or a store of up to four bytes at that register + 32 bits.
+_SHIFT: Final = re.compile(rb"\xc1[\xe8-\xef]\x03")
+_ACCESS: Final = re.compile(
+    rb"(?:\x0f[\xb6\xb7\xbe\xbf]|[\x38\x3a\x80\x83\x88-\x8b\xc6\xc7])([\x80-\x83\x85-\x8b\x8d-\x93\x95-\x9b\x9d-\xa3\xa5-\xab\xad-\xb3\xb5-\xbb\xbd-\xbf])(.{4})",
+    re.DOTALL,
+)
+_NEAR: Final = 64  # bytes from the shift to the access
+_FEWEST: Final = 2  # accesses that tell where code has its shadow
+
+_CALL, _JMP, _TWO_BYTES, _JCC = 0xE8, 0xE9, 0x0F, 0x80  # opcodes; the last with a condition in its lower half
+
+
+class Kasan(NamedTuple):
+    """The shadow that a kernel was compiled for.
+
+    Attributes:
+        offset: The byte for an address lies at (address >> 3) + *offset*.
+        moved: How far from their physical addresses its memory may be at linear ones, modulo 4 GiB; 0 is among them.
+    """
+
+    offset: int
+    moved: tuple[int, ...]
+
+
+class Report(NamedTuple):
+    """A function that compiled code calls before a bad access.
+
+    Attributes:
+        address: Its entry.
+        size: Bytes of the access; 0: the second argument.
+        is_write: How memory is accessed.
+    """
+
+    address: int
+    size: int
+    is_write: bool
+
+
+def kasan_of(image: KernelImage) -> Kasan | None:
+    """Return where a kernel has its shadow; None: it was not compiled with KASAN, or has a runtime of its own.
+
+    Raises:
+        BadImage: Its code looks for the shadow elsewhere than the stubs that it is linked with, or the shadow cannot lie there.
+    """
+    symbol = image.symbol(_OFFSET)
+    if symbol is None:
+        return None
+    if symbol.address % PAGE_SIZE or symbol.address > _HIGHEST:
+        raise BadImage(
+            image.path,
+            f"{_OFFSET} is 0x{symbol.address:08x}: it has to be a multiple of {PAGE_SIZE}, up to 0x{_HIGHEST:08x}",
+            value=symbol.address,
+        )
+    seen = _shadows_in_code(image)
+    code, times = max(seen.items(), key=lambda each: each[1], default=(symbol.address, 0))
+    if times >= _FEWEST and times > 2 * seen[symbol.address]:
+        raise BadImage(
+            image.path,
+            f"its code has the KASAN shadow at 0x{code:08x}, and {_OFFSET} is 0x{symbol.address:08x}: "
+            f"link it with --defsym={_OFFSET}=0x{code:08x}",
+            value=code,
+        )
+    moved = {0} | {(each.virtual - each.physical) & WORD_MAX for each in image.segments}
+    return Kasan(symbol.address, tuple(sorted(moved))[:_MOST_LINKED])
+
+
+def has_own_runtime(image: KernelImage) -> bool:
+    """Return whether a kernel was compiled with KASAN, and has a runtime of its own."""
+    if not any(name in image.symbol_data for name in _OF_ANY_RUNTIME):
+        return False
+    return image.symbol(_OFFSET) is None and any(map(_REPORT.match, image.symbols))
+
+
+def reports(image: KernelImage) -> list[Report]:
+    """Return the functions of the stubs that are called before bad accesses, each once."""
+    found = {}
+    for name, symbol in image.symbols.items():
+        if match := _REPORT.match(name):
+            size = 0 if match[2] == "_n" else int(match[2])
+            found[symbol.address] = Report(symbol.address, size, match[1] == "store")
+    return list(found.values())
+
+
+def instrumented_code(image: KernelImage) -> list[tuple[int, int]]:
+    """Return the linear ranges of functions that check their accesses themselves, and of the stubs; ascending, none overlap.
+
+    Compiled code calls a stub for each check, or behind it. A function may be in two parts, of which one has the calls, and the other jumps into it.
+    """
+    stubs = {each.address for name, each in image.symbols.items() if name.startswith(_FUNCTIONS)}
+    extents = _extents(image)
+    starts = [start for start, _ in extents]
+
+    def extent_at(address: int) -> tuple[int, int] | None:
+        index = bisect_right(starts, address) - 1
+        return extents[index] if index >= 0 and address < extents[index][1] else None
+
+    found = {extent_at(each) for each in stubs}
+    found |= {extent_at(at) for at, target in _branches(image) if target in stubs}
+    for at, target in _branches(image, conditional=True):
+        led_to = extent_at(target)
+        if led_to in found and led_to is not None and target != led_to[0]:
+            found.add(extent_at(at))
+    return sorted(each for each in found if each is not None)
+
+
+def _extents(image: KernelImage) -> list[tuple[int, int]]:
+    words = memoryview(image.function_extents).cast("I").tolist()
+    return list(zip(words[::2], words[1::2], strict=True))
+
+
+def _shadows_in_code(image: KernelImage) -> Counter[int]:
+    """Return at which pages outside of the kernel's memory code of its own looks up a byte for each eight, and how often."""
+    found: Counter[int] = Counter()
+    stubs = [each for name, each in image.symbols.items() if name.startswith(_FUNCTIONS)]
+    for start, code in _code(image):
+        for shift in _SHIFT.finditer(code):
+            at, register = start + shift.start(), code[shift.start() + 1] & 7
+            for access in _ACCESS.finditer(code, shift.end(), shift.end() + _NEAR):
+                if access[1][0] & 7 == register:
+                    if not any(each.address <= at < each.address + each.size for each in stubs):
+                        found[int.from_bytes(access[2], "little") & -PAGE_SIZE] += 1
+                    break
+    for address in [each for each in found if any(_meets(segment, each) for segment in image.segments)]:
+        del found[address]
+    return found
+
+
+def _meets(segment: Segment, page: int) -> bool:
+    return segment.virtual < page + PAGE_SIZE and page < segment.virtual + segment.size
+
+
+def _code(image: KernelImage) -> Iterator[tuple[int, bytes]]:
+    for section in image.code_sections:
+        yield section.start, image.code(section.start, len(section))
+
+
+def _branches(image: KernelImage, *, conditional: bool = False) -> Iterable[tuple[int, int]]:
+    """Yield where what may be calls and jumps by 32 bits lie, or conditional jumps, and where they lead to."""
+    import numpy as np  # few kernels were compiled so
+
+    for start, code in _code(image):
+        data = np.frombuffer(code, np.uint8)
+        if conditional:
+            places = np.flatnonzero((data[:-1] == _TWO_BYTES) & (data[1:] & 0xF0 == _JCC)) + 1
+        else:
+            places = np.flatnonzero((data == _CALL) | (data == _JMP))
+        places = places[places + 5 <= len(data)]
+        distances = np.zeros(len(places), np.uint32)
+        for byte in range(4):
+            distances |= data[places + 1 + byte].astype(np.uint32) << (8 * byte)
+        targets = (places.astype(np.int64) + start + 5 + distances) & WORD_MAX
+        yield from zip((places + start).tolist(), targets.tolist(), strict=True)

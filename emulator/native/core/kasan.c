@@ -1,0 +1,145 @@
+/* KASAN's shadow: memory for the checks that a compiler has put into the kernel.
+ *
+ * Theory of operation. Code that is compiled with -fsanitize=kernel-address looks at one byte for each eight of memory before it accesses
+ * that: 0: all may be accessed, 1 to 7: the first so many, from 0x80 up: none. It also writes what its variables on the stack are. A runtime
+ * in the kernel would have to keep that shadow. Here it is memory of the emulator's, which is seen by supervisors at the linear addresses that
+ * the compiler was given, whatever page tables say, and is no part of the guest's memory. Snapshots keep it like that.
+ *
+ * While accesses are checked it follows the shadow of RAM (core/shadow.c), which has a byte for each byte: eight of these are put into
+ * one. Where that cannot be said exactly (a block that begins in the middle of eight bytes), none of them may be accessed: the compiled check
+ * reports more than is wrong, and who is told of it looks at each byte (observe/checked_accesses.c). The linear addresses of RAM are its
+ * physical ones, those at which the kernel is linked, and where blocks are.
+ *
+ * Code of the allocators, which may access all, reads zeros there, and all code while nothing is checked: the translator leaves the load out, if
+ * it is one as compilers emit it.
+ *
+ * Shortcomings. A segment with a base moves the shadow with all else. Code that computes an address of the shadow in another way reads what is
+ * there.
+ */
+#include <string.h>
+
+#include "core/bus.h"
+#include "core/kasan.h"
+#include "core/mmu.h"
+#include "core/reports.h"
+#include "core/shadow.h"
+#include "core/video.h"
+#include "unicorn/engine.h"
+#include "unicorn/reports.h"
+
+#define ENGINE_AT (1ull << 35) /* video.c has what lies below */
+enum { GRANULE_SHIFT = 3, GRANULE = 1 << GRANULE_SHIFT };
+
+/* Values of Linux's mm/kasan/kasan.h. */
+enum { KASAN_REDZONE = 0xfc, KASAN_FREED = 0xfb };
+
+uint64_t kc_kasan_engine_address(uint64_t at) { return at - KASAN_AT + ENGINE_AT; }
+
+int64_t kc_kasan_at(kc *m, uint32_t linear)
+{
+    int64_t physical = kc_translate(m, linear);
+
+    if (physical >= 0 && (kc_is_device(m, (uint64_t)physical) || kc_is_video(m, (uint64_t)physical)))
+        return -1;
+    if (physical >= 0 && kc_is_mapped(m, (uint64_t)physical)) {
+        kc_stop *stop = kc_ends(m, KC_FAILED);
+        if (stop)
+            stop->uc_error = KC_SHADOW_TAKEN;
+        return -1;
+    }
+    return (int64_t)(KASAN_AT + (linear - m->kasan->offset));
+}
+
+static uint8_t *byte_of(const kc *m, uint32_t linear) { return kc_piece(m, KASAN_AT)->base + (linear >> GRANULE_SHIFT); }
+
+uint8_t kc_kasan_value(const kc *m, uint32_t linear) { return m->kasan->open ? *byte_of(m, linear) : 0; }
+
+static void set(kc *m, uint32_t linear, uint8_t value)
+{
+    uint8_t *byte = byte_of(m, linear);
+
+    if (*byte == value)
+        return;
+    kc_keep_page(m, (uint32_t)((KASAN_AT + (linear >> GRANULE_SHIFT)) >> PAGE_SHIFT));
+    *byte = value;
+}
+
+/* What eight bytes of the shadow of RAM are as one of this. */
+static uint8_t encoded(const uint8_t *bytes)
+{
+    uint8_t free = 0;
+
+    while (free < GRANULE && bytes[free] == KC_ACCESSIBLE)
+        free++;
+    return free == GRANULE ? 0 : free ? free : bytes[0] == KC_FREED ? KASAN_FREED : KASAN_REDZONE;
+}
+
+void kc_kasan_follow_at(kc *m, uint32_t linear, uint64_t physical, uint64_t size)
+{
+    uint64_t end = physical + size;
+
+    if (!m->kasan->open)
+        return;
+    linear -= (uint32_t)physical % GRANULE;
+    physical -= physical % GRANULE;
+    for (; physical < end && physical < m->memory_end; physical += GRANULE, linear += GRANULE)
+        set(m, linear, encoded(kc_shadow_at(m, physical)));
+}
+
+void kc_kasan_follow(kc *m, uint64_t physical, uint64_t size)
+{
+    for (uint32_t i = 0; m->kasan->open && i < m->kasan->moved_count; i++)
+        kc_kasan_follow_at(m, (uint32_t)physical + m->kasan->moved[i], physical, size);
+}
+
+/* -- code that reads zeros --------------------------------------------------------------------------- */
+
+/* Intel SDM vol. 2A, 2.1: opcode, ModR/M with a base register and a displacement of 32 bits. */
+static bool loads_shadow(kc *m, uint32_t pc)
+{
+    enum { LONGEST = 8 };
+    int64_t at = kc_translate(m, pc);
+    uint8_t bytes[LONGEST] = {0};
+    uint32_t displacement;
+
+    if (at < 0 || (uint64_t)at + LONGEST > m->memory_end || (pc & PAGE_MASK) + LONGEST > PAGE_SIZE)
+        return false;
+    memcpy(bytes, kc_at(m, (uint64_t)at), LONGEST);
+    const uint8_t *p = bytes;
+    p += *p == 0x66;
+    p += *p == 0x0f;
+    p++;
+    if (*p >> 6 != 2 || (*p & 7) == 4)
+        return false;
+    memcpy(&displacement, p + 1, sizeof displacement);
+    return displacement == m->kasan->offset;
+}
+
+bool kc_loads_zero(kc *m, uint32_t pc)
+{
+    return m->kasan->open && (!kc_checks(m) || kc_is_exempt(m, pc)) && loads_shadow(m, pc);
+}
+
+/* -- for Python, life -------------------------------------------------------------------------------- */
+
+int kc_kasan_open(kc *m, uint32_t offset, const uint32_t *moved, uint32_t count)
+{
+    struct kasan *kasan = m->kasan;
+
+    if (kasan->open || m->reference || count > KC_LINKED)
+        return UC_ERR_ARG;
+    int error = kc_ram_add(m, KASAN_AT, KASAN_AT + KASAN_SIZE, ENGINE_AT);
+    if (error)
+        return error;
+    kasan->open = true;
+    kasan->offset = offset;
+    memcpy(kasan->moved, moved, count * sizeof *moved);
+    kasan->moved_count = count;
+    return 0;
+}
+
+void kc_kasan_set(kc *m, uint32_t linear, uint8_t value) { set(m, linear, value); }
+
+int kc_kasan_init(kc *m) { return KC_NEW(m->kasan); }
+
+void kc_kasan_free(kc *m) { free(m->kasan); }

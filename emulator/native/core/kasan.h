@@ -1,0 +1,34 @@
+/* KASAN's shadow: what code that was compiled with -fsanitize=kernel-address reads and writes at (address >> 3) + offset. */
+#ifndef KMEMU_KASAN_H
+#define KMEMU_KASAN_H
+
+#include "core/ram.h"
+
+#define KASAN_SIZE (1u << 29) /* a byte for each 8 bytes of the address space */
+#define KASAN_AT (1ull << 32) /* where it lies among the pages of memory: beyond all that the guest can have */
+
+struct kasan {
+    bool open;
+    uint32_t offset;
+    uint32_t moved[KC_LINKED]; /* how far from their physical addresses linear ones may lie */
+    uint32_t moved_count;
+};
+
+int kc_kasan_init(kc *m);
+void kc_kasan_free(kc *m);
+
+/* May a linear address lie in the shadow? */
+static inline bool kc_kasan_covers(const kc *m, uint64_t linear)
+{
+    return m->kasan->open && (uint32_t)linear - m->kasan->offset < KASAN_SIZE;
+}
+
+/* Such an address among the pages of memory; -1: something else answers there, or the run is ended, because RAM does. */
+int64_t kc_kasan_at(kc *m, uint32_t linear);
+/* The same as the engine has it. */
+uint64_t kc_kasan_engine_address(uint64_t at);
+/* The state of bytes of RAM has changed (core/shadow.h): of a part of a page, also where it is known at a linear address. */
+void kc_kasan_follow(kc *m, uint64_t physical, uint64_t size);
+void kc_kasan_follow_at(kc *m, uint32_t linear, uint64_t physical, uint64_t size);
+
+#endif

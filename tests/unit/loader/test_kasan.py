@@ -1,0 +1,96 @@
+"""What a kernel's file says of KASAN."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from emulator.loader.image import KernelImage
+from emulator.loader.kasan import Kasan, has_own_runtime, instrumented_code, reports
+from emulator.profile.known import match
+from emulator.profile.reader import parse_profile
+from emulator.report.text.gaps import gap_lines
+from tests.helpers.c_kernel import compile_kernel
+from tests.helpers.kasan_kernel import BUILDS, START, compile_kasan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SOURCE: Final = r"""
+apart u8 *kmalloc(u32 size) { static u8 memory[4096]; static u32 next; return memory + (next += size); }
+__attribute__((no_sanitize_address)) apart void unchecked(u8 *p) { *p = 1; }
+apart void checked(u8 *p) { *p = 1; }
+void kmain(void) { u8 *p = kmalloc(8); checked(p); unchecked(p); leave(0); }
+"""
+PROFILE: Final = """
+[heap]
+alloc = "kmalloc(size @ esp+4)"
+"""
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_functions_that_check_their_accesses_are_told_from_others(tmp_path: Path, name: str) -> None:
+    image = KernelImage.read(compile_kasan(tmp_path, SOURCE, BUILDS[name]))
+    assert image.kasan == Kasan(0xD000_0000, (0,))
+    code = instrumented_code(image)
+
+    def is_in(function: str) -> bool:
+        return any(start <= image.symbols[function].address < end for start, end in code)
+
+    assert is_in("checked")
+    assert is_in("__asan_memcpy")
+    assert not is_in("unchecked")
+    assert not is_in("use")
+
+
+def test_a_part_of_a_function_that_jumps_into_the_part_with_the_calls_is_of_it(tmp_path: Path) -> None:
+    source = (
+        SOURCE
+        + r"""
+    __asm__(".text; .type hot, @function; hot: cmpb $0, (%eax); jne 1f; ret; .skip 200; .size hot, . - hot;"
+            ".type other, @function; other: je cold; ret; .skip 200; .size other, . - other;"
+            ".type cold, @function; cold: nop; 1: call __asan_report_load1; ret; .size cold, . - cold");
+    """
+    )
+    image = KernelImage.read(compile_kasan(tmp_path, source, BUILDS["gcc-inline"]))
+    starts = {start for start, _ in instrumented_code(image)}
+    assert {image.symbols[each].address for each in ("hot", "cold")} <= starts
+    assert image.symbols["other"].address not in starts
+
+
+def test_reports_are_named_once_with_what_they_are_about(tmp_path: Path) -> None:
+    image = KernelImage.read(compile_kasan(tmp_path, SOURCE, BUILDS["clang-outline"]))
+    found = {each.address: (each.size, each.is_write) for each in reports(image)}
+    sizes = (1, 2, 4, 8, 16, 0)
+    assert sorted(found.values()) == sorted((size, write) for size in sizes for write in (False, True))
+    assert found[image.symbols["__asan_report_store2_noabort"].address] == (2, True)
+    assert found[image.symbols["__asan_report_load_n"].address] == (0, False)
+
+
+OWN: Final = (
+    SOURCE
+    + "".join(
+        f"__attribute__((no_sanitize_address)) void __asan_{name}(u32 at) {{ (void)at; }}\n"
+        for name in ("load1_noabort", "store1_noabort", "load4_noabort", "store4_noabort", "report_load4")
+    )
+    + "void __asan_register_globals(void) {} void __asan_unregister_globals(void) {} void __asan_handle_no_return(void) {}"
+)
+
+
+def test_a_runtime_of_the_kernels_own_is_left_alone_and_that_is_said(tmp_path: Path) -> None:
+    image = KernelImage.read(compile_kasan(tmp_path, OWN, BUILDS["gcc-outline"], libraries=()))
+    assert image.kasan is None
+    assert has_own_runtime(image)
+    profile = match(parse_profile(PROFILE, "p"), image)
+    assert "the kernel has a KASAN runtime of its own, which is left alone" in list(gap_lines(profile, image))
+
+
+def test_nothing_is_said_of_other_kernels(tmp_path: Path) -> None:
+    image = KernelImage.read(compile_kernel(tmp_path, START + SOURCE))
+    assert image.kasan is None
+    assert not has_own_runtime(image)
+    (tmp_path / "stubs").mkdir()
+    assert not has_own_runtime(
+        KernelImage.read(compile_kasan(tmp_path / "stubs", SOURCE, BUILDS["gcc-inline"]))
+    )
