@@ -242,7 +242,7 @@ class Check:
             - self.audits.missed
             - ({Kind.NULL_ACCESS} if not is_guarded else set())
             | self._ruled_kinds(ending)
-            | set(() if accesses is None or accesses.missed else OF_ACCESSES)
+            | (set() if accesses is None or accesses.missed else _of_accesses(self._machine))
             | set(OF_VALUES if accesses and self._uninitialised and not accesses.missed else ()),
         )
 
@@ -328,3 +328,8 @@ def checked_kinds(
     if not any("pool" in each.parameters for each in frees):
         kinds.discard(Kind.WRONG_POOL)
     return frozenset(kinds)
+
+
+def _of_accesses(machine: Machine) -> set[Kind]:
+    """Return the kinds that the check of a kernel's accesses shows."""
+    return set(OF_ACCESSES) - (set() if machine.image.kasan else {Kind.USE_AFTER_SCOPE})

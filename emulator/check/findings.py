@@ -44,6 +44,7 @@ class Kind(Enum):
     UNALLOCATED = "unallocated-access"  # of memory that an allocator has, and that is in no block
     UNINITIALISED = "uninitialised-use"  # of what was read from a block, and never written
     READ_ONLY = "read-only-write"  # to the kernel's code, or its constants
+    USE_AFTER_SCOPE = "use-after-scope"
     STALE_TRANSLATION = "stale-translation"  # that the TLB holds, and page tables no longer say
     DIED = "kernel-died"  # a fault, or it hangs
     FAILED = "kernel-failed"  # it exited with a value other than 0, or reset the PC
@@ -59,7 +60,13 @@ class Kind(Enum):
         return _TEXTS[self][1]
 
 
-OF_ACCESSES: Final = (Kind.OUT_OF_BOUNDS, Kind.USE_AFTER_FREE, Kind.UNALLOCATED, Kind.READ_ONLY)
+OF_ACCESSES: Final = (
+    Kind.OUT_OF_BOUNDS,
+    Kind.USE_AFTER_FREE,
+    Kind.UNALLOCATED,
+    Kind.READ_ONLY,
+    Kind.USE_AFTER_SCOPE,
+)
 """The kinds of which nothing is known unless each access is checked."""
 
 OF_VALUES: Final = (Kind.UNINITIALISED,)
@@ -110,7 +117,7 @@ _TEXTS: Final = {
     ),
     Kind.OUT_OF_BOUNDS: (
         "out-of-bounds access",
-        "Memory before the start or after the end of a block was accessed.",
+        "Memory before the start or after the end of a block, or of a variable, was accessed.",
     ),
     Kind.USE_AFTER_FREE: ("use after free", "A block was accessed after it had been freed."),
     Kind.UNALLOCATED: (
@@ -125,6 +132,7 @@ _TEXTS: Final = {
         "write to read-only memory",
         "The kernel wrote to its own code, or to a constant.",
     ),
+    Kind.USE_AFTER_SCOPE: ("use after scope", "A variable was accessed after its scope had been left."),
     Kind.STALE_TRANSLATION: (
         "stale translation",
         "Memory was accessed by what the TLB held of a page, after its page table entry was changed.",

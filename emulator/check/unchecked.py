@@ -49,7 +49,8 @@ def unchecked_kinds(report: CheckReport, trace: Trace, machine: Machine) -> dict
     reasons = {
         kind: _WHY.get(kind, "it could not be checked in this run") for kind in set(Kind) - report.checked
     }
-    reasons |= dict.fromkeys(reasons.keys() & {*OF_ACCESSES, *OF_VALUES}, _why_no_accesses(report, machine))
+    sought = reasons.keys() & {*OF_ACCESSES, *OF_VALUES}
+    reasons |= {kind: _why_no_accesses(kind, report, machine) for kind in sought}
     if not report.uninitialised:
         why = "values that were never written were not followed in this run"
         reasons |= dict.fromkeys(reasons.keys() & set(OF_VALUES), why)
@@ -57,11 +58,13 @@ def unchecked_kinds(report: CheckReport, trace: Trace, machine: Machine) -> dict
     return {kind: reasons.get(kind) or unseen[kind] for kind in Kind if kind in reasons or kind in unseen}
 
 
-def _why_no_accesses(report: CheckReport, machine: Machine) -> str:
+def _why_no_accesses(kind: Kind, report: CheckReport, machine: Machine) -> str:
     if not report.sanitized:
         return "accesses were not checked in this run"
     if machine.mmu == "reference":
         return "with --memory reference nobody tells each access"
+    if kind is Kind.USE_AFTER_SCOPE and machine.image.kasan is None:
+        return "the kernel was not compiled with KASAN"
     return "there were more bad accesses than are kept"
 
 

@@ -98,6 +98,20 @@ def resolve(argument: str) -> str:
     return path
 
 
+def kasan_stubs() -> bytes:
+    """Return the library that kernels are linked with which are compiled with -fsanitize=kernel-address.
+
+    Raises:
+        HostError: It is not in this installation.
+    """
+    path = os.path.join(_DIRECTORY, "libkasan_stubs.a")
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError as error:
+        raise HostError(f"cannot read {path}: {error.strerror} (run: make firmware)") from error
+
+
 def is_built_in(path: str) -> bool:
     """Return whether a file is one of the built-in kernels."""
     return os.path.dirname(path) == _DIRECTORY

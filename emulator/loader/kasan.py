@@ -9,15 +9,19 @@ Sources: GCC 12's asan.cc and Clang 14's AddressSanitizer.cpp for the code that 
 from __future__ import annotations
 
 import re
+import struct
 from bisect import bisect_right
 from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulator.errors import BadImage
+from emulator.loader.functions.disassembler import disassembler
 from emulator.x86 import PAGE_SIZE, WORD_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from capstone import CsInsn
 
     from emulator.loader.image import KernelImage
     from emulator.loader.segments import Segment
@@ -30,6 +34,12 @@ _FUNCTIONS: Final = "__asan_"
 _REPORT: Final = re.compile(r"__asan_report_(load|store)(\d+|_n)")
 _OF_ANY_RUNTIME: Final = (b"__asan_report_", b"__asan_load", b"__asan_store")
 _MOST_LINKED: Final = 4
+_GRANULE: Final = 8  # bytes, for which the shadow has one
+_REDZONE: Final = 0xF9  # KASAN_GLOBAL_REDZONE of Linux's mm/kasan/kasan.h
+_DESCRIPTION: Final = struct.Struct("<8I")  # address, size, the same with a redzone, name, module; and more
+_MOST_VARIABLES: Final = 1 << 20
+_LARGEST: Final = 1 << 28
+_LONGEST_NAME: Final = 256
 _HIGHEST: Final = WORD_MAX + 1 - SHADOW_SIZE
 
 # shr reg, 3, and soon after it a load or a store of up to four bytes at that register + 32 bits.
@@ -68,6 +78,45 @@ class Report(NamedTuple):
     address: int
     size: int
     is_write: bool
+
+
+class StaticVariable(NamedTuple):
+    """A variable with a redzone after it.
+
+    Attributes:
+        address: Where it is linked.
+        size: Its bytes.
+        whole: The same with the redzone.
+        name: As in the source.
+        file: That it is compiled from.
+    """
+
+    address: int
+    size: int
+    whole: int
+    name: str
+    file: str
+
+    def shadow(self) -> Iterator[tuple[int, int]]:
+        """Yield linear addresses of eight bytes, and their values in the shadow, of its last bytes and its redzone."""
+        full = self.address + self.size // _GRANULE * _GRANULE
+        if self.size % _GRANULE:
+            yield full, self.size % _GRANULE
+            full += _GRANULE
+        for address in range(full, self.address + self.whole, _GRANULE):
+            yield address, _REDZONE
+
+
+class StaticVariables(NamedTuple):
+    """The variables with redzones that a kernel has.
+
+    Attributes:
+        known: Those that are described.
+        unread: How many files have some whose description is not found.
+    """
+
+    known: list[StaticVariable]
+    unread: int
 
 
 def kasan_of(image: KernelImage) -> Kasan | None:
@@ -135,6 +184,96 @@ def instrumented_code(image: KernelImage) -> list[tuple[int, int]]:
         if led_to in found and led_to is not None and target != led_to[0]:
             found.add(extent_at(at))
     return sorted(each for each in found if each is not None)
+
+
+def static_variables(image: KernelImage) -> StaticVariables:
+    """Return the variables with redzones that a kernel's files have.
+
+    Each file has an array that describes them, and a function that registers that, which kernels may or may not call.
+    """
+    register = image.symbol("__asan_register_globals")
+    calls = [
+        at
+        for at, target in _branches(image)
+        if register is not None and target == register.address and not _is_of_stubs(image, at)
+    ]
+    arrays = [_arguments(image, at) for at in calls]
+    known = [each for array in arrays if array for each in _described(image, *array)]
+    return StaticVariables(known, arrays.count(None))
+
+
+def _is_of_stubs(image: KernelImage, address: int) -> bool:
+    found = image.function_at(address)
+    return found is not None and found[0].name.startswith(_FUNCTIONS)
+
+
+def _arguments(image: KernelImage, call: int) -> tuple[int, int] | None:
+    """Return what a call is given, if the code from the start of its function on says it by constants."""
+    extent = image.function_extent(call)
+    if extent is None:
+        return None
+    known = _Constants()
+    code = image.code(extent.start, call - extent.start)
+    for step in disassembler(detail=True).disasm(code, extent.start):
+        known.execute(step)
+    start, count = (known.stack.get(known.esp + at) for at in (0, 4))
+    return None if start is None or count is None or count > _MOST_VARIABLES else (start, count)
+
+
+class _Constants:
+    """What is known of registers and of the stack while straight code is executed.
+
+    Attributes:
+        registers: By their numbers.
+        stack: Words, by their distance from where ESP was at first.
+        esp: That distance.
+    """
+
+    def __init__(self) -> None:
+        self.registers: dict[int, int | None] = {}
+        self.stack: dict[int, int | None] = {}
+        self.esp = 0
+
+    def execute(self, step: CsInsn) -> None:
+        """Follow one instruction."""
+        from capstone import x86
+
+        operands: Any = step.operands
+        value = self._value(operands[-1]) if operands else None
+        on_esp = operands and operands[0].type == x86.X86_OP_REG and operands[0].reg == x86.X86_REG_ESP
+        if step.mnemonic == "push":
+            self.esp -= 4
+            self.stack[self.esp] = value
+        elif on_esp and step.mnemonic in ("add", "sub") and value is not None:
+            self.esp += value if step.mnemonic == "add" else -value
+        elif step.mnemonic == "mov" and operands[0].type == x86.X86_OP_REG:
+            self.registers[operands[0].reg] = value
+        elif step.mnemonic == "lea" and not operands[1].mem.base and not operands[1].mem.index:
+            self.registers[operands[0].reg] = operands[1].mem.disp & WORD_MAX
+        elif step.mnemonic == "mov" and operands[0].mem.base == x86.X86_REG_ESP:
+            self.stack[self.esp + operands[0].mem.disp] = value
+        else:
+            self.registers |= dict.fromkeys(step.regs_access()[1])
+
+    def _value(self, operand: Any) -> int | None:  # noqa: ANN401 - capstone's
+        from capstone import x86
+
+        if operand.type == x86.X86_OP_IMM:
+            value: int = operand.imm & WORD_MAX
+            return value
+        return self.registers.get(operand.reg) if operand.type == x86.X86_OP_REG else None
+
+
+def _described(image: KernelImage, start: int, count: int) -> Iterator[StaticVariable]:
+    """Yield the variables of an array, as both compilers lay it out."""
+    for words in _DESCRIPTION.iter_unpack(image.code(start, count * _DESCRIPTION.size)):
+        address, size, whole, name, module = words[:5]
+        if address % _GRANULE == 0 and size <= whole <= _LARGEST and whole % _GRANULE == 0:
+            yield StaticVariable(address, size, whole, _text(image, name), _text(image, module))
+
+
+def _text(image: KernelImage, address: int) -> str:
+    return image.code(address, _LONGEST_NAME).partition(b"\0")[0].decode(errors="replace")
 
 
 def _extents(image: KernelImage) -> list[tuple[int, int]]:

@@ -392,7 +392,7 @@ enum kc_probe_kind {
     KC_JUMP,   /* to the entry of a recorded function */
     KC_NO_JUMP /* where such a jump is not taken */
 };
-enum kc_probe_action { KC_RECORD = 1, KC_NOTIFY = 2, KC_REPLACE = 4 };
+enum kc_probe_action { KC_RECORD = 1, KC_NOTIFY = 2, KC_REPLACE = 4, KC_REPORT = 8 /* the core's own: see kc_report */ };
 
 /* Watch one instruction (address: linear). `number` is that of a recorded function, or what the Python callback gets.
  * actions: bits of kc_probe_action. Probes of one instruction are reached in the order in which they were added. Code that was
@@ -597,7 +597,11 @@ enum kc_poison {
     KC_FREED = 0x81,   /* it lay in a block that was given back; bit 0 is set of this one and the following ones: no access at all */
     KC_GAP = 0x83,     /* an allocator has it, and no block lies there */
     KC_REDZONE = 0x85, /* it lies next to a block, and in none */
-    KC_READ_ONLY = 0x87 /* it is the kernel's code, or a constant: it may be read. The shadow never has it */
+    KC_READ_ONLY = 0x87, /* it is the kernel's code, or a constant: it may be read. The shadow never has it */
+    /* What only code says that was compiled with KASAN, and never the shadow of RAM: */
+    KC_STACK = 1,      /* it lies next to a variable of a function that goes on */
+    KC_SCOPE = 2,      /* it is a variable's whose scope was left */
+    KC_GLOBAL = 3      /* it lies next to a static variable */
 };
 /* Bits of a byte of the shadow. KC_WRITTEN, where nobody may access it: the byte was written since, by its allocator. KC_MARKED with
  * KC_UNINITIALISED: some bits of it are, see observe/definedness.c. */
@@ -626,6 +630,9 @@ typedef struct {
     uint32_t died, death; /* the same of its end; death 0: it lives, or its place was handed out again */
 } kc_block;
 
+/* A function that compiled code calls before it accesses what it takes for inaccessible: report(address), and (address, size) if `size` is 0. */
+typedef struct { uint32_t address, size; bool write; } kc_report;
+
 /* What to check. */
 typedef struct {
     const kc_block_function *functions; /* by their numbers in the rows */
@@ -635,7 +642,9 @@ typedef struct {
     const kc_extent *allocator; /* code, linear, ascending, that may access all memory, besides that of the recorded functions */
     const kc_extent *read_only; /* physical addresses, ascending, none overlaps another: the kernel only reads what lies there, and on the
                                  * same pages nothing is that it writes to; as long as no allocator has handed them out */
-    uint32_t function_count, failure_count, object_count, allocator_count, read_only_count;
+    const kc_extent *compiled;  /* code, linear, ascending, that checks its accesses itself, and calls one of: */
+    const kc_report *reports;
+    uint32_t function_count, failure_count, object_count, allocator_count, read_only_count, compiled_count, report_count;
     bool uninitialised; /* uses of values that were never written, too */
     bool ends_run; /* with KC_BAD_ACCESS, at each access that is kept as a new one: in front of its instruction */
 } kc_checking;
@@ -654,10 +663,13 @@ typedef struct {
     uint32_t count;
     uint64_t time_ns, last_ns; /* the virtual time of the first and of the last one */
     uint32_t use, read_at;   /* enum kc_use; where the value was read, linear. Else 0 */
-    kc_registers registers;  /* at the first one */
+    kc_registers registers;  /* at the first one; of compiled code at the call that has reported it */
     bool has_block;          /* the block that it concerns is known */
     int32_t distance;        /* from the block's start to that byte, in bytes; negative: it lies below */
     kc_block block;
+    uint32_t frame;          /* KC_STACK, KC_SCOPE: where the function's variables begin (linear), with a word that says so; 0: not known */
+    uint32_t variables;      /* the next word there: a string that describes them */
+    uint32_t owner;          /* and the next: their function */
     uint32_t around;         /* physical, a multiple of 16: where the bytes below begin. Outside of RAM they are 0 */
     uint8_t memory[KC_AROUND], shadow[KC_AROUND]; /* at the first one; enum kc_poison */
 } kc_bad_access;

@@ -6,7 +6,14 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from emulator.loader.elf.headers import EXECUTABLE_SECTION, LOADED_SECTION, WRITABLE_SECTION
-from emulator.machine.core.observed import BLOCK_VALUES, BlockFunction, BlockResult, BlockRole
+from emulator.machine.core.observed import (
+    BLOCK_VALUES,
+    NO_COMPILED_CHECKS,
+    BlockFunction,
+    BlockResult,
+    BlockRole,
+    CompiledChecks,
+)
 from emulator.profile.binding import allocator_code
 from emulator.profile.functions import Result
 from emulator.x86 import PAGE_SIZE
@@ -52,14 +59,23 @@ def check_accesses(
     """
     code = [(each.start, each.stop) for each in allocator_code(profile, machine.image)]
     image = machine.image
+    compiled = NO_COMPILED_CHECKS if image.kasan is None else _compiled_checks(image)
     return machine.observers.check_accesses(
         block_functions(profile),
         kernel_objects(image),
         code,
         read_only_memory(image),
+        compiled,
         ends_run,
         uninitialised=uninitialised,
     )
+
+
+def _compiled_checks(image: KernelImage) -> CompiledChecks:
+    from emulator.loader.kasan import instrumented_code, reports, static_variables  # few kernels have them
+
+    shadow = {at: value for each in static_variables(image).known for at, value in each.shadow()}
+    return CompiledChecks(instrumented_code(image), reports(image), shadow)
 
 
 def block_functions(profile: Profile) -> list[BlockFunction]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tests.helpers.c_kernel import LINKER_SCRIPT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 FIRMWARE: Final = Path(__file__).parents[2] / "firmware"
 
@@ -367,8 +367,28 @@ def cases_of(allocator: str, cases: Sequence[Case]) -> list[Case]:
     return [each for each in cases if each.needs <= has]
 
 
-def build(folder: Path, allocator: str, cases: Sequence[Case], compiler: str, level: str) -> Path:
-    """Compile the kernel with all of some cases that an allocator can have, and return its file."""
+def build(  # noqa: PLR0913 - all but five have a default
+    folder: Path,
+    allocator: str,
+    cases: Sequence[Case],
+    compiler: str,
+    level: str,
+    *,
+    options: Iterable[str] = (),
+    libraries: Iterable[Path] = (),
+) -> Path:
+    """Compile the kernel with all of some cases that an allocator can have, and return its file.
+
+    Args:
+        folder: Where to put it.
+        allocator: That it has.
+        cases: The cases.
+        compiler: ``gcc`` or ``clang``.
+        level: Of optimisation.
+        options: For the compiler, besides.
+        libraries: That the kernel is linked with.
+    """
+    given = (*_OPTIONS, level, *options)
     chosen = ALLOCATORS[allocator]
     hosted = "scenarios/" in chosen.source
     interrupts = (
@@ -384,12 +404,12 @@ def build(folder: Path, allocator: str, cases: Sequence[Case], compiler: str, le
         main = main.replace("BOOT", "btron_boot" if on_btron else "litecore_boot")
         main = main.replace("INTERRUPTS", "interrupts_start()" if interrupts else "")
         source = chosen.source + size + _PRELUDE + interrupts + body + main
-        return _link(folder, source, compiler, level, "btron" if on_btron else "litecore")
+        return _link(folder, source, [compiler, *given], "btron" if on_btron else "litecore", libraries)
     source = _TYPES + size + _PRELUDE + _STRINGS + interrupts + chosen.source + body + _START
     (folder / "kernel.c").write_text(source)
     (folder / "kernel.ld").write_text(re.sub(r"\.(rodata|data|bss) :", r".\1 : ALIGN(4096)", LINKER_SCRIPT))
     link = ("-nostdlib", "-static", "-Wl,--build-id=none,--no-warnings,-T,kernel.ld")
-    _run(folder, [compiler, *_OPTIONS, level, *link, "-o", "kernel.elf", "kernel.c"])
+    _run(folder, [compiler, *given, *link, "-o", "kernel.elf", "kernel.c", *map(str, libraries)])
     return folder / "kernel.elf"
 
 
@@ -415,10 +435,10 @@ def _functions(case: Case) -> str:
     return f"apart void wrong_{case.name}(void) {{ {wrong} }}\napart void right_{case.name}(void) {{ {right} }}\n"
 
 
-def _link(folder: Path, source: str, compiler: str, level: str, kernel: str) -> Path:
+def _link(folder: Path, source: str, compiler: list[str], kernel: str, libraries: Iterable[Path]) -> Path:
     """Compile cases, and link them with a kernel of this repository that was built."""
     (folder / "cases.c").write_text(source)
-    _run(folder, [compiler, *_OPTIONS, level, f"-I{FIRMWARE}", "-c", "-o", "cases.o", "cases.c"])
+    _run(folder, [*compiler, f"-I{FIRMWARE}", "-c", "-o", "cases.o", "cases.c"])
     built = FIRMWARE / "build"
     left_out = {"paging", "vspace", "vmalloc", "heap_with_slack"} if kernel == "litecore" else set()
     objects = [
@@ -431,7 +451,10 @@ def _link(folder: Path, source: str, compiler: str, level: str, kernel: str) -> 
     link = ("ld", "-m", "elf_i386", "-static", "-nostdlib", "--build-id=none", "-z", "max-page-size=4096")
     _run(
         folder,
-        [*link, "-z", "noexecstack", "-T", str(script), "-o", "kernel.elf", "cases.o", *map(str, objects)],
+        [
+            *(*link, "-z", "noexecstack", "-T", str(script), "-o", "kernel.elf", "cases.o"),
+            *map(str, (*objects, *libraries)),
+        ],
     )
     return folder / "kernel.elf"
 

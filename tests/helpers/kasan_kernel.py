@@ -32,9 +32,13 @@ class Build(NamedTuple):
         threshold = f"asan-instrumentation-with-call-threshold={10000 if self.is_inline else 0}"
         if self.compiler == "gcc":
             where = f"-fasan-shadow-offset={offset:#x}"
+            scope = "-fsanitize-address-use-after-scope"
             parameters = ("--param=asan-stack=1", "--param=asan-globals=1", f"--param={threshold}")
-            return ("-fsanitize=kernel-address", where, *parameters)
-        parts = (f"-asan-mapping-offset={offset:#x}", "-asan-stack=1", "-asan-globals=1", f"-{threshold}")
+            return ("-fsanitize=kernel-address", where, scope, *parameters)
+        parts = (
+            *(f"-asan-mapping-offset={offset:#x}", "-asan-stack=1", "-asan-globals=1"),
+            *("-asan-use-after-scope=1", f"-{threshold}"),
+        )
         return ("-fsanitize=kernel-address", *(word for each in parts for word in ("-mllvm", each)))
 
 

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from emulator.check.accesses.code_places import code_place
+from emulator.check.accesses.compiled_checks import accessing_instruction
 from emulator.check.accesses.fields import Fields
 from emulator.check.accesses.meant_writes import MeantWrites
 from emulator.check.accesses.shadow_dumps import shadow_dump
+from emulator.check.accesses.variables import Variables
 from emulator.check.area import Area
 from emulator.check.call_sites import CallSites
 from emulator.check.findings import BlockHistory, CallSite, Finding, Kind, with_rest
@@ -36,6 +38,7 @@ from emulator.x86 import LONGEST_INSTRUCTION
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from emulator.check.accesses.variables import Variable
     from emulator.guest.symbolizer import Frame
     from emulator.machine.core.observed import BadAccess
     from emulator.machine.machine import Machine
@@ -45,6 +48,8 @@ MOST_FINDINGS: Final = 64
 
 _NEAR: Final = 1024  # bytes
 _LONGEST_SWEEP: Final = 4096  # bytes
+_AREAS: Final = {Poison.STACK: "stack", Poison.SCOPE: "stack", Poison.GLOBAL: "globals"}
+_BESIDE: Final = {Poison.STACK: "on the stack", Poison.GLOBAL: "in static memory"}
 _VERBS: Final = {
     Access.READ: ("read", "from"),
     Access.WRITE: ("write", "to"),
@@ -118,6 +123,7 @@ class _Reader:
         self._call_sites = CallSites(trace)
         self._symbolizer = Symbolizer(machine.image)
         self._fields = Fields(machine.image)
+        self._variables = Variables(machine)
         self._unseen_from = cache(lambda area: Area(trace, area).unseen_from(Role.ALLOC, Role.REALLOC))
 
     def may_be_in_block(self, access: BadAccess) -> bool:
@@ -171,16 +177,17 @@ class _Reader:
         access = group[0].first
         eip, callers = access.registers.eip, access.callers
         is_jump = access.access is Access.FETCH
+        variable = self._variables.of(access)
         frames = self._symbolizer.callers(callers) if is_jump else self._symbolizer.backtrace(eip, callers)
         history = self._history(access)
         return Finding(
             _kind(access),
             self._area(access),
-            _message(access),
+            _message(access) if variable is None else _message_of_variable(access, variable),
             CallSite(0, access.event, frames[0].function if frames else "", frames),
             history,
             hex_dump=shadow_dump(access),
-            details=tuple(self._details(group, history)),
+            details=tuple(self._details(group, history, variable)),
         )
 
     def _read(self, linear: int) -> Iterator[str]:
@@ -189,6 +196,8 @@ class _Reader:
         yield f"read by {instruction_text(code, linear)} at 0x{linear:08x}, {self._symbolizer.instruction(linear)}"
 
     def _area(self, access: BadAccess) -> str:
+        if access.poison in _AREAS:
+            return _AREAS[access.poison]
         return "" if access.block is None else self._areas[access.block.area]
 
     def _history(self, access: BadAccess) -> BlockHistory | None:
@@ -208,11 +217,14 @@ class _Reader:
                 return f"it is the constant {symbol.name}+0x{address - symbol.address:x}"
         return "it is a constant, or part of one"
 
-    def _details(self, group: Sequence[_Sweep], history: BlockHistory | None) -> Iterator[str]:
+    def _details(
+        self, group: Sequence[_Sweep], history: BlockHistory | None, variable: Variable | None
+    ) -> Iterator[str]:
         access = group[0].first
         if access.access is not Access.FETCH:
-            code = self._machine.read_linear(access.registers.pc, LONGEST_INSTRUCTION)
-            yield f"by {instruction_text(code, access.registers.eip)} at 0x{access.registers.eip:08x}"
+            eip = accessing_instruction(self._machine, access)
+            code = self._machine.read_linear(access.registers.cs_base + eip, LONGEST_INSTRUCTION)
+            yield f"by {instruction_text(code, eip)} at 0x{eip:08x}"
         if access.use:
             yield from self._read(access.read_at)
         if history is not None:
@@ -223,6 +235,9 @@ class _Reader:
                 yield field
         if access.poison is Poison.READ_ONLY:
             yield self._read_only(access.linear + access.offset)
+        if variable is not None:
+            extent = address_range(variable.address, variable.address + variable.size)
+            yield f"{variable.name} is {extent}, {variable.place}"
         times = sum(each.times for each in group)
         if times > 1:
             stacks = len({(each.first.registers.eip, each.first.callers) for each in group})
@@ -244,6 +259,8 @@ def _kind(access: BadAccess) -> Kind:
         return Kind.UNINITIALISED
     if access.poison is Poison.READ_ONLY:
         return Kind.READ_ONLY
+    if access.poison in _AREAS:
+        return Kind.USE_AFTER_SCOPE if access.poison is Poison.SCOPE else Kind.OUT_OF_BOUNDS
     if access.poison is Poison.FREED and not _is_beside_living(access):
         return Kind.USE_AFTER_FREE
     if block is None:
@@ -269,12 +286,20 @@ def _message(access: BadAccess) -> str:
     kind = _kind(access)
     if kind is Kind.UNINITIALISED:
         return _USES[access.use] + _of_what(access)
-    verb, preposition = _VERBS[access.access]
-    done = f"{verb} of {counted(access.size, 'byte')} {preposition} 0x{access.linear:08x}"
+    done = _done(access)
     block = access.block
-    where = "" if block is None else f", {_position(access, block.size)} a {{}}block{_of_size(block.size)}"
+    first = access.distance - access.offset  # from the block's start to the first byte that was accessed
+    where = (
+        ""
+        if block is None
+        else f", {_position(first, access.size, block.size)} a {{}}block{_of_size(block.size)}"
+    )
     if kind is Kind.READ_ONLY:
         return f"{done}, which the kernel may only read"
+    if kind is Kind.USE_AFTER_SCOPE:
+        return f"use after scope: {done}"
+    if access.poison in _AREAS:
+        return f"out-of-bounds {done}, beside variables {_BESIDE[access.poison]}"
     if kind is Kind.UNALLOCATED:
         return f"{done}, which is in no block{where.format('')}"
     if kind is Kind.USE_AFTER_FREE:
@@ -289,15 +314,34 @@ def _of_what(access: BadAccess) -> str:
     return f" on 0x{access.linear:08x}, {inside}, which was never written"
 
 
+def _message_of_variable(access: BadAccess, variable: Variable) -> str:
+    """Return what was done, to which variable: ``out-of-bounds write of 1 byte to 0x0010fe50, 0 bytes after name of 16 bytes``."""
+    where = _position(access.linear - variable.address, access.size, variable.size)
+    known = f"{where} {variable.name}{_of_size(variable.size)}"
+    if access.poison is Poison.SCOPE:
+        return f"use after scope: {_done(access)}, {known}"
+    return f"out-of-bounds {_done(access)}, {known}"
+
+
+def _done(access: BadAccess) -> str:
+    verb, preposition = _VERBS[access.access]
+    return f"{verb} of {counted(access.size, 'byte')} {preposition} 0x{access.linear:08x}"
+
+
 def _of_size(size: int) -> str:
     return f" of {counted(size, 'byte')}" if size else ""
 
 
-def _position(access: BadAccess, size: int) -> str:
-    """Return where an access lies in relation to a block: ``4 bytes before``, ``across the end of``, ``8 bytes inside``, ``0 bytes after``."""
-    first = access.distance - access.offset  # from the block's start to the first byte that was accessed
+def _position(first: int, accessed: int, size: int) -> str:
+    """Return where an access lies in relation to a block: ``4 bytes before``, ``across the end of``, ``8 bytes inside``, ``0 bytes after``.
+
+    Args:
+        first: From the block's start to the first byte that was accessed.
+        accessed: How many bytes were.
+        size: Of the block.
+    """
     if first < 0:
-        return "across the start of" if first + access.size > 0 else f"{counted(-first, 'byte')} before"
+        return "across the start of" if first + accessed > 0 else f"{counted(-first, 'byte')} before"
     if first >= size:
         return f"{counted(first - size, 'byte')} after"
-    return f"{counted(first, 'byte')} inside" if first + access.size <= size else "across the end of"
+    return f"{counted(first, 'byte')} inside" if first + accessed <= size else "across the end of"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from emulator.guest.symbolizer import Symbolizer
 
 _OF_CALLERS: Final = re.compile(
-    r"_*(k|arch_|fast_|rt_)?(mem(set|cpy|pcpy|move|cmp|chr|zero|clear|fill|copy)|bzero|bcopy|bcmp|str(n?len|n?cpy|n?cmp|n?cat|r?chr|str))"
+    r"_*(k|arch_|asan_|fast_|rt_)?(mem(set|cpy|pcpy|move|cmp|chr|zero|clear|fill|copy)|bzero|bcopy|bcmp|str(n?len|n?cpy|n?cmp|n?cat|r?chr|str))"
 )
 
 

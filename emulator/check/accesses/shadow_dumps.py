@@ -19,6 +19,9 @@ _SIGNS: Final = {
     Poison.GAP: ("-", "in no block"),
     Poison.REDZONE: ("R", "beside a block"),
     Poison.READ_ONLY: ("C", "code or constants"),
+    Poison.STACK: ("S", "beside a variable on the stack"),
+    Poison.SCOPE: ("X", "of a variable out of scope"),
+    Poison.GLOBAL: ("G", "beside a static variable"),
 }
 
 

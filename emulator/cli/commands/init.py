@@ -19,32 +19,41 @@ if TYPE_CHECKING:
     from emulator.profile.discovery.areas import DraftArea
     from emulator.run.ending import Ending
 
-USAGE = "kmemu init KERNEL.elf | firmware:NAME [-o FILE] [options]"
+USAGE = "kmemu init KERNEL.elf | firmware:NAME | --kasan-stubs [-o FILE] [options]"
 DESCRIPTION = """\
 Writes a profile: which functions of a kernel take memory and which give it back,
 for --profile of the other commands. They are found by their names and prototypes,
 and by what they do in a short run. Comments in the file say what was taken for
-what, why, and how sure that is; what is not sure enough is a comment itself."""
+what, why, and how sure that is; what is not sure enough is a comment itself.
+With --kasan-stubs it writes the library that a kernel is linked with which is
+compiled with -fsanitize=kernel-address."""
 EPILOG = """\
 examples:
   kmemu init kernel.elf                  writes kernel.toml
   kmemu init kernel.elf -o - --no-run    shows what names and prototypes say
   kmemu init kernel.elf --until login: --ram 64M
+  kmemu init --kasan-stubs               writes libkasan_stubs.a
   kmemu check kernel.elf --profile kernel.toml
 """
 _INSTRUCTIONS = 200_000_000
 _STDOUT = "-"
+_STUBS = "libkasan_stubs.a"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the command."""
     add = parser.add_argument
-    add("kernel", metavar="KERNEL", help="ELF file, or firmware:NAME for a built-in kernel")
+    add("kernel", metavar="KERNEL", nargs="?", help="ELF file, or firmware:NAME for a built-in kernel")
     add(
         "-o",
         "--output",
         metavar="FILE",
         help="the profile (default: KERNEL.toml here; - for standard output)",
+    )
+    add(
+        "--kasan-stubs",
+        action="store_true",
+        help="write libkasan_stubs.a (or -o FILE) instead, see docs/check.md",
     )
     add("--force", action="store_true", help="overwrite FILE")
     add("--no-run", action="store_true", help="do not run the kernel; go by names and prototypes only")
@@ -58,6 +67,10 @@ def run(options: Namespace) -> Status:
     from emulator.profile.discovery.areas import draft_areas  # not for --help
     from emulator.profile.discovery.text import profile_text
 
+    if options.kasan_stubs:
+        return _write_stubs(options)
+    if options.kernel is None:
+        raise CommandLineError("which kernel? kmemu init KERNEL.elf")
     output, name = Output(), _output_name(options)
     if options.json and name == _STDOUT:
         raise CommandLineError("--json and -o - cannot both have standard output")
@@ -83,6 +96,22 @@ def run(options: Namespace) -> Status:
 
         command = f"kmemu check {shlex.quote(options.kernel)} --profile {shlex.quote(name)}"
         output.lines(discovery_lines(name, areas, command, output.style))
+    return Status.GOOD
+
+
+def _write_stubs(options: Namespace) -> Status:
+    """Write the library for kernels that are compiled with KASAN."""
+    from emulator.cli.terminal.output_file import whole_file  # only here
+    from emulator.loader.builtin import kasan_stubs
+
+    if options.kernel is not None or options.json:
+        raise CommandLineError(f"--kasan-stubs goes with no {'kernel' if options.kernel else '--json'}")
+    name = options.output or _STUBS
+    if Path(name).exists() and not options.force:
+        raise CommandLineError(f"{name} exists already; --force overwrites it")
+    with whole_file(name) as stream:
+        stream.write(kasan_stubs())
+    Output().lines([f"{name}: link your kernel with it; docs/check.md has the options of the compiler"])
     return Status.GOOD
 
 

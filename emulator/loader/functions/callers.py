@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _BRANCH: Final = re.compile(rb"(?=[\xe8\xe9]|\x0f[\x80-\x8f]|[\xeb\x70-\x7f])")
 """Where a call or a jump to a distance may begin (Intel SDM vol. 2, CALL, JMP, Jcc); of 32 bits, or of 8."""
+_FRAME: Final = (0x41B58AB3).to_bytes(4, "little")
+"""With which a frame begins that code compiled with KASAN describes; the function's address follows."""
 _TWO_BYTES: Final = 0x0F
 _FAR: Final = b"\xe8\xe9"
 
@@ -53,7 +55,7 @@ def _is_private(
 ) -> bool:
     callers = sites.get(function.start, ())
     is_called = all(any(at in each for each in (*allowed, function)) for at in callers)
-    return bool(callers) and is_called and not _is_stored(image, function.start)
+    return bool(callers) and is_called and not _is_stored(image, function)
 
 
 def _sites(image: KernelImage) -> dict[int, list[int]]:
@@ -81,11 +83,17 @@ def _branches(text: bytes, start: int) -> Iterator[tuple[int, int]]:
             yield start + at, start + end + distance
 
 
-def _is_stored(image: KernelImage, function: int) -> bool:
-    """Return whether a function's address stands in the kernel, other than in what says how to unwind it."""
-    number, unwinding = function.to_bytes(4, "little"), image.unwind_ranges
-    return any(
-        not any(segment.virtual + found.start() in each for each in unwinding)
+def _is_stored(image: KernelImage, function: range) -> bool:
+    """Return whether a function's address stands in the kernel, other than in what says how to unwind it, or describes its frames for KASAN."""
+    number, unwinding = function.start.to_bytes(4, "little"), image.unwind_ranges
+    places = [
+        segment.virtual + found.start()
         for segment in image.segments
         for found in re.finditer(re.escape(number), segment.data)
+    ]
+    its_own = [place for place in places if place in function]
+    describes = len(its_own) == image.code(function.start, len(function)).count(_FRAME)
+    return any(
+        not (place in function and describes) and not any(place in each for each in unwinding)
+        for place in places
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from emulator.machine.core.handle import Core
-    from emulator.machine.core.observed import BlockFunction, KernelMemory
+    from emulator.machine.core.observed import BlockFunction, CompiledChecks, KernelMemory
     from emulator.machine.core.stacks import Stacks
 
 _REGISTERS: Final = struct.Struct(f"<{len(Registers._fields)}I")
@@ -25,12 +25,13 @@ _OF_VALUES: Final = {"pages": "page_count"}  # names in core.h, where they diffe
 class CheckedAccesses(Observer):
     """Keeps bad accesses; made by `Observers.check_accesses`. They belong to the state of the machine: snapshots keep them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is checked, and for whom
         self,
         core: Core,
         stacks: Stacks,
         functions: Sequence[BlockFunction],
         memory: KernelMemory,
+        compiled: CompiledChecks,
         ends_run: Callable[[BadAccesses], bool] | None,
         *,
         uninitialised: bool,
@@ -50,6 +51,8 @@ class CheckedAccesses(Observer):
             rows,
             ffi.new("uint32_t[]", [bound for each in failures for bound in each]),
             *map(_extents, memory),
+            _extents(compiled.code),
+            ffi.new("kc_report[]", compiled.reports),
         )
         checks = ffi.new(
             "kc_checking *",
@@ -64,6 +67,8 @@ class CheckedAccesses(Observer):
         )
         if core.opened(lib.kc_sanitize_open(core.raw, checks)):
             raise ValueError("no calls are recorded, or accesses are checked already")
+        for address, value in compiled.shadow.items():
+            lib.kc_kasan_set(core.raw, address, value)
         if ends_run is not None:
             core.ends_at_access = lambda: ends_run(self.seen())
 
@@ -128,6 +133,9 @@ class CheckedAccesses(Observer):
             access.last_ns,
             _block(access.block) if access.has_block else None,
             access.distance,
+            access.frame,
+            access.variables,
+            access.owner,
             access.around,
             bytes(access.memory),
             tuple(map(Poison, access.shadow)),

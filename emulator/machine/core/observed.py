@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from emulator.native import _core
@@ -138,7 +139,8 @@ class Poison(IntEnum):
     """Why a byte of RAM may not be accessed; see `enum kc_poison` in core.h.
 
     UNINITIALISED: it may be written, and nobody has done so. FREED: it lay in a block that was given back. GAP: an allocator has it, and
-    no block lies there. REDZONE: it lies next to a block.
+    no block lies there. REDZONE: it lies next to a block. STACK: it lies next to a variable of a function that goes on. SCOPE: it is a variable's whose
+    scope was left. GLOBAL: it lies next to a static variable. The last three are known of code that was compiled with KASAN.
     READ_ONLY: it is the kernel's code, or a constant.
     """
 
@@ -148,6 +150,9 @@ class Poison(IntEnum):
     GAP = lib.KC_GAP
     REDZONE = lib.KC_REDZONE
     READ_ONLY = lib.KC_READ_ONLY
+    STACK = lib.KC_STACK
+    SCOPE = lib.KC_SCOPE
+    GLOBAL = lib.KC_GLOBAL
 
 
 class Use(IntEnum):
@@ -254,6 +259,23 @@ class AllocatedBlock:
     death: int | None
 
 
+class CompiledChecks(NamedTuple):
+    """What a compiler has put into a kernel with -fsanitize=kernel-address.
+
+    Attributes:
+        code: Linear ranges [start, end) of functions that check their accesses themselves, ascending; none overlap.
+        reports: The functions that these call for a bad access: entry, bytes of the access (0: the second argument), and whether it writes.
+        shadow: Values of the shadow from the start of the run: by the linear address of each eight bytes.
+    """
+
+    code: Sequence[tuple[int, int]] = ()
+    reports: Sequence[tuple[int, int, bool]] = ()
+    shadow: Mapping[int, int] = MappingProxyType({})
+
+
+NO_COMPILED_CHECKS: Final = CompiledChecks()
+
+
 @dataclass(frozen=True, slots=True)
 class BadAccess:
     """Accesses of memory that may not be accessed, by one instruction with one call stack, for one reason.
@@ -269,7 +291,8 @@ class BadAccess:
         offset: From *linear* to the first byte that may not be accessed.
         event: The last event before the first access.
         callers: Return addresses of the calls around it, innermost first; () if there was no memory to keep them.
-        registers: As they stood at the first access; EIP is that of the instruction.
+        registers: As they stood at the first access; EIP is that of the instruction. Where the code has checked the access itself: at the call by
+            which it has reported that.
         use: What the instruction does with a value that was never written; NONE: it makes the access.
         read_at: With a use: linear address of the instruction that has read the value.
         times: How many there were.
@@ -277,6 +300,9 @@ class BadAccess:
         last_ns: Virtual time of the last one.
         block: The block that it concerns; None: none is known.
         distance: From the block's start to that byte, in bytes; negative: it lies below.
+        frame: Linear address of the variables on the stack that it concerns; 0: of none, or not known.
+        variables: Linear address of a string that describes them.
+        owner: That of their function.
         around: Physical address of the first byte of *memory* and *shadow*, a multiple of 16.
         memory: 64 bytes around that byte, before the first access; 0 outside of RAM.
         shadow: Which of them may be accessed.
@@ -298,6 +324,9 @@ class BadAccess:
     last_ns: int
     block: AllocatedBlock | None
     distance: int
+    frame: int
+    variables: int
+    owner: int
     around: int
     memory: bytes
     shadow: tuple[Poison, ...]

@@ -14,6 +14,7 @@ from emulator.machine.core.checked_accesses import CheckedAccesses
 from emulator.machine.core.handle import ffi, lib, pages_of
 from emulator.machine.core.null_accesses import NullAccesses
 from emulator.machine.core.observed import (
+    NO_COMPILED_CHECKS,
     KernelMemory,
     LastWrite,
     ProbeAction,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from emulator.machine.core.handle import Core
-    from emulator.machine.core.observed import BadAccesses, BlockFunction
+    from emulator.machine.core.observed import BadAccesses, BlockFunction, CompiledChecks
     from emulator.machine.core.stacks import Stacks
 
     ProbeCallback = Callable[[int, int, int], int]
@@ -236,6 +237,7 @@ class Observers:
         objects: Sequence[tuple[int, int]] = (),
         allocator: Sequence[tuple[int, int]] = (),
         read_only: Sequence[tuple[int, int]] = (),
+        compiled: CompiledChecks = NO_COMPILED_CHECKS,
         ends_run: Callable[[BadAccesses], bool] | None = None,
         *,
         uninitialised: bool = False,
@@ -247,6 +249,7 @@ class Observers:
             objects: See `KernelMemory`.
             allocator: The same.
             read_only: The same.
+            compiled: Checks that are part of the kernel's code, whose shadow has to be there.
             ends_run: Asked at each access of a new kind, before it is made, whether the run of the machine ends there. None: no run does.
             uninitialised: Keep uses of values that were read from blocks, and never written, too.
 
@@ -257,7 +260,13 @@ class Observers:
         self._core.check_rests("check_accesses()")
         memory = KernelMemory(objects, allocator, read_only)
         return CheckedAccesses(
-            self._core, self._stacks, functions, memory, ends_run, uninitialised=uninitialised
+            self._core,
+            self._stacks,
+            functions,
+            memory,
+            compiled,
+            ends_run,
+            uninitialised=uninitialised,
         )
 
     def note_written(self, stack: range | None = None) -> WrittenPages:

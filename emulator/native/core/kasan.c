@@ -27,13 +27,13 @@
 #include "unicorn/engine.h"
 #include "unicorn/reports.h"
 
-#define ENGINE_AT (1ull << 35) /* video.c has what lies below */
 enum { GRANULE_SHIFT = 3, GRANULE = 1 << GRANULE_SHIFT };
 
 /* Values of Linux's mm/kasan/kasan.h. */
-enum { KASAN_REDZONE = 0xfc, KASAN_FREED = 0xfb };
-
-uint64_t kc_kasan_engine_address(uint64_t at) { return at - KASAN_AT + ENGINE_AT; }
+enum {
+    KASAN_REDZONE = 0xfc, KASAN_FREED = 0xfb, KASAN_GLOBAL = 0xf9, KASAN_STACK_SCOPE = 0xf8, KASAN_STACK_LEFT = 0xf1, KASAN_STACK_MID = 0xf2,
+    KASAN_STACK_RIGHT = 0xf3, KASAN_STACK_PARTIAL = 0xf4, KASAN_ALLOCA_LEFT = 0xca, KASAN_ALLOCA_RIGHT = 0xcb
+};
 
 int64_t kc_kasan_at(kc *m, uint32_t linear)
 {
@@ -54,42 +54,98 @@ static uint8_t *byte_of(const kc *m, uint32_t linear) { return kc_piece(m, KASAN
 
 uint8_t kc_kasan_value(const kc *m, uint32_t linear) { return m->kasan->open ? *byte_of(m, linear) : 0; }
 
-static void set(kc *m, uint32_t linear, uint8_t value)
+/* The same, where it is going to be changed. */
+static uint8_t *change(kc *m, uint32_t linear)
 {
-    uint8_t *byte = byte_of(m, linear);
-
-    if (*byte == value)
-        return;
     kc_keep_page(m, (uint32_t)((KASAN_AT + (linear >> GRANULE_SHIFT)) >> PAGE_SHIFT));
-    *byte = value;
+    return byte_of(m, linear);
 }
 
-/* What eight bytes of the shadow of RAM are as one of this. */
-static uint8_t encoded(const uint8_t *bytes)
+/* What eight bytes of the shadow of RAM are as one of this. The first of them are the lowest bits. */
+static uint8_t encoded(uint64_t bytes)
 {
-    uint8_t free = 0;
+    uint64_t closed = bytes & 0x0101010101010101u * KC_NO_ACCESS;
 
-    while (free < GRANULE && bytes[free] == KC_ACCESSIBLE)
-        free++;
-    return free == GRANULE ? 0 : free ? free : bytes[0] == KC_FREED ? KASAN_FREED : KASAN_REDZONE;
+    if (!closed)
+        return 0;
+    return !(closed & UINT8_MAX) ? (uint8_t)(__builtin_ctzll(closed) / 8) : ((uint8_t)bytes & ~KC_WRITTEN) == KC_FREED ? KASAN_FREED : KASAN_REDZONE;
+}
+
+static bool is_known(const struct kasan *kasan, uint32_t moved)
+{
+    for (uint32_t i = 0; i < kasan->moved_count; i++)
+        if (kasan->moved[i] == moved)
+            return true;
+    return false;
+}
+
+/* A part of one page, so of one of the shadow's. */
+static void follow(kc *m, uint32_t linear, uint64_t physical, uint64_t size)
+{
+    uint64_t end = physical + size, word;
+    uint8_t *byte = change(m, linear);
+
+    for (physical -= physical % GRANULE; physical < end; physical += GRANULE) {
+        memcpy(&word, kc_shadow_at(m, physical), sizeof word);
+        *byte++ = encoded(word);
+    }
 }
 
 void kc_kasan_follow_at(kc *m, uint32_t linear, uint64_t physical, uint64_t size)
 {
-    uint64_t end = physical + size;
-
-    if (!m->kasan->open)
-        return;
-    linear -= (uint32_t)physical % GRANULE;
-    physical -= physical % GRANULE;
-    for (; physical < end && physical < m->memory_end; physical += GRANULE, linear += GRANULE)
-        set(m, linear, encoded(kc_shadow_at(m, physical)));
+    if (m->kasan->open && !is_known(m->kasan, linear - (uint32_t)physical))
+        follow(m, linear, physical, size);
 }
 
 void kc_kasan_follow(kc *m, uint64_t physical, uint64_t size)
 {
     for (uint32_t i = 0; m->kasan->open && i < m->kasan->moved_count; i++)
-        kc_kasan_follow_at(m, (uint32_t)physical + m->kasan->moved[i], physical, size);
+        follow(m, (uint32_t)physical + m->kasan->moved[i], physical, size);
+}
+
+/* -- what the shadow says ---------------------------------------------------------------------------- */
+
+static enum kc_poison of_code(uint8_t value)
+{
+    switch (value) {
+    case KASAN_STACK_LEFT: case KASAN_STACK_MID: case KASAN_STACK_RIGHT: case KASAN_STACK_PARTIAL: case KASAN_ALLOCA_LEFT: case KASAN_ALLOCA_RIGHT:
+        return KC_STACK;
+    case KASAN_STACK_SCOPE:
+        return KC_SCOPE;
+    case KASAN_GLOBAL:
+        return KC_GLOBAL;
+    default:
+        return KC_ACCESSIBLE;
+    }
+}
+
+enum kc_poison kc_kasan_poison(const kc *m, uint32_t linear, uint64_t physical)
+{
+    uint64_t bytes;
+    enum kc_poison poison = kc_poison_at(m, physical);
+    uint8_t value = kc_kasan_value(m, linear);
+
+    if (poison || value >= GRANULE)
+        return poison ? poison : of_code(value);
+    if (linear % GRANULE < value && value)
+        return KC_ACCESSIBLE;
+    memcpy(&bytes, kc_shadow_at(m, physical - physical % GRANULE), sizeof bytes);
+    if (!value || encoded(bytes)) /* else it is what that says */
+        return KC_ACCESSIBLE;
+    return of_code(kc_kasan_value(m, linear + GRANULE)); /* the last bytes of a variable, which the code does not use */
+}
+
+uint32_t kc_kasan_frame(kc *m, uint32_t linear)
+{
+    enum { LARGEST = 64 << 10, MAGIC = 0x41b58ab3 }; /* kCurrentStackFrameMagic of Clang, ASAN_STACK_FRAME_MAGIC of GCC */
+    uint32_t at = linear - linear % GRANULE, word;
+
+    for (uint32_t end = at - LARGEST; at != end && kc_kasan_value(m, at) != KASAN_STACK_LEFT;)
+        at -= GRANULE;
+    while (kc_kasan_value(m, at) == KASAN_STACK_LEFT && kc_kasan_value(m, at - GRANULE) == KASAN_STACK_LEFT)
+        at -= GRANULE;
+    kc_words(m, at, &word, 1);
+    return word == MAGIC ? at : 0;
 }
 
 /* -- code that reads zeros --------------------------------------------------------------------------- */
@@ -128,7 +184,7 @@ int kc_kasan_open(kc *m, uint32_t offset, const uint32_t *moved, uint32_t count)
 
     if (kasan->open || m->reference || count > KC_LINKED)
         return UC_ERR_ARG;
-    int error = kc_ram_add(m, KASAN_AT, KASAN_AT + KASAN_SIZE, ENGINE_AT);
+    int error = kc_ram_add(m, KASAN_AT, KASAN_AT + KASAN_SIZE, KASAN_ENGINE_AT);
     if (error)
         return error;
     kasan->open = true;
@@ -138,7 +194,7 @@ int kc_kasan_open(kc *m, uint32_t offset, const uint32_t *moved, uint32_t count)
     return 0;
 }
 
-void kc_kasan_set(kc *m, uint32_t linear, uint8_t value) { set(m, linear, value); }
+void kc_kasan_set(kc *m, uint32_t linear, uint8_t value) { *change(m, linear) = value; }
 
 int kc_kasan_init(kc *m) { return KC_NEW(m->kasan); }
 

@@ -6,6 +6,7 @@
 
 #define KASAN_SIZE (1u << 29) /* a byte for each 8 bytes of the address space */
 #define KASAN_AT (1ull << 32) /* where it lies among the pages of memory: beyond all that the guest can have */
+#define KASAN_ENGINE_AT (1ull << 35) /* where the engine has it; video.c has what lies below */
 
 struct kasan {
     bool open;
@@ -26,9 +27,13 @@ static inline bool kc_kasan_covers(const kc *m, uint64_t linear)
 /* Such an address among the pages of memory; -1: something else answers there, or the run is ended, because RAM does. */
 int64_t kc_kasan_at(kc *m, uint32_t linear);
 /* The same as the engine has it. */
-uint64_t kc_kasan_engine_address(uint64_t at);
+static inline uint64_t kc_kasan_engine_address(uint64_t at) { return at - KASAN_AT + KASAN_ENGINE_AT; }
+/* Why a byte may not be accessed by code that was compiled with KASAN: what the shadow of RAM says, and what that code does. */
+enum kc_poison kc_kasan_poison(const kc *m, uint32_t linear, uint64_t physical);
 /* The state of bytes of RAM has changed (core/shadow.h): of a part of a page, also where it is known at a linear address. */
 void kc_kasan_follow(kc *m, uint64_t physical, uint64_t size);
 void kc_kasan_follow_at(kc *m, uint32_t linear, uint64_t physical, uint64_t size);
+/* Where the frame begins, with its description, that an address in or between variables on the stack lies in; 0: not known. */
+uint32_t kc_kasan_frame(kc *m, uint32_t linear);
 
 #endif

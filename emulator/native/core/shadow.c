@@ -157,6 +157,7 @@ void kc_shadow_born(kc *m, uint64_t physical, uint64_t size)
         if (shadow)
             give_birth(shadow, next - physical);
     }
+    kc_kasan_follow(m, physical, end - physical);
 }
 
 static bool note_fresh(kc *m)

@@ -94,7 +94,7 @@ bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
 
     if (!w->base || w->suspended || w->rests || w->slow_count == SLOW_MAX || *slow_place(w, pc))
         return false;
-    bool is_exempt = w->shadow && kc_is_exempt(m, pc), is_defining = w->shadow && kc_tells_uninitialised(m);
+    bool is_exempt = w->shadow && (kc_is_exempt(m, pc) || kc_checks_itself(m, pc)), is_defining = w->shadow && kc_tells_uninitialised(m);
     *out = (struct fast_window){(uintptr_t)w->base, w->is_near, is_exempt && !is_defining ? 0 : (uintptr_t)w->shadow, is_defining, is_exempt, kc_store_log(m)};
     return true;
 }

@@ -7,6 +7,9 @@
  *
  * A run that is to end at a new one ends in front of its instruction, as if that had raised a fault, and can go on with it.
  *
+ * Code that was compiled with KASAN checks its accesses itself, by a shadow that is made of this one (core/kasan.c), and calls a function for
+ * what it takes for bad, before it accesses that. Here each byte is looked at then, and what is bad is kept as of the instruction that has called.
+ *
  * An allocator may access all memory: code that Python names, and what that code calls, or a recorded call that is open. What the
  * handler of an interrupt does meanwhile is no part of the call.
  *
@@ -22,6 +25,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/kasan.h"
 #include "core/mmu.h"
 #include "core/run.h"
 #include "core/shadow.h"
@@ -42,10 +46,14 @@ enum { MOMENTS = 256, LOW_MEMORY = 1 << 20 };
 /* An instruction on a stack, while no call and no interrupt begins or ends. */
 struct moment { uint32_t pc, esp, space, events; uint64_t interrupts; };
 
+/* A function that compiled code calls, and the probe at its entry. */
+struct report { kc_report of; uint32_t probe; };
+
 struct checked_accesses {
     bool open, ends_run;
-    kc_extent *allocator, *read_only;
-    uint32_t allocator_count, read_only_count, openings;
+    kc_extent *allocator, *read_only, *compiled;
+    struct report *reports;
+    uint32_t allocator_count, read_only_count, compiled_count, report_count, openings;
     struct moment in_call[MOMENTS]; /* the last ones inside of recorded calls, by instruction */
     struct seen {
         uint32_t opening, kept;
@@ -61,9 +69,14 @@ bool kc_is_exempt(const kc *m, uint32_t pc)
     return kc_extent_at(m->checked_accesses->allocator, m->checked_accesses->allocator_count, pc);
 }
 
-static struct moment moment_here(kc *m)
+bool kc_checks_itself(const kc *m, uint32_t pc)
 {
-    return (struct moment){kc_pc(m), kc_esp(m), kc_space(m), kc_events(m), kc_interrupt_frames_changes(m)};
+    return kc_extent_at(m->checked_accesses->compiled, m->checked_accesses->compiled_count, pc);
+}
+
+static struct moment moment_at(kc *m, uint32_t pc)
+{
+    return (struct moment){pc, kc_esp(m), kc_space(m), kc_events(m), kc_interrupt_frames_changes(m)};
 }
 
 static struct moment *kept_for(kc *m, uint32_t pc) { return &m->checked_accesses->in_call[pc % MOMENTS]; }
@@ -75,11 +88,10 @@ static bool is_same(const struct moment *one, const struct moment *other)
 }
 
 /* Has an allocator called what accesses memory here? */
-static bool is_of_allocator(kc *m, const struct backtrace *backtrace)
+static bool is_of_allocator(kc *m, const struct backtrace *backtrace, const struct moment *here)
 {
     if (kc_is_in_call(m, backtrace)) {
-        const struct moment here = moment_here(m);
-        *kept_for(m, here.pc) = here;
+        *kept_for(m, here->pc) = *here;
         return true;
     }
     for (uint32_t i = 1; i < backtrace->count && !(backtrace->interrupts >> i & 1); i++)
@@ -132,17 +144,18 @@ static kc_bad_access *find(struct seen *seen, uint32_t pc, const kc_bad_access *
     return NULL;
 }
 
-/* What lies around a physical address. */
+/* What lies around a physical address, whose linear one is the access's. */
 static void copy_around(const kc *m, uint64_t physical, kc_bad_access *access)
 {
+    uint32_t moved = access->linear + access->offset - (uint32_t)physical;
     uint64_t around = physical < KC_AROUND / 2 ? 0 : (physical - KC_AROUND / 2) & ~(uint64_t)15;
 
     access->around = (uint32_t)around;
     for (uint32_t i = 0; i < KC_AROUND && around + i < m->memory_end; i++) {
         access->memory[i] = *kc_at(m, around + i);
-        uint8_t shadow = *kc_shadow_at(m, around + i);
-        enum kc_poison poison = why_not(m, around + i, true);
-        access->shadow[i] = (uint8_t)(poison ? poison : (enum kc_poison)(shadow & KC_POISONED));
+        enum kc_poison why = kc_kasan_poison(m, (uint32_t)(around + i) + moved, around + i);
+        why = why ? why : why_not(m, around + i, true);
+        access->shadow[i] = (uint8_t)(why ? why : (enum kc_poison)(*kc_shadow_at(m, around + i) & KC_POISONED));
     }
 }
 
@@ -157,11 +170,10 @@ static bool keep(kc *m, const kc_bad_access *access, uint64_t bad, const struct 
     }
     kc_bad_access *kept = &seen->accesses[seen->kept++];
     *kept = *access;
-    kc_get_registers(m, &kept->registers);
     if (origin) {
         kept->has_block = origin->block.born;
         kept->block = origin->block;
-    } else if (access->poison != KC_READ_ONLY) {
+    } else if (access->poison & KC_POISONED && access->poison != KC_READ_ONLY) {
         kept->has_block = kc_block_near(m, bad, &kept->block, &kept->distance);
     }
     copy_around(m, bad, kept);
@@ -178,6 +190,21 @@ static uint32_t stack_of(kc *m, const struct backtrace *backtrace)
     return number;
 }
 
+static void describe_frame(kc *m, kc_bad_access *access)
+{
+    uint32_t words[3];
+
+    if (access->poison != KC_STACK && access->poison != KC_SCOPE)
+        return;
+    access->frame = kc_kasan_frame(m, access->linear + access->offset);
+    if (access->frame) {
+        kc_words(m, access->frame, words, 3);
+        access->variables = words[1];
+        access->owner = words[2];
+    }
+}
+
+/* The registers stand as they are to be kept. */
 static void note(kc *m, kc_bad_access *here, uint64_t bad, const struct origin *origin, struct backtrace *backtrace, uintptr_t host_pc)
 {
     uint64_t now = kc_clock_at(m, kc_count_here(m));
@@ -188,7 +215,7 @@ static void note(kc *m, kc_bad_access *here, uint64_t bad, const struct origin *
     here->time_ns = here->last_ns = now;
     if (!here->stack)
         return;
-    kc_bad_access *known = find(&m->checked_accesses->seen, kc_pc(m), here);
+    kc_bad_access *known = find(&m->checked_accesses->seen, here->registers.cs_base + here->registers.eip, here);
     bool ends_run = m->checked_accesses->ends_run;
 
     if (!known && ends_run && !kc_run_goes_on(m)) /* it comes again in the next run, which can end here */
@@ -201,12 +228,22 @@ static void note(kc *m, kc_bad_access *here, uint64_t bad, const struct origin *
     }
 }
 
+/* An access as the registers stand. */
+static kc_bad_access access_of(kc *m, uint32_t linear, uint32_t size, uint32_t access, uint32_t offset)
+{
+    kc_bad_access made = {
+        .linear = linear, .physical = (uint32_t)translated(m, linear), .size = size, .access = access,
+        .poison = why_not(m, (uint64_t)translated(m, linear + offset), access == KC_WRITE), .offset = offset,
+    };
+
+    kc_get_registers(m, &made.registers);
+    return made;
+}
+
 static void note_access(kc *m, uint32_t linear, uint32_t size, uint32_t access, uint32_t offset, struct backtrace *backtrace, uintptr_t host_pc)
 {
     uint64_t bad = (uint64_t)translated(m, linear + offset);
-    kc_bad_access here = {
-        .linear = linear, .physical = (uint32_t)translated(m, linear), .size = size, .access = access, .poison = why_not(m, bad, access == KC_WRITE), .offset = offset,
-    };
+    kc_bad_access here = access_of(m, linear, size, access, offset);
 
     note(m, &here, bad, NULL, backtrace, host_pc);
 }
@@ -214,11 +251,13 @@ static void note_access(kc *m, uint32_t linear, uint32_t size, uint32_t access, 
 static void look(kc *m, uint32_t linear, uint32_t size, bool write, int32_t offset, uintptr_t host_pc)
 {
     kc_restore_eip(m, host_pc);
-    const struct moment here = moment_here(m);
+    const struct moment here = moment_at(m, kc_pc(m));
+    if (kc_checks_itself(m, here.pc) && why_not(m, (uint64_t)translated(m, linear + (uint32_t)offset), write) != KC_READ_ONLY)
+        return;
     bool is_right = kc_is_exempt(m, here.pc) || is_same(&here, kept_for(m, here.pc));
     struct backtrace *backtrace = is_right ? NULL : kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
 
-    is_right = is_right || is_of_allocator(m, backtrace);
+    is_right = is_right || is_of_allocator(m, backtrace, &here);
     if (!is_right)
         note_access(m, linear, size, write ? KC_WRITE : KC_READ, (uint32_t)offset, backtrace, host_pc);
     else if (write && kc_tells_uninitialised(m))
@@ -255,10 +294,12 @@ void kc_on_undefined_use(kc *m, enum kc_use use, struct undefined value, uintptr
     };
 
     kc_restore_eip(m, host_pc);
-    if (kc_is_exempt(m, kc_pc(m)))
+    const struct moment now = moment_at(m, kc_pc(m));
+    if (kc_is_exempt(m, now.pc))
         return;
+    kc_get_registers(m, &here.registers);
     struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
-    if (!is_of_allocator(m, backtrace))
+    if (!is_of_allocator(m, backtrace, &now))
         note(m, &here, physical, &origin, backtrace, host_pc);
 }
 
@@ -266,9 +307,81 @@ void kc_look_at_code(kc *m, uint32_t linear)
 {
     if (first_bad(m, linear, 1, false) < 0 || kc_is_exempt(m, linear))
         return;
+    const struct moment here = moment_at(m, kc_pc(m));
     struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
-    if (!is_of_allocator(m, backtrace))
+    if (!is_of_allocator(m, backtrace, &here))
         note_access(m, linear, 1, KC_FETCH, 0, backtrace, 0);
+}
+
+/* -- what compiled code reports ------------------------------------------------------------------ */
+
+/* The first byte that code compiled with KASAN may not access, and why. False: it may access all. */
+static bool compiled_bad(kc *m, uint32_t linear, uint32_t size, uint32_t *offset, enum kc_poison *why)
+{
+    for (*offset = 0; *offset < size; ++*offset) {
+        int64_t at = translated(m, linear + *offset);
+        if (at >= 0 && (*why = kc_kasan_poison(m, linear + *offset, (uint64_t)at)))
+            return true;
+    }
+    return false;
+}
+
+/* Where the call begins that goes on at an address. */
+static uint32_t call_before(kc *m, uint32_t address)
+{
+    enum { LENGTH = 5, OPCODE = 0xe8 };
+    uint32_t target;
+
+    return kc_is_after_call(m, address, &target) && target ? address - LENGTH : address - 1;
+}
+
+void kc_on_report(kc *m, uint32_t number)
+{
+    const struct report *report = &m->checked_accesses->reports[number];
+    uint32_t words[3], offset, esp = kc_esp(m); /* the return address, and two arguments */
+    uintptr_t host_pc = kc_hooks_called_from();
+    enum kc_poison why;
+
+    if (host_pc)
+        kc_restore_eip(m, host_pc);
+    kc_stack_words(m, esp, words, 3);
+    uint32_t call = call_before(m, words[0]), linear = kc_segment_base(m, DS) + words[1], size = report->of.size ? report->of.size : words[2];
+    const struct moment here = moment_at(m, kc_segment_base(m, CS) + call);
+    if (kc_is_exempt(m, here.pc) || is_same(&here, kept_for(m, here.pc)) || !compiled_bad(m, linear, size, &offset, &why))
+        return;
+    const struct slot slot = kc_slot_at(m, esp);
+    struct backtrace *backtrace = kc_stack_at_entry(m, &slot, words[0]);
+    if (is_of_allocator(m, backtrace, &here))
+        return;
+    kc_bad_access access = access_of(m, linear, size, report->of.write ? KC_WRITE : KC_READ, offset);
+    access.poison = why;
+    access.registers.eip = call;
+    access.registers.esp += sizeof words[0];
+    describe_frame(m, &access);
+    note(m, &access, (uint64_t)translated(m, linear + offset), NULL, backtrace, host_pc);
+}
+
+static int hook_reports(struct checked_accesses *c, kc *m, const kc_checking *checks)
+{
+    c->reports = calloc(checks->report_count + 1, sizeof *c->reports);
+    if (!c->reports)
+        return -1;
+    for (; c->report_count < checks->report_count; c->report_count++) {
+        const kc_report *of = &checks->reports[c->report_count];
+        int32_t probe = kc_probe_add(m, of->address, c->report_count, KC_ENTRY, KC_REPORT);
+        if (probe < 0)
+            return -1;
+        c->reports[c->report_count] = (struct report){*of, (uint32_t)probe};
+    }
+    return 0;
+}
+
+static void unhook_reports(struct checked_accesses *c, kc *m)
+{
+    while (c->report_count)
+        kc_probe_remove(m, c->reports[--c->report_count].probe);
+    free(c->reports);
+    c->reports = NULL;
 }
 
 /* -- for Python ---------------------------------------------------------------------------------- */
@@ -288,12 +401,15 @@ int kc_sanitize_open(kc *m, const kc_checking *checks)
         return 1;
     c->allocator = copy_of(checks->allocator, checks->allocator_count);
     c->read_only = copy_of(checks->read_only, checks->read_only_count);
+    c->compiled = copy_of(checks->compiled, checks->compiled_count);
     c->allocator_count = checks->allocator_count;
     c->read_only_count = checks->read_only_count;
+    c->compiled_count = checks->compiled_count;
     c->ends_run = checks->ends_run;
     memset(&c->seen, 0, offsetof(struct seen, accesses));
     c->seen.opening = ++c->openings;
-    if (!c->allocator || !c->read_only || kc_shadow_open(m, checks->uninitialised) || kc_blocks_open(m, checks) || kc_definedness_open(m)) {
+    if (!c->allocator || !c->read_only || !c->compiled || hook_reports(c, m, checks) || kc_shadow_open(m, checks->uninitialised) ||
+        kc_blocks_open(m, checks) || kc_definedness_open(m)) {
         kc_sanitize_close(m);
         return -UC_ERR_NOMEM;
     }
@@ -312,8 +428,9 @@ static void forget_extents(struct checked_accesses *c)
 {
     free(c->allocator);
     free(c->read_only);
-    c->allocator = c->read_only = NULL;
-    c->allocator_count = c->read_only_count = 0;
+    free(c->compiled);
+    c->allocator = c->read_only = c->compiled = NULL;
+    c->allocator_count = c->read_only_count = c->compiled_count = 0;
 }
 
 void kc_sanitize_close(kc *m)
@@ -326,6 +443,7 @@ void kc_sanitize_close(kc *m)
     kc_blocks_close(m);
     kc_definedness_close(m);
     kc_shadow_close(m);
+    unhook_reports(c, m);
     forget_extents(c);
     kc_fill_again(m); /* no page as watched */
 }
@@ -365,7 +483,9 @@ int kc_checked_accesses_init(kc *m) { return KC_NEW(m->checked_accesses); }
 
 void kc_checked_accesses_free(kc *m)
 {
-    if (m->checked_accesses)
+    if (m->checked_accesses) {
         forget_extents(m->checked_accesses);
+        free(m->checked_accesses->reports);
+    }
     free(m->checked_accesses);
 }

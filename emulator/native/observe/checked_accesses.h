@@ -11,5 +11,7 @@ int kc_checked_accesses_restore(kc *m, const void *saved);
 
 /* An instruction at a place in translated code is going to use a value that is not defined. May leave the block. */
 void kc_on_undefined_use(kc *m, enum kc_use use, struct undefined value, uintptr_t host_pc);
+/* Compiled code is at the entry of a function by which it reports an access; `number`: of the reports. */
+void kc_on_report(kc *m, uint32_t number);
 
 #endif

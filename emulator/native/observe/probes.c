@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "core/reports.h"
+#include "observe/checked_accesses.h"
 #include "observe/probes.h"
 #include "record/calls.h"
 #include "unicorn/reports.h"
@@ -49,6 +50,8 @@ static void reach(kc *m, const struct probe *p)
         return;
     if (records(p))
         record(m, p, esp);
+    if (p->actions & KC_REPORT)
+        kc_on_report(m, p->number);
     if (p->actions & (KC_NOTIFY | KC_REPLACE)) {
         uint32_t eax = python.probe(m->handle, p->number, p->kind, esp, kc_eax(m));
         if (kc_seeks_stale(m))

@@ -5,6 +5,7 @@
 #include "core/ram.h"
 #include "core/run.h"
 #include "core/windows.h"
+#include "core/kasan.h"
 #include "observe/step_logs.h"
 #include "unicorn/engine.h"
 
@@ -40,6 +41,8 @@ static void on_access(uc_engine *uc, uc_mem_type type, uint64_t address, int siz
     uint16_t kind = type == UC_MEM_WRITE ? KC_STORE : KC_LOAD;
     (void)uc;
 
+    if (address >= KASAN_ENGINE_AT) /* it is no memory of the guest's */
+        return;
     if (kind == KC_LOAD) {
         value = 0;
         if (size <= (int)sizeof value && address + (uint64_t)size <= m->memory_end)

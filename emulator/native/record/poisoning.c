@@ -117,6 +117,7 @@ static void set_redzones(kc *m, const struct block_table *t, const struct object
         poison_free_bytes(m, t, start, first - start, KC_REDZONE, true);
         if (end > last)
             poison_free_bytes(m, t, last, end - last, KC_REDZONE, true);
+        kc_kasan_follow_at(m, block->as.start + piece->offset - (uint32_t)(first - start), start, end - start);
     }
 }
 
@@ -168,6 +169,7 @@ void kc_poison_around(kc *m, struct block_table *t, const struct objects *object
         const struct block_piece *piece = kc_block_piece(t, next);
         uint32_t stock;
         kc_shadow_born(m, piece->physical, piece->size);
+        kc_kasan_follow_at(m, kc_block_at(t, number)->as.start + piece->offset, piece->physical, piece->size);
         while ((stock = find_stock(t, piece)))
             hold_whole(m, t, stock);
     }
@@ -225,6 +227,7 @@ void kc_poison_freed(kc *m, const struct block_table *t, uint32_t number, bool a
             kc_shadow_set(m, piece->physical, piece->size, KC_FREED);
         else
             poison_all_but(m, t, piece, block->as.died);
+        kc_kasan_follow_at(m, block->as.start + piece->offset, piece->physical, piece->size);
     }
 }
 

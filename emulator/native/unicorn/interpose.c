@@ -94,9 +94,11 @@ void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address)
 {
     uintptr_t here = (uintptr_t)__builtin_return_address(0);
 
-    if (leaves_checks_out && running->uc == uc && (index & HOOK_INDEX_MASK) == HOOK_INDEX_CODE)
+    if (leaves_checks_out && running->uc == uc && (index & HOOK_INDEX_MASK) == HOOK_INDEX_CODE) {
+        hooks_called_from = here;
         kc_probes_reached(running, (uint32_t)address);
-    else if (index == KC_BLOCK_STARTS) {
+        hooks_called_from = 0;
+    } else if (index == KC_BLOCK_STARTS) {
         block_starts(running, (uint32_t)address, (uint32_t)size);
     } else if (index == KC_TRACKED) {
         kc_on_tracked(running, (uint32_t)address, (uint32_t)size, here);

@@ -81,6 +81,8 @@ void kc_on_guarded_code(kc *m, uint32_t linear);
 bool kc_checks(const kc *m);
 /* Is it code of an allocator, which may access all memory? */
 bool kc_is_exempt(const kc *m, uint32_t pc);
+/* Is it code that was compiled to check its accesses itself? */
+bool kc_checks_itself(const kc *m, uint32_t pc);
 /* If so, the guest is going to make one in a page that was filled as watched. */
 void kc_look_at_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
 /* A block of code is going to be translated, where EIP is exact. */

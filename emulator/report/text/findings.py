@@ -141,7 +141,7 @@ def _live_lines(report: CheckReport, style: Style) -> Iterator[str]:
 
 
 def _unchecked_text(report: CheckReport) -> str:
-    """Return which kinds were not checked, by reason. What has to be asked for, lockstep and the check of accesses, goes without saying."""
+    """Return which kinds were not checked, by reason. What has to be asked for goes without saying: lockstep, the check of accesses, KASAN."""
     by_reason: dict[str, list[str]] = {}
     for kind, why in report.unchecked.items():
         was_asked = {
@@ -149,7 +149,7 @@ def _unchecked_text(report: CheckReport) -> str:
             **dict.fromkeys(OF_ACCESSES, report.sanitized),
             **dict.fromkeys(OF_VALUES, report.uninitialised),
         }.get(kind, True)
-        if was_asked:
+        if was_asked and kind is not Kind.USE_AFTER_SCOPE:
             by_reason.setdefault(why, []).append(kind.title)
     return "not checked: " + "; ".join(f"{', '.join(kinds)} ({why})" for why, kinds in by_reason.items())
 

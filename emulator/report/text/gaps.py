@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from emulator.loader.builtin import is_built_in
 from emulator.loader.debug_gaps import Reason, debug_gaps
 from emulator.loader.functions.names import find_functions
-from emulator.loader.kasan import has_own_runtime
+from emulator.loader.kasan import has_own_runtime, static_variables
 from emulator.profile.binding import unknown_parameters
 from emulator.wording import counted, printable
 
@@ -63,11 +63,22 @@ def gap_lines(profile: Profile, image: KernelImage) -> Iterator[str]:
     yield from debug_lines(image)
     if has_own_runtime(image):
         yield "the kernel has a KASAN runtime of its own, which is left alone"
+    if image.kasan is not None:
+        yield from _variable_lines(image)
     for name, unknown in groupby(unknown_parameters(profile), key=lambda each: each.function):
         yield f"not known of {name}: {_with_reasons(unknown)}"
     for function in profile.functions:
         if function.copies is not None:
             yield _copies_text(function, image)
+
+
+def _variable_lines(image: KernelImage) -> Iterator[str]:
+    """Yield a line where accesses beside static variables are not found in a kernel that was compiled with KASAN."""
+    known, unread = static_variables(image)
+    if unread:
+        yield f"static variables of {counted(unread, 'file')} are not checked: what describes them is not found"
+    elif not known:
+        yield "static variables are not checked: no file describes any for KASAN"
 
 
 def debug_lines(image: KernelImage) -> Iterator[str]:

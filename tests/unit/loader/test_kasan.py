@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from emulator.loader.image import KernelImage
-from emulator.loader.kasan import Kasan, has_own_runtime, instrumented_code, reports
+from emulator.loader.kasan import Kasan, has_own_runtime, instrumented_code, reports, static_variables
 from emulator.profile.known import match
 from emulator.profile.reader import parse_profile
 from emulator.report.text.gaps import gap_lines
@@ -94,3 +94,46 @@ def test_nothing_is_said_of_other_kernels(tmp_path: Path) -> None:
     assert not has_own_runtime(
         KernelImage.read(compile_kasan(tmp_path / "stubs", SOURCE, BUILDS["gcc-inline"]))
     )
+
+
+GLOBALS: Final = r"""
+u8 names[13]; static int counts[5] = {1}; static const char text[24] = "text";
+void kmain(void) { use(names); use(counts); use((void *)text); leave(0); }
+"""
+
+
+@pytest.mark.parametrize("level", ["-O0", "-O1", "-O2"])
+@pytest.mark.parametrize("name", BUILDS)
+def test_static_variables_are_read_from_what_is_registered(tmp_path: Path, name: str, level: str) -> None:
+    image = KernelImage.read(compile_kasan(tmp_path, GLOBALS, BUILDS[name], [level]))
+    variables, unread = static_variables(image)
+    assert unread == 0
+    found = {each.name: each for each in variables}
+    assert {found[each].size for each in ("names", "counts", "text")} == {13, 20, 24}
+    for each in ("names", "counts", "text"):
+        assert found[each].address == image.symbols[each].address
+        assert found[each].file == "kernel.c"
+    shadow = dict(found["names"].shadow())
+    start = found["names"].address
+    assert shadow == {start + 8: 5, **dict.fromkeys(range(start + 16, start + found["names"].whole, 8), 0xF9)}
+
+
+def test_files_whose_variables_are_not_described_are_named(tmp_path: Path) -> None:
+    source = (
+        GLOBALS
+        + r"""
+    volatile u32 where, count;
+    void __asan_register_globals(u32 at, u32 count);
+    __attribute__((no_sanitize_address)) void register_them(void) { __asan_register_globals(where, count); }
+    void *kmalloc(u32 size) { return (void *)size; }
+    """
+    )
+    image = KernelImage.read(compile_kasan(tmp_path, source, BUILDS["gcc-inline"]))
+    profile = match(parse_profile(PROFILE, "p"), image)
+    line = "static variables of 1 file are not checked: what describes them is not found"
+    assert line in list(gap_lines(profile, image))
+    (tmp_path / "none").mkdir()
+    without = compile_kasan(tmp_path / "none", SOURCE, BUILDS["gcc-inline"], ["--param=asan-globals=0"])
+    image = KernelImage.read(without)
+    line = "static variables are not checked: no file describes any for KASAN"
+    assert line in list(gap_lines(match(parse_profile(PROFILE, "p"), image), image))

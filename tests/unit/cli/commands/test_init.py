@@ -12,6 +12,7 @@ from emulator.loader.image import KernelImage
 from emulator.profile.known import match
 from emulator.profile.reader import read_profile
 from tests.helpers.c_kernel import compile_kernel
+from tests.helpers.kasan_kernel import STUBS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -415,3 +416,19 @@ def test_json_says_how_sure_each_is(tmp_path: Path, capsys: pytest.CaptureFixtur
         ("pmm_free_frame", "free", "sure", True),
     ]
     assert "gave back 8 blocks" in area["functions"][1]["reasons"]
+
+
+def test_the_stubs_for_kasan_are_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "--kasan-stubs"]) == 0
+    assert "libkasan_stubs.a: link your kernel with it" in capsys.readouterr().out
+    assert (tmp_path / "libkasan_stubs.a").read_bytes() == STUBS.read_bytes()
+    assert main(["init", "--kasan-stubs"]) == 2
+    assert "libkasan_stubs.a exists already; --force overwrites it" in capsys.readouterr().err
+    assert main(["init", "--kasan-stubs", "--force", "-o", "libkasan_stubs.a"]) == 0
+    assert main(["init", "--kasan-stubs", "kernel.elf"]) == 2
+    assert "--kasan-stubs goes with no kernel" in capsys.readouterr().err
+    assert main(["init"]) == 2
+    assert "which kernel? kmemu init KERNEL.elf" in capsys.readouterr().err

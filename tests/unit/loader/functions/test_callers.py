@@ -20,6 +20,8 @@ SOURCE = """
         call    own
         call    shared
         call    stored
+        call    describes_itself
+        call    gives_itself
         jz      by_jump
         ret
         finish  allocate
@@ -35,6 +37,17 @@ SOURCE = """
         begin   by_jump
         ret
         finish  by_jump
+        begin   describes_itself
+        movl    $0x41b58ab3, (%esp)
+        movl    $describes_itself, 8(%esp)
+        ret
+        finish  describes_itself
+        begin   gives_itself
+        movl    $0x41b58ab3, (%esp)
+        movl    $gives_itself, 8(%esp)
+        pushl   $gives_itself
+        ret
+        finish  gives_itself
         begin   shared
         ret
         finish  shared
@@ -59,7 +72,7 @@ def test_functions_that_nobody_else_calls() -> None:
     symbols = image.symbols
     extents = {
         name: image.function_extent(symbols[name].address)
-        for name in ("allocate", "own", "deeper", "by_jump")
+        for name in ("allocate", "own", "deeper", "by_jump", "describes_itself")
     }
     allocate = extents.pop("allocate")
     assert allocate is not None

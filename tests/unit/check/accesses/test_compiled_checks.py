@@ -1,0 +1,125 @@
+"""Accesses that compiled code has reported: where a run ends at one, and which instruction makes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from emulator import boot
+from emulator.check.accesses.bad_accesses import bad_accesses
+from emulator.guest.symbolizer import Symbolizer
+from emulator.machine.execution import Returned
+from emulator.profile.known import match
+from emulator.profile.reader import parse_profile
+from emulator.trace.checking import check_accesses
+from emulator.trace.logged import LoggedTrace
+from emulator.trace.recording import CallLog
+from tests.helpers.kasan_kernel import BUILDS, compile_kasan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from emulator.check.findings import Finding
+    from emulator.machine.core.checked_accesses import CheckedAccesses
+    from emulator.machine.machine import Machine
+
+SOURCE: Final = r"""
+u8 arena[4096] __attribute__((aligned(16)));
+volatile u32 used;
+__attribute__((no_sanitize_address)) apart u8 *obtain(u32 size) { u8 *p = arena + used; used += 64 + size; return p; }
+apart void put(u8 *p, u32 n) { p[n] = 7; }
+apart u32 get(u32 *p, u32 n) { return p[n]; }
+apart void both(u16 *p, u32 n) { p[n] += 3; }
+void kmain(void)
+{
+    u8 *p = obtain(16);
+    put(p, 15);
+    put(p, 16);
+    used = get((u32 *)p, 4);
+    both((u16 *)p, 8);
+    leave(5);
+}
+"""
+PROFILE: Final = """
+[heap]
+alloc = "obtain(size)"
+"""
+
+
+class Run:
+    """A kernel whose accesses are checked.
+
+    Args:
+        path: Its file.
+        ends: Whether the run ends at each bad access.
+        memory: How it is accessed.
+    """
+
+    def __init__(self, path: Path, *, ends: bool = False, memory: str = "fast") -> None:
+        self.machine: Machine = boot(str(path), mmu=memory)  # type: ignore[arg-type] # one of them
+        profile = match(parse_profile(PROFILE, "p"), self.machine.image)
+        self._log = CallLog(self.machine, profile)
+        self.checks: CheckedAccesses = check_accesses(
+            self.machine, profile, (lambda _seen: True) if ends else None
+        )
+
+    def findings(self) -> list[Finding]:
+        trace = LoggedTrace(self._log, Symbolizer(self.machine.image))
+        return bad_accesses(self.machine, self.checks.seen().accesses, trace)
+
+
+@pytest.fixture(params=BUILDS)
+def kernel(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return compile_kasan(tmp_path, SOURCE, BUILDS[request.param])
+
+
+def test_a_finding_names_the_instruction_behind_the_check(kernel: Path) -> None:
+    run = Run(kernel)
+    assert run.machine.run().exit_value == 5
+    found = {each.call_site.function: each for each in run.findings() if each.call_site}
+    assert list(found) == ["put", "get", "both"]
+    for name, size in (("put", "byte"), ("get", "dword"), ("both", "word")):
+        by = found[name].details[0]
+        assert by.startswith("by ")
+        assert f" {size} ptr [" in by
+        assert "call" not in by
+    assert found["put"].message.startswith("out-of-bounds write of 1 byte")
+    assert found["get"].message.startswith("out-of-bounds read of 4 bytes")
+
+
+def test_a_run_may_end_before_the_access_and_goes_on_with_it(kernel: Path) -> None:
+    whole = Run(kernel)
+    outcome = whole.machine.run()
+    run = Run(kernel, ends=True)
+    machine, after = run.machine, run.machine.address_of("arena") + 16
+    ends = []
+    executed = 0
+    while (ended := machine.run()).ending is Returned.BAD_ACCESS:
+        executed += ended.instructions
+        ends.append((machine.image.location(ended.eip).function[:14], machine.memory.read(after, 1)[0]))
+    assert len(ends) == len(whole.checks.seen().accesses) >= 3
+    assert ends[0] == ("__asan_report_", 0)
+    assert ends[1] == ("__asan_report_", 7)
+    assert ended.exit_value == outcome.exit_value
+    assert executed + ended.instructions == outcome.instructions
+    assert machine.memory.read(0x100000, 0x8000) == whole.machine.memory.read(0x100000, 0x8000)
+    assert [each.id for each in run.findings()] == [each.id for each in whole.findings()]
+
+
+def test_ordinary_memory_shows_the_same(kernel: Path) -> None:
+    runs = [Run(kernel, memory=memory) for memory in ("fast", "ordinary")]
+    outcomes = [run.machine.run() for run in runs]
+    assert outcomes[0] == outcomes[1]
+    assert runs[0].findings() == runs[1].findings()
+
+
+def test_what_was_found_and_the_shadow_are_part_of_a_snapshot(kernel: Path) -> None:
+    run = Run(kernel)
+    start = run.machine.snapshot()
+    first = run.machine.run()
+    found = run.findings()
+    start.reset()
+    assert run.findings() == []
+    assert run.machine.run() == first
+    assert run.findings() == found
