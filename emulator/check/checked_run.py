@@ -285,7 +285,7 @@ class Check:
             How.BAD_ACCESS,
         )  # it would, unlike the first time
         instructions = ending.instructions if goes_on else None
-        return Rerun(self._new_machine, self._profile, instructions)
+        return Rerun(self._new_machine, self._profile, instructions, self._sanitize)
 
 
 def checked_kinds(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from emulator.errors import Cancelled, EmulatorError, HostError
 from emulator.machine.execution import Returned
 from emulator.run.ending import NO_LIMIT, Budget
+from emulator.trace.checking import check_accesses
 from emulator.trace.recording import record_calls
 
 if TYPE_CHECKING:
@@ -226,13 +227,18 @@ class Rerun:
         new_machine: Makes a machine as the first one was before its run.
         profile: What was recorded.
         max_instructions: How many were executed in all, or the run's budget; None: the kernel ended the run by itself.
+        sanitized: Its accesses were checked. Of a kernel that was compiled with KASAN they are again: its code finds the same in its shadow.
     """
 
     new_machine: Callable[[], Machine]
     profile: Profile
     max_instructions: int | None = None
+    sanitized: bool = False
 
     def replay(self) -> Replay:
         """Return a replay that stands at the start, with a new machine."""
-        recording = record_calls(self.new_machine(), self.profile)
+        machine = self.new_machine()
+        recording = record_calls(machine, self.profile)
+        if self.sanitized and machine.image.kasan is not None:
+            check_accesses(machine, self.profile)
         return Replay(recording, self.profile, Budget(self.max_instructions))

@@ -12,6 +12,7 @@ from emulator.guest.symbolizer import Symbolizer
 from emulator.machine.execution import Returned
 from emulator.profile.known import match
 from emulator.profile.reader import parse_profile
+from emulator.replay.engine import Rerun
 from emulator.trace.checking import check_accesses
 from emulator.trace.logged import LoggedTrace
 from emulator.trace.recording import CallLog
@@ -123,3 +124,14 @@ def test_what_was_found_and_the_shadow_are_part_of_a_snapshot(kernel: Path) -> N
     assert run.findings() == []
     assert run.machine.run() == first
     assert run.findings() == found
+
+
+def test_a_run_that_is_repeated_is_the_same(kernel: Path) -> None:
+    run = Run(kernel)
+    profile = match(parse_profile(PROFILE, "p"), run.machine.image)
+    executed = run.machine.run().instructions
+    ends = []
+    for sanitized in (True, False):
+        replay = Rerun(lambda: boot(str(kernel)), profile, sanitized=sanitized).replay()
+        ends.append(replay.machine.run().instructions)
+    assert ends[0] == executed != ends[1]
