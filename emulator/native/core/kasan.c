@@ -10,7 +10,7 @@
  * reports more than is wrong, and who is told of it looks at each byte (observe/checked_accesses.c). The linear addresses of RAM are its
  * physical ones, those at which the kernel is linked, and where blocks are.
  *
- * Code of the allocators, which may access all, reads zeros there, and all code while nothing is checked: the translator leaves the load out, if
+ * Code of the allocators, which may access all, finds there that it may, and all code while nothing is checked: the translator leaves the load out, if
  * it is one as compilers emit it.
  *
  * Shortcomings. A segment with a base moves the shadow with all else. Code that computes an address of the shadow in another way reads what is
@@ -148,12 +148,15 @@ uint32_t kc_kasan_frame(kc *m, uint32_t linear)
     return word == MAGIC ? at : 0;
 }
 
-/* -- code that reads zeros --------------------------------------------------------------------------- */
+/* -- code that may access all ----------------------------------------------------------------------- */
 
-/* Intel SDM vol. 2A, 2.1: opcode, ModR/M with a base register and a displacement of 32 bits. */
-static bool loads_shadow(kc *m, uint32_t pc)
+/* Intel SDM vol. 2A, 2.1: opcode, ModR/M with a base register and a displacement of 32 bits.
+ *
+ * What GCC loads by movzx it compares with the bytes that an access needs, and asks then whether it is 0. A number of bytes beyond all
+ * that checks need answers both at once. Others ask only the second. */
+static bool loads_shadow(kc *m, uint32_t pc, uint32_t *value)
 {
-    enum { LONGEST = 8 };
+    enum { LONGEST = 8, MANY_BYTES = 0x7f, MOVZX = 0xb6 };
     int64_t at = kc_translate(m, pc);
     uint8_t bytes[LONGEST] = {0};
     uint32_t displacement;
@@ -163,6 +166,7 @@ static bool loads_shadow(kc *m, uint32_t pc)
     memcpy(bytes, kc_at(m, (uint64_t)at), LONGEST);
     const uint8_t *p = bytes;
     p += *p == 0x66;
+    *value = p[0] == 0x0f && p[1] == MOVZX ? MANY_BYTES : 0;
     p += *p == 0x0f;
     p++;
     if (*p >> 6 != 2 || (*p & 7) == 4)
@@ -171,9 +175,9 @@ static bool loads_shadow(kc *m, uint32_t pc)
     return displacement == m->kasan->offset;
 }
 
-bool kc_loads_zero(kc *m, uint32_t pc)
+bool kc_loads_accessible(kc *m, uint32_t pc, uint32_t *value)
 {
-    return m->kasan->open && (!kc_checks(m) || kc_is_exempt(m, pc)) && loads_shadow(m, pc);
+    return m->kasan->open && (!kc_checks(m) || kc_is_exempt(m, pc)) && loads_shadow(m, pc, value);
 }
 
 /* -- for Python, life -------------------------------------------------------------------------------- */

@@ -62,8 +62,8 @@ bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out);
 void kc_on_modes_change(kc *m, uint32_t cr0, uint32_t cr4);
 
 /* -- core/kasan.c -- */
-/* Is it an instruction that loads from KASAN's shadow, in code that is to find 0 there? */
-bool kc_loads_zero(kc *m, uint32_t pc);
+/* Is it an instruction that loads from KASAN's shadow, in code that may access all? What it is to find there. */
+bool kc_loads_accessible(kc *m, uint32_t pc, uint32_t *value);
 
 /* -- observe/stale_translations.c -- */
 /* The guest is going to access a page that was filled as watched. It may lose other pages from the TLB. */

@@ -441,13 +441,15 @@ static bool emit_fast(tcg *state, bool is_store, uintptr_t value, uintptr_t addr
 }
 
 /* What allocators load from KASAN's shadow. False: it is none of that. */
-static bool emit_zero(tcg *state, uintptr_t value, uintptr_t mode)
+static bool emit_accessible(tcg *state, uintptr_t value, uintptr_t mode)
 {
-    if (!block.is_ours || mode != KC_SUPERVISOR || !kc_loads_zero(kc_running(), kc_instruction_at()) || !numbers_hold(state))
+    uint32_t found;
+
+    if (!block.is_ours || mode != KC_SUPERVISOR || !kc_loads_accessible(kc_running(), kc_instruction_at(), &found) || !numbers_hold(state))
         return false;
-    var zero = constant(state, 0);
-    T.tcg_gen_op3(state, ADD_I64, (uintptr_t)state + value, (uintptr_t)zero, (uintptr_t)zero);
-    forget(state, &zero, 1);
+    var parts[] = {constant(state, found), constant(state, 0)};
+    T.tcg_gen_op3(state, ADD_I64, (uintptr_t)state + value, (uintptr_t)parts[0], (uintptr_t)parts[1]);
+    forget(state, parts, 2);
     return true;
 }
 
@@ -456,7 +458,7 @@ static bool emit_zero(tcg *state, uintptr_t value, uintptr_t mode)
     static void emit_##name(tcg *state, uintptr_t value, uintptr_t address, uintptr_t mode, unsigned kind) \
     { \
         bool aligned = kc_needs_alignment(); \
-        if (!is_store && emit_zero(state, value, mode)) \
+        if (!is_store && emit_accessible(state, value, mode)) \
             return; \
         if (!aligned && emit_fast(state, is_store, value, address, mode, kind)) \
             return; \

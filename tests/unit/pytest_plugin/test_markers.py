@@ -188,15 +188,15 @@ def test_a_test_that_failed_anyway_says_only_why(failure: Failure) -> None:
         ("kmem_fail_nth('1')", "@pytest.mark.kmem_fail_nth takes the number of an allocation, 1 or more"),
         (
             "kmemu('x')",
-            "@pytest.mark.kmemu takes no positional arguments, but kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap, check, sanitize, halt_on_error",
+            "@pytest.mark.kmemu takes no positional arguments, but kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap, check, sanitize, uninitialised, halt_on_error",
         ),
         (
             "kmemu(colour=1)",
-            "@pytest.mark.kmemu has no 'colour'; there are: kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap, check, sanitize, halt_on_error",
+            "@pytest.mark.kmemu has no 'colour'; there are: kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap, check, sanitize, uninitialised, halt_on_error",
         ),
         (
             "kmem_expect('leak')",
-            "@pytest.mark.kmem_expect takes kinds of findings: double-free, invalid-free, wrong-size-free, wrong-pool-free, overlapping-blocks, bad-result, heap-corruption, null-access, out-of-bounds, use-after-free, unallocated-access",
+            "@pytest.mark.kmem_expect takes kinds of findings: double-free, invalid-free, wrong-size-free, wrong-pool-free, overlapping-blocks, bad-result, heap-corruption, null-access, out-of-bounds, use-after-free, unallocated-access, read-only-write, use-after-scope, uninitialised-use",
         ),
         ("kmemu(ram=1)", "@pytest.mark.kmemu(ram=...): 1 is no text"),
         ("kmemu(modules=1)", '@pytest.mark.kmemu(modules=...): 1 is no list of modules, each "FILE ARGS"'),
