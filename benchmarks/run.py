@@ -15,6 +15,7 @@ from dataclasses import asdict
 import against_qemu
 import btron
 import checking
+import compiled_checks
 import in_process
 import packages
 import pages
@@ -36,6 +37,8 @@ BENCHMARKS = (
     Benchmark("sanitized-btron", sanitizing.sanitized_tasks),
     Benchmark("memcheck", sanitizing.memcheck),
     Benchmark("memcheck-uninitialised", sanitizing.memcheck_uninitialised),
+    Benchmark("kasan-gcc", compiled_checks.of_gcc),
+    Benchmark("kasan-clang", compiled_checks.of_clang),
     Benchmark("trace-file", tracing.trace_file),
     Benchmark("trace-vs-gdb", tracing.trace_vs_gdb),
     Benchmark("trace-vs-unicorn", tracing.trace_vs_unicorn),

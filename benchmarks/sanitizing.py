@@ -19,16 +19,18 @@ from emulator.trace.recording import CallLog
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from emulator.machine.machine import Machine
+
 RUNS = 5
 QEMU_EXIT, NOTHING = 1, "calls=0"
 WORKLOAD, CALLS = Path(__file__).parent / "peers" / "heap_workload.c", "2500000"
 
 
-def recorded_seconds(kernel: str, *, checked: bool, uninitialised: bool = False) -> float:
-    """Return the CPU time of a run with all calls and call stacks kept in memory.
+def recorded_seconds(make: Callable[[], Machine], *, checked: bool, uninitialised: bool = False) -> float:
+    """Return the CPU time of a machine's run with all calls and call stacks kept in memory.
 
     Args:
-        kernel: A built-in one.
+        make: Makes the machine.
         checked: Each access is looked up in the shadow, too.
         uninitialised: And what was never written is followed.
 
@@ -36,13 +38,13 @@ def recorded_seconds(kernel: str, *, checked: bool, uninitialised: bool = False)
         RuntimeError: An access was found in a kernel that has no such mistake.
     """
     gc.collect()  # only one machine of a process has the window that makes checks fast, as long as it is there
-    machine = machine_of(kernel)
+    machine = make()
     profile = matching_profile(machine.image)
     log = CallLog(machine, profile)
     checks = check_accesses(machine, profile, uninitialised=uninitialised) if checked else None
     elapsed = seconds_of(machine.run)
     if checks is not None and checks.seen().accesses:
-        raise RuntimeError(f"{kernel}: {checks.seen().accesses[0]}")
+        raise RuntimeError(f"{machine.image.name}: {checks.seen().accesses[0]}")
     log.calls()
     return elapsed
 
@@ -57,7 +59,9 @@ def qemu_seconds(kernel: str) -> Callable[[], float]:
 
 def row(name: str, kernel: str, limit: float, *, checked: bool) -> Row:
     """Compare one kernel."""
-    ours_s, qemu_s = least(RUNS, lambda: recorded_seconds(kernel, checked=checked), qemu_seconds(kernel))
+    ours_s, qemu_s = least(
+        RUNS, lambda: recorded_seconds(lambda: machine_of(kernel), checked=checked), qemu_seconds(kernel)
+    )
     ratio = ours_s / qemu_s
     return Row(
         name=name,
@@ -106,7 +110,7 @@ def memcheck_row(name: str, how: str, limit: float, *, uninitialised: bool) -> R
         checked = ["valgrind", "--quiet", "--error-exitcode=9", *native]
         ours_s, plain_s, native_s, memcheck_s = least(
             RUNS,
-            lambda: recorded_seconds("stress", checked=True, uninitialised=uninitialised),
+            lambda: recorded_seconds(lambda: machine_of("stress"), checked=True, uninitialised=uninitialised),
             lambda: seconds_of(machine_of("stress").run),
             lambda: cpu_seconds(native, 0),
             lambda: cpu_seconds(checked, 0),
