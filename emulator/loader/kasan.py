@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulator.errors import BadImage
 from emulator.loader.functions.disassembler import disassembler
+from emulator.loader.functions.locations import OnStack
+from emulator.loader.functions.parameters import parameter_locations
 from emulator.x86 import PAGE_SIZE, WORD_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from capstone import CsInsn
 
@@ -34,6 +36,13 @@ _FUNCTIONS: Final = "__asan_"
 _REPORT: Final = re.compile(r"__asan_report_(load|store)(\d+|_n)")
 _OF_ANY_RUNTIME: Final = (b"__asan_report_", b"__asan_load", b"__asan_store")
 _MOST_LINKED: Final = 4
+_COPYING: Final = {
+    "memset": ((0, True),),
+    "memcpy": ((1, False), (0, True)),
+    "memmove": ((1, False), (0, True)),
+}
+"""Which arguments of a function with three say what it reads, and writes."""
+_ON_STACK: Final = tuple(OnStack(offset) for offset in (4, 8, 12))
 _GRANULE: Final = 8  # bytes, for which the shadow has one
 _REDZONE: Final = 0xF9  # KASAN_GLOBAL_REDZONE of Linux's mm/kasan/kasan.h
 _DESCRIPTION: Final = struct.Struct("<8I")  # address, size, the same with a redzone, name, module; and more
@@ -67,17 +76,23 @@ class Kasan(NamedTuple):
 
 
 class Report(NamedTuple):
-    """A function that compiled code calls before a bad access.
+    """A function that compiled code calls before a bad access, or one without checks that accesses what it is given.
 
     Attributes:
         address: Its entry.
-        size: Bytes of the access; 0: the second argument.
+        size: Bytes of the access; 0: *length* says it.
+        pointer: Number of the argument that says where memory is accessed, from 0.
+        length: The same of the number of bytes.
         is_write: How memory is accessed.
+        is_of_variables: It has no checks: what it does to blocks is seen without them.
     """
 
     address: int
     size: int
+    pointer: int
+    length: int
     is_write: bool
+    is_of_variables: bool
 
 
 class StaticVariable(NamedTuple):
@@ -160,8 +175,29 @@ def reports(image: KernelImage) -> list[Report]:
     for name, symbol in image.symbols.items():
         if match := _REPORT.match(name):
             size = 0 if match[2] == "_n" else int(match[2])
-            found[symbol.address] = Report(symbol.address, size, match[1] == "store")
+            is_write = match[1] == "store"
+            found[symbol.address] = Report(symbol.address, size, 0, 1, is_write, is_of_variables=False)
     return list(found.values())
+
+
+def copying_functions(image: KernelImage, checked: Sequence[tuple[int, int]]) -> Iterator[Report]:
+    """Yield what functions of the kernel such as memset() access, if they have no checks, and their arguments are on the stack.
+
+    Args:
+        image: The kernel.
+        checked: Its code with checks (`instrumented_code`).
+    """
+    for name, accesses in _COPYING.items():
+        symbol = image.symbol(name)
+        if (
+            symbol is None
+            or symbol.kind != "function"
+            or any(start <= symbol.address < end for start, end in checked)
+            or parameter_locations(image, symbol.address, len(_ON_STACK)) != _ON_STACK
+        ):
+            continue
+        for pointer, is_write in accesses:
+            yield Report(symbol.address, 0, pointer, 2, is_write, is_of_variables=True)
 
 
 def instrumented_code(image: KernelImage) -> list[tuple[int, int]]:

@@ -630,8 +630,10 @@ typedef struct {
     uint32_t died, death; /* the same of its end; death 0: it lives, or its place was handed out again */
 } kc_block;
 
-/* A function that compiled code calls before it accesses what it takes for inaccessible: report(address), and (address, size) if `size` is 0. */
-typedef struct { uint32_t address, size; bool write; } kc_report;
+/* A function that compiled code calls before it accesses what it takes for inaccessible; or, with `variables`, one without checks that
+ * accesses what it is given, as memset() does: only what lies beside variables is reported then. `pointer`, `length`: numbers of
+ * arguments on the stack, from 0; the length counts if `size` is 0. */
+typedef struct { uint32_t address, size; uint8_t pointer, length; bool write, variables; } kc_report;
 
 /* What to check. */
 typedef struct {

@@ -72,10 +72,16 @@ def check_accesses(
 
 
 def _compiled_checks(image: KernelImage) -> CompiledChecks:
-    from emulator.loader.kasan import instrumented_code, reports, static_variables  # few kernels have them
+    from emulator.loader.kasan import (  # few kernels have them
+        copying_functions,
+        instrumented_code,
+        reports,
+        static_variables,
+    )
 
+    code = instrumented_code(image)
     shadow = {at: value for each in static_variables(image).known for at, value in each.shadow()}
-    return CompiledChecks(instrumented_code(image), reports(image), shadow)
+    return CompiledChecks(code, [*reports(image), *copying_functions(image, code)], shadow)
 
 
 def block_functions(profile: Profile) -> list[BlockFunction]:

@@ -180,7 +180,7 @@ void *__asan_memset(void *to, int value, size_t size)
     return to;
 }
 
-static void check_copy(const void *to, const void *from, size_t size)
+static inline void check_copy(const void *to, const void *from, size_t size)
 {
     if (is_poisoned((uintptr_t)from, size)) {
         __asan_report_load_n((uintptr_t)from, size);

@@ -33,6 +33,9 @@ def _of_variables() -> Iterable[Case]:
                     f"{start} sink = {at}(q + @{21 - size}@{20 - size}@);",
                 )
         yield Case(f"{where}_loop", OUT, f"{start} for (u32 i = 0; i @<=@<@ 20; i++) q[i] = 1;")
+        yield Case(f"{where}_memset", OUT, f"{start} memset(q, 0, @21@20@);")
+        yield Case(f"{where}_memcpy_from", OUT, f"{start} memcpy(buffer, q, @21@20@);")
+        yield Case(f"{where}_memcpy_to", OUT, f"{start} memcpy(q, buffer, @21@20@);")
     for bits in (8, 16, 32):
         at = f"*(volatile u{bits} *)"
         yield Case(f"stack_read_left_{bits}", OUT, f"{_LOCAL} sink = {at}(q - @{bits // 8}@0@);")

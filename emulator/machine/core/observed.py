@@ -264,12 +264,12 @@ class CompiledChecks(NamedTuple):
 
     Attributes:
         code: Linear ranges [start, end) of functions that check their accesses themselves, ascending; none overlap.
-        reports: The functions that these call for a bad access: entry, bytes of the access (0: the second argument), and whether it writes.
+        reports: Functions whose calls say what is accessed, as `kc_report` in core.h.
         shadow: Values of the shadow from the start of the run: by the linear address of each eight bytes.
     """
 
     code: Sequence[tuple[int, int]] = ()
-    reports: Sequence[tuple[int, int, bool]] = ()
+    reports: Sequence[tuple[int, int, int, int, bool, bool]] = ()
     shadow: Mapping[int, int] = MappingProxyType({})
 
 

@@ -148,6 +148,20 @@ uint32_t kc_kasan_frame(kc *m, uint32_t linear)
     return word == MAGIC ? at : 0;
 }
 
+bool kc_kasan_goes_through(kc *m, uint32_t linear, uint32_t size)
+{
+    enum { MANY = 4 };
+    uint32_t redzones = 0;
+    uint8_t last = 0;
+
+    for (uint32_t at = 0; at < size && redzones < MANY; at += GRANULE) {
+        uint8_t value = kc_kasan_value(m, linear + at);
+        redzones += value == KASAN_GLOBAL && last != KASAN_GLOBAL;
+        last = value;
+    }
+    return redzones == MANY;
+}
+
 /* -- code that may access all ----------------------------------------------------------------------- */
 
 /* Intel SDM vol. 2A, 2.1: opcode, ModR/M with a base register and a displacement of 32 bits.

@@ -36,4 +36,7 @@ void kc_kasan_follow_at(kc *m, uint32_t linear, uint64_t physical, uint64_t size
 /* Where the frame begins, with its description, that an address in or between variables on the stack lies in; 0: not known. */
 uint32_t kc_kasan_frame(kc *m, uint32_t linear);
 
+/* Is it memory with so many static variables in it that it is meant as a whole, as when .bss is cleared? */
+bool kc_kasan_goes_through(kc *m, uint32_t linear, uint32_t size);
+
 #endif

@@ -316,12 +316,19 @@ void kc_look_at_code(kc *m, uint32_t linear)
 /* -- what compiled code reports ------------------------------------------------------------------ */
 
 /* The first byte that code compiled with KASAN may not access, and why. False: it may access all. */
-static bool compiled_bad(kc *m, uint32_t linear, uint32_t size, uint32_t *offset, enum kc_poison *why)
+static bool compiled_bad(kc *m, uint32_t linear, uint32_t size, bool variables, uint32_t *offset, enum kc_poison *why)
 {
-    for (*offset = 0; *offset < size; ++*offset) {
+    enum { GRANULE = 8 };
+
+    for (*offset = 0; *offset < size;) {
+        if (!kc_kasan_value(m, linear + *offset)) {
+            *offset += GRANULE - (linear + *offset) % GRANULE;
+            continue;
+        }
         int64_t at = translated(m, linear + *offset);
-        if (at >= 0 && (*why = kc_kasan_poison(m, linear + *offset, (uint64_t)at)))
+        if (at >= 0 && (*why = kc_kasan_poison(m, linear + *offset, (uint64_t)at)) && !(variables && *why & KC_POISONED))
             return true;
+        ++*offset;
     }
     return false;
 }
@@ -338,16 +345,19 @@ static uint32_t call_before(kc *m, uint32_t address)
 void kc_on_report(kc *m, uint32_t number)
 {
     const struct report *report = &m->checked_accesses->reports[number];
-    uint32_t words[3], offset, esp = kc_esp(m); /* the return address, and two arguments */
+    uint32_t words[4], offset, esp = kc_esp(m); /* the return address, and arguments */
     uintptr_t host_pc = kc_hooks_called_from();
     enum kc_poison why;
 
     if (host_pc)
         kc_restore_eip(m, host_pc);
-    kc_stack_words(m, esp, words, 3);
-    uint32_t call = call_before(m, words[0]), linear = kc_segment_base(m, DS) + words[1], size = report->of.size ? report->of.size : words[2];
+    kc_stack_words(m, esp, words, 4);
+    uint32_t call = call_before(m, words[0]), linear = kc_segment_base(m, DS) + words[1 + report->of.pointer];
+    uint32_t size = report->of.size ? report->of.size : words[1 + report->of.length];
     const struct moment here = moment_at(m, kc_segment_base(m, CS) + call);
-    if (kc_is_exempt(m, here.pc) || is_same(&here, kept_for(m, here.pc)) || !compiled_bad(m, linear, size, &offset, &why))
+    if (kc_is_exempt(m, here.pc) || is_same(&here, kept_for(m, here.pc)) || !compiled_bad(m, linear, size, report->of.variables, &offset, &why))
+        return;
+    if (report->of.variables && why == KC_GLOBAL && kc_kasan_goes_through(m, linear, size))
         return;
     const struct slot slot = kc_slot_at(m, esp);
     struct backtrace *backtrace = kc_stack_at_entry(m, &slot, words[0]);

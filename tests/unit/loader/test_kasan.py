@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from emulator.loader.image import KernelImage
-from emulator.loader.kasan import Kasan, has_own_runtime, instrumented_code, reports, static_variables
+from emulator.loader.kasan import (
+    Kasan,
+    copying_functions,
+    has_own_runtime,
+    instrumented_code,
+    reports,
+    static_variables,
+)
 from emulator.profile.known import match
 from emulator.profile.reader import parse_profile
 from emulator.report.text.gaps import gap_lines
@@ -62,6 +69,7 @@ def test_a_part_of_a_function_that_jumps_into_the_part_with_the_calls_is_of_it(t
 def test_reports_are_named_once_with_what_they_are_about(tmp_path: Path) -> None:
     image = KernelImage.read(compile_kasan(tmp_path, SOURCE, BUILDS["clang-outline"]))
     found = {each.address: (each.size, each.is_write) for each in reports(image)}
+    assert {each[2:4] + each[5:] for each in reports(image)} == {(0, 1, False)}
     sizes = (1, 2, 4, 8, 16, 0)
     assert sorted(found.values()) == sorted((size, write) for size in sizes for write in (False, True))
     assert found[image.symbols["__asan_report_store2_noabort"].address] == (2, True)
@@ -137,3 +145,22 @@ def test_files_whose_variables_are_not_described_are_named(tmp_path: Path) -> No
     image = KernelImage.read(without)
     line = "static variables are not checked: no file describes any for KASAN"
     assert line in list(gap_lines(match(parse_profile(PROFILE, "p"), image), image))
+
+
+COPYING: Final = r"""
+__attribute__((no_sanitize_address)) apart void *memset(void *to, int value, u32 n) { for (u32 i = 0; i < n; i++) ((volatile u8 *)to)[i] = value; return to; }
+__attribute__((no_sanitize_address, regparm(3))) apart void *memcpy(void *to, const void *from, u32 n) { for (u32 i = 0; i < n; i++) ((volatile u8 *)to)[i] = ((const u8 *)from)[i]; return to; }
+apart void *memmove(void *to, const void *from, u32 n) { for (u32 i = 0; i < n; i++) ((volatile u8 *)to)[i] = ((const u8 *)from)[i]; return to; }
+u8 a[20], b[20];
+void kmain(void) { memset(a, 0, 20); memcpy(b, a, 20); memmove(a, b, 20); use(a); use(b); leave(0); }
+"""
+
+
+def test_functions_without_checks_are_looked_at_when_they_are_called(tmp_path: Path) -> None:
+    image = KernelImage.read(compile_kasan(tmp_path, COPYING, BUILDS["gcc-inline"]))
+    found = list(
+        copying_functions(image, instrumented_code(image))
+    )  # memmove() has checks, memcpy() is given registers
+    assert [(each.address, each.pointer, each.length, each.is_write) for each in found] == [
+        (image.symbols["memset"].address, 0, 2, True)
+    ]

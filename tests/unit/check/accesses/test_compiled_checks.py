@@ -135,3 +135,57 @@ def test_a_run_that_is_repeated_is_the_same(kernel: Path) -> None:
         replay = Rerun(lambda: boot(str(kernel)), profile, sanitized=sanitized).replay()
         ends.append(replay.machine.run().instructions)
     assert ends[0] == executed != ends[1]
+
+
+CLEARING: Final = r"""
+extern u8 __bss_start[], end[];
+u8 one[20], two[20], three[20], four[20], five[20];
+__attribute__((no_sanitize_address)) apart u8 *obtain(u32 size) { return one + size; }
+__attribute__((no_sanitize_address)) apart void *memset(void *to, int value, u32 n) { for (u32 i = 0; i < n; i++) ((volatile u8 *)to)[i] = value; return to; }
+void kmain(void)
+{
+    obtain(0);
+    memset(one < five ? one : five, 0, one < five ? five + 20 - one : one + 20 - five);
+    memset(three, 0, 30);
+    use(two); use(four);
+    leave(5);
+}
+"""
+
+
+def test_static_memory_may_be_cleared_as_a_whole(tmp_path: Path) -> None:
+    run = Run(compile_kasan(tmp_path, CLEARING, BUILDS["gcc-inline"]))
+    assert run.machine.run().exit_value == 5
+    (found,) = run.findings()
+    assert found.message.endswith("across the end of three of 20 bytes")
+    assert found.call_site is not None
+    assert found.call_site.function == "kmain"
+
+
+COPYING: Final = r"""
+void *__asan_memcpy(void *, const void *, u32); void *__asan_memset(void *, int, u32); void *__asan_memmove(void *, const void *, u32);
+u8 text[20], arena[64];
+__attribute__((no_sanitize_address)) apart u8 *obtain(u32 size) { return arena + size; }
+apart void from(u32 n) { u8 to[40]; __asan_memcpy(to, text, n); use(to); }
+apart void to(u32 n) { __asan_memmove(text, text + 4, n); }
+apart void set(u32 n) { __asan_memset(text, 7, n); }
+void kmain(void)
+{
+    obtain(0);
+    from(20); to(16); set(20); to(0);
+    from(21); to(17); set(21);
+    leave(text[0] == 7 && text[19] == 7 ? 5 : 6);
+}
+"""
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_copies_that_a_compiler_has_put_in_are_checked_as_a_whole(tmp_path: Path, name: str) -> None:
+    run = Run(compile_kasan(tmp_path, COPYING, BUILDS[name]))
+    assert run.machine.run().exit_value == 5
+    found = {each.call_site.backtrace[1].function: each.message for each in run.findings() if each.call_site}
+    assert list(found) == ["from", "to", "set"]
+    assert "out-of-bounds read of 21 bytes" in found["from"]
+    assert "out-of-bounds read of 17 bytes" in found["to"]
+    assert "out-of-bounds write of 21 bytes" in found["set"]
+    assert all(text.endswith("across the end of text of 20 bytes") for text in found.values())
