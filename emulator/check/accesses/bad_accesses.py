@@ -49,7 +49,19 @@ MOST_FINDINGS: Final = 64
 _NEAR: Final = 1024  # bytes
 _LONGEST_SWEEP: Final = 4096  # bytes
 _AREAS: Final = {Poison.STACK: "stack", Poison.SCOPE: "stack", Poison.GLOBAL: "globals"}
-_BESIDE: Final = {Poison.STACK: "on the stack", Poison.GLOBAL: "in static memory"}
+_KINDS: Final = {
+    Poison.UNINITIALISED: Kind.UNINITIALISED,
+    Poison.READ_ONLY: Kind.READ_ONLY,
+    Poison.STACK: Kind.OUT_OF_BOUNDS,
+    Poison.SCOPE: Kind.USE_AFTER_SCOPE,
+    Poison.GLOBAL: Kind.OUT_OF_BOUNDS,
+}
+_SENTENCES: Final = {
+    Poison.READ_ONLY: "{}, which the kernel may only read",
+    Poison.STACK: "out-of-bounds {}, beside variables on the stack",
+    Poison.SCOPE: "use after scope: {}",
+    Poison.GLOBAL: "out-of-bounds {}, beside variables in static memory",
+}
 _VERBS: Final = {
     Access.READ: ("read", "from"),
     Access.WRITE: ("write", "to"),
@@ -255,12 +267,8 @@ def _lines(frames: Sequence[Frame]) -> tuple[object, ...]:
 
 def _kind(access: BadAccess) -> Kind:
     block = access.block
-    if access.poison is Poison.UNINITIALISED:
-        return Kind.UNINITIALISED
-    if access.poison is Poison.READ_ONLY:
-        return Kind.READ_ONLY
-    if access.poison in _AREAS:
-        return Kind.USE_AFTER_SCOPE if access.poison is Poison.SCOPE else Kind.OUT_OF_BOUNDS
+    if access.poison in _KINDS:
+        return _KINDS[access.poison]
     if access.poison is Poison.FREED and not _is_beside_living(access):
         return Kind.USE_AFTER_FREE
     if block is None:
@@ -294,12 +302,8 @@ def _message(access: BadAccess) -> str:
         if block is None
         else f", {_position(first, access.size, block.size)} a {{}}block{_of_size(block.size)}"
     )
-    if kind is Kind.READ_ONLY:
-        return f"{done}, which the kernel may only read"
-    if kind is Kind.USE_AFTER_SCOPE:
-        return f"use after scope: {done}"
-    if access.poison in _AREAS:
-        return f"out-of-bounds {done}, beside variables {_BESIDE[access.poison]}"
+    if access.poison in _SENTENCES:
+        return _SENTENCES[access.poison].format(done)
     if kind is Kind.UNALLOCATED:
         return f"{done}, which is in no block{where.format('')}"
     if kind is Kind.USE_AFTER_FREE:

@@ -231,7 +231,7 @@ class Observers:
         lib.kc_null_open(self._core.raw)
         return NullAccesses(self._core, self._stacks)
 
-    def check_accesses(
+    def check_accesses(  # noqa: PLR0913 - what is checked
         self,
         functions: Sequence[BlockFunction],
         objects: Sequence[tuple[int, int]] = (),
