@@ -5,6 +5,7 @@
 #include "core/ram.h"
 #include "core/reports.h"
 #include "core/shadow.h"
+#include "core/windows.h"
 #include "unicorn/engine.h"
 
 /* Write within a page. Returns whether translated code may have become wrong by that. */
@@ -19,6 +20,7 @@ static bool page_write(kc *m, uint64_t physical, const uint8_t *bytes, uint32_t 
     kc_on_dma(m, physical, bytes, size);
     if (kc_seeks_stale(m))
         kc_on_entries_written(m, physical, size);
+    kc_windows_on_write(m, physical, size);
     bool stale = (m->reference || kc_was_fetched(m, page)) && memcmp(kc_at(m, physical), bytes, size);
     memcpy(kc_at(m, physical), bytes, size);
     kc_memory_written(m, physical, size);

@@ -241,7 +241,17 @@ uint64_t kc_entry(const kc *m, const struct kc_translation *t, int level)
     return entry;
 }
 
-bool kc_watches_fill(const kc *m) { return m->mmu->watched; }
+bool kc_watches_fill(const kc *m, bool store) { return m->mmu->watched || (store && m->mmu->stores_watched); }
+
+void kc_on_watched_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc)
+{
+    int64_t physical = write ? kc_translate_used(m, linear) : -1;
+
+    if (physical >= 0)
+        kc_windows_on_write(m, (uint64_t)physical, size);
+    if (kc_seeks_stale(m))
+        kc_on_held_access(m, linear, size, write, host_pc);
+}
 
 /* A translation goes into the TLB. Accesses to page tables are watched. */
 static void note_fill(kc *m, uint32_t linear, const struct walk *w, const uc_tlb_entry *filled)
@@ -291,7 +301,7 @@ static bool fill_kasan(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_entry *o
     int64_t at = kc_kasan_at(m, linear & ~PAGE_MASK);
     if (at < 0)
         return false;
-    m->mmu->watched = false;
+    m->mmu->watched = m->mmu->stores_watched = false;
     out->paddr = kc_kasan_engine_address((uint64_t)at);
     out->perms = UC_PROT_READ | UC_PROT_WRITE;
     return true;
@@ -346,6 +356,7 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
         m->mmu->watched |= type == UC_MEM_WRITE;
         out->perms &= type == UC_MEM_WRITE ? UINT32_MAX : ~(uint32_t)UC_PROT_WRITE;
     }
+    m->mmu->stores_watched = kc_windows_hold_entries(m, out->paddr);
     if (kc_was_fetched(m, page))
         out->perms |= UC_PROT_EXEC;
     if (kc_watches_pages(m) && out->paddr < m->memory_end) {

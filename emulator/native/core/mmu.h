@@ -19,7 +19,7 @@ struct mmu {
     uint32_t *fetched_pages, fetched_count, fetched_capacity; /* the same as a list */
     struct { uint32_t address, vector, error_code; uintptr_t host_pc; bool user; } miss; /* the present TLB fill; vector 0: nothing to be raised */
     bool code_is_old; /* pages with code were written from outside; the next run forgets it */
-    bool watched; /* the guest's accesses to the page that is filled now are told */
+    bool watched, stores_watched; /* the guest's accesses to the page that is filled now are told, or its stores */
 };
 
 /* Where the walk of a linear address's tables has led. Addresses are physical ones. */

@@ -63,6 +63,8 @@ bool kc_holds_entries(const kc *m, uint64_t page);
 /* RAM is written to by others than the guest's instructions, or may have been. */
 void kc_on_entries_written(kc *m, uint64_t physical, uint32_t size);
 void kc_on_entries_changed(kc *m);
+/* The guest is going to access a page that was filled as watched. */
+void kc_on_held_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
 
 /* -- observe/null_accesses.c -- */
 /* The access that the present TLB fill is for, of an address that kc_guards(), makes a page fault. */

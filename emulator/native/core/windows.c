@@ -6,8 +6,10 @@
  * mapped, or not writable: devices, ROM, nothing at all, the pages of planes, pages with code, those that somebody watches, pages that
  * are clean since a snapshot or in their page table entry. Such an access is made by the engine, and its instruction goes the ordinary way from then on.
  *
- * Whatever empties a TLB empties the window. To keep those pages whose entries are what they were would be faster, but wrong: an entry may be
- * changed after a load of CR3 and before the next access, which a CPU's walk then finds.
+ * A load of CR3 empties a TLB. In the window those pages stay whose entries are what they were, which is what a walk would find again. An entry may
+ * be changed after that load and before the next access: so the frames that hold the entries of such pages are noted. Stores to these are not plain ones, and
+ * are told before they are made; then the window loses the pages of the entry. What Python has written is found by a comparison. All other changes of how addresses are
+ * translated empty the window.
  *
  * A base below 2 GiB is part of the host's instruction. There is room for one such window in a process; the windows of other machines lie
  * above, and cost an addition.
@@ -17,7 +19,8 @@
  * twentieth. It may lose twice as much each time after that, for a window of many pages needs as long to be filled. Only what the guest does counts,
  * and not the clock.
  *
- * Shortcomings. Accesses of ring 3, of the CPU itself and of the FPU go the ordinary way. An instruction that once met such a page
+ * Shortcomings. A page that stays is not in the engine's TLB, so that a later change of its entry is seen at once, where a TLB may go on with what it has until it is told
+ * to forget that. With three levels of tables none stays. Accesses of ring 3, of the CPU itself and of the FPU go the ordinary way. An instruction that once met such a page
  * goes that way for good.
  */
 #define _GNU_SOURCE
@@ -25,8 +28,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "core/bits.h"
 #include "core/host_faults.h"
 #include "core/kasan.h"
+#include "core/page_walk.h"
 #include "core/reports.h"
 #include "core/shadow.h"
 #include "core/video.h"
@@ -50,7 +55,12 @@ struct shown_page {
     uint32_t linear, frame; /* numbers of pages */
     bool writable;
     bool is_defining;       /* stores may change its shadow, which snapshots have kept */
+    uint32_t entries[2]; /* of directory and table that it comes from; 0: of none */
+    uint64_t entries_at[2]; /* KC_NO_ENTRY: of none */
 };
+
+enum { DIRECTORY, TABLE };
+enum { ENTRY_FRAMES_MAX = 1024 };
 
 struct windows {
     uint8_t *base; /* NULL: there is no window */
@@ -60,6 +70,8 @@ struct windows {
     uint32_t *numbers; /* by linear page: its place in `pages`, from 1 */
     struct shown_page pages[PAGES_MAX];
     uint32_t count;
+    uint8_t *holds_entries; /* one bit a frame of RAM: stores to it may change what is shown */
+    uint32_t entry_frames[ENTRY_FRAMES_MAX], entry_frame_count; /* the same as a list */
     uint32_t cr0, cr4; /* what the pages depend on besides CR3 */
     bool rests;
     uint64_t lost, may_lose, rest; /* as instructions: more cost than were executed; when that is too much; the rest that is to come */
@@ -102,7 +114,7 @@ bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
 /* -- when it rests ---------------------------------------------------------------------------------- */
 
 /* What each costs, as instructions of the guest. */
-enum { FILL_COST = 16000, CALL_COST = 4000 };
+enum { FILL_COST = 16000, CALL_COST = 4000, COMPARISON_COST = 20 };
 enum { MAY_LOSE_FIRST = 20 << 20, MAY_LOSE_MOST = 640 << 20, REST_FOR_LOSS = 20 };
 
 static uint64_t executed_since(kc *m)
@@ -143,6 +155,51 @@ static void rest(kc *m)
     kc_forget_code_soon(m);
 }
 
+/* -- frames that hold entries ------------------------------------------------------------------------ */
+
+/* Physical: of a byte. */
+bool kc_windows_hold_entries(const kc *m, uint64_t physical)
+{
+    return m->windows->entry_frame_count && physical < m->memory_end && kc_bit(m->windows->holds_entries, physical >> PAGE_SHIFT);
+}
+
+static void entry_frames_forget(struct windows *w)
+{
+    while (w->entry_frame_count)
+        kc_bit_clear(w->holds_entries, w->entry_frames[--w->entry_frame_count]);
+}
+
+/* False: there are too many. */
+static bool entry_frame_note(struct windows *w, uint32_t frame)
+{
+    if (kc_bit(w->holds_entries, frame))
+        return true;
+    if (w->entry_frame_count == ENTRY_FRAMES_MAX)
+        return false;
+    kc_bit_set(w->holds_entries, frame);
+    w->entry_frames[w->entry_frame_count++] = frame;
+    return true;
+}
+
+/* Does a frame hold entries of pages that are shown? Else it is no such frame any more. */
+static bool is_entry_frame(kc *m, uint32_t frame)
+{
+    struct windows *w = m->windows;
+
+    if (!kc_windows_hold_entries(m, (uint64_t)frame << PAGE_SHIFT))
+        return false;
+    for (uint32_t i = 0; i < w->count; i++)
+        for (int level = DIRECTORY; level <= TABLE; level++)
+            if (w->pages[i].entries_at[level] >> PAGE_SHIFT == frame)
+                return true;
+    uint32_t at = 0;
+    while (w->entry_frames[at] != frame)
+        at++;
+    w->entry_frames[at] = w->entry_frames[--w->entry_frame_count];
+    kc_bit_clear(w->holds_entries, frame);
+    return false;
+}
+
 /* -- pages ------------------------------------------------------------------------------------------ */
 
 static uint8_t *at(const struct windows *w, uint32_t linear_page) { return w->base + ((uint64_t)linear_page << PAGE_SHIFT); }
@@ -177,6 +234,7 @@ void kc_windows_forget(kc *m)
     for (uint32_t i = 0; i < w->count; i++)
         w->numbers[w->pages[i].linear] = 0;
     w->count = 0;
+    entry_frames_forget(w);
 }
 
 static void drop(kc *m, struct shown_page *page)
@@ -244,6 +302,40 @@ static bool modes_are(const struct windows *w, uint32_t cr0, uint32_t cr4)
     return w->cr0 == (cr0 & (uint32_t)CR0_PG_WP) && w->cr4 == (cr4 & (uint32_t)CR4_PSE_PAE);
 }
 
+/* -- pages that stay --------------------------------------------------------------------------------- */
+
+static bool is_entry(const kc *m, const struct shown_page *page, int level)
+{
+    return page->entries_at[level] == KC_NO_ENTRY || kc_load32(m, page->entries_at[level]) == page->entries[level];
+}
+
+/* Does a walk from a directory find the entries that a page comes from? */
+static bool is_found(kc *m, struct shown_page *page, uint32_t directory)
+{
+    uint64_t at = kc_gated(m, directory + (page->linear >> 10) * sizeof(uint32_t));
+
+    if (page->entries_at[DIRECTORY] == KC_NO_ENTRY || at + sizeof(uint32_t) > m->memory_end)
+        return false;
+    page->entries_at[DIRECTORY] = at;
+    return is_entry(m, page, DIRECTORY) && is_entry(m, page, TABLE);
+}
+
+/* Stores to the entries of what is shown are not plain any more. False: they lie in too many frames. */
+static bool note_entry_frames(kc *m)
+{
+    struct windows *w = m->windows;
+
+    entry_frames_forget(w);
+    for (uint32_t i = 0; i < w->count; i++)
+        for (int level = DIRECTORY; level <= TABLE; level++)
+            if (w->pages[i].entries_at[level] != KC_NO_ENTRY && !entry_frame_note(w, (uint32_t)(w->pages[i].entries_at[level] >> PAGE_SHIFT)))
+                return false;
+    for (uint32_t i = 0; i < w->count; i++)
+        if (w->pages[i].writable && kc_bit(w->holds_entries, w->pages[i].frame))
+            make_read_only(m, &w->pages[i]);
+    return true;
+}
+
 void kc_windows_on_flush(kc *m)
 {
     struct windows *w = m->windows;
@@ -252,8 +344,40 @@ void kc_windows_on_flush(kc *m)
         rest(m);
     if (!w || !w->count)
         return;
-    if (w->rests || w->cr0 >> 31 || !modes_are(w, kc_reg(m, UC_X86_REG_CR0), kc_reg(m, UC_X86_REG_CR4)))
+    if (w->rests || kc_seeks_stale(m) || !modes_are(w, kc_reg(m, UC_X86_REG_CR0), kc_reg(m, UC_X86_REG_CR4))) { /* who seeks them sees each fill */
         kc_windows_forget(m);
+        return;
+    }
+    if (!(w->cr0 >> 31))
+        return;
+    uint32_t directory = kc_reg(m, UC_X86_REG_CR3) & ~(uint32_t)PAGE_MASK;
+    spend(m, (uint64_t)w->count * COMPARISON_COST);
+    for (uint32_t i = w->count; i-- > 0;)
+        if (!is_found(m, &w->pages[i], directory))
+            drop(m, &w->pages[i]);
+    if (!note_entry_frames(m))
+        kc_windows_forget(m);
+}
+
+void kc_windows_on_write(kc *m, uint64_t physical, uint32_t size)
+{
+    struct windows *w = m->windows;
+
+    for (uint32_t i = kc_windows_hold_entries(m, physical) ? w->count : 0; i-- > 0;)
+        for (int level = DIRECTORY; level <= TABLE; level++)
+            if (w->pages[i].entries_at[level] + sizeof(uint32_t) > physical && w->pages[i].entries_at[level] < physical + size) {
+                drop(m, &w->pages[i]);
+                break;
+            }
+}
+
+void kc_windows_on_writes(kc *m)
+{
+    struct windows *w = m->windows;
+
+    for (uint32_t i = w->entry_frame_count ? w->count : 0; i-- > 0;)
+        if (!is_entry(m, &w->pages[i], DIRECTORY) || !is_entry(m, &w->pages[i], TABLE))
+            drop(m, &w->pages[i]);
 }
 
 void kc_on_modes_change(kc *m, uint32_t cr0, uint32_t cr4)
@@ -269,6 +393,25 @@ void kc_windows_suspend(kc *m, bool begins)
 }
 
 /* -- fills ------------------------------------------------------------------------------------------ */
+
+/* The entries that a page comes from, if a walk would find it so and write nothing: else it goes with the next load of CR3, as the TLB
+ * may have it from entries that were others. */
+static void note_entries(kc *m, struct shown_page *page)
+{
+    struct kc_translation t;
+    uint64_t physical = (uint64_t)page->frame << PAGE_SHIFT;
+
+    page->entries_at[DIRECTORY] = page->entries_at[TABLE] = KC_NO_ENTRY;
+    if (!kc_paging(m) || !kc_walk(m, page->linear << PAGE_SHIFT, page->writable ? UC_MEM_WRITE : UC_MEM_READ, false, &t) || t.wide)
+        return;
+    uint64_t last = t.entries[t.entries_at[TABLE] == KC_NO_ENTRY ? DIRECTORY : TABLE];
+    if (t.physical != physical || !(t.entries[DIRECTORY] & PTE_A) || !(last & PTE_A) || (page->writable && !(last & PTE_D)))
+        return;
+    for (int level = DIRECTORY; level <= TABLE; level++) {
+        page->entries_at[level] = t.entries_at[level];
+        page->entries[level] = (uint32_t)t.entries[level];
+    }
+}
 
 static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
 {
@@ -294,7 +437,9 @@ static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
         page->is_defining = false;
         w->numbers[linear_page] = w->count;
     }
-    *page = (struct shown_page){linear_page, (uint32_t)(physical >> PAGE_SHIFT), writable, page->linear == linear_page && page->is_defining};
+    *page = (struct shown_page){.linear = linear_page, .frame = (uint32_t)(physical >> PAGE_SHIFT), .writable = writable,
+                                .is_defining = page->linear == linear_page && page->is_defining};
+    note_entries(m, page);
     return true;
 }
 
@@ -341,7 +486,10 @@ static bool fill(kc *m, uint32_t linear, bool write)
     if (physical < 0)
         return false;
     uint32_t frame = (uint32_t)(physical >> PAGE_SHIFT);
-    bool may_write = (is_kasan || (kc_is_filled_writable(m, linear) && !kc_is_read_only(m, (uint64_t)physical))) && kc_may_be_written(m, frame);
+    bool holds_entries = is_entry_frame(m, frame);
+    if (write && holds_entries)
+        return false;
+    bool may_write = (is_kasan || (kc_is_filled_writable(m, linear) && !kc_is_read_only(m, (uint64_t)physical) && !holds_entries)) && kc_may_be_written(m, frame);
     bool is_writable = write || may_write;
     if (write)
         kc_keep_page(m, frame);
@@ -539,7 +687,8 @@ int kc_windows_init(kc *m)
     if (!w->base && !(w->base = reserved(0)))
         return 0; /* the ordinary way is there */
     w->numbers = calloc(1 << 20, sizeof *w->numbers);
-    return !w->numbers || kc_host_faults_add(m, w->base, WINDOW_SIZE + WINDOW_GUARD, on_fault) ? -1 : 0;
+    w->holds_entries = calloc((1 << 20) / 8, 1);
+    return !w->numbers || !w->holds_entries || kc_host_faults_add(m, w->base, WINDOW_SIZE + WINDOW_GUARD, on_fault) ? -1 : 0;
 }
 
 void kc_windows_free(kc *m)
@@ -553,5 +702,6 @@ void kc_windows_free(kc *m)
         munmap(w->base, WINDOW_SIZE + WINDOW_GUARD);
     drop_shadow(m);
     free(w->numbers);
+    free(w->holds_entries);
     free(w);
 }

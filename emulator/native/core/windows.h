@@ -20,6 +20,11 @@ void kc_windows_forget(kc *m);
 void kc_windows_forget_page(kc *m, uint32_t linear);
 /* The TLB was emptied: only what page tables still say stays. */
 void kc_windows_on_flush(kc *m);
+/* Do stores to a physical address have to be told, because page tables lie there? */
+bool kc_windows_hold_entries(const kc *m, uint64_t physical);
+/* RAM is going to be written by the guest or a device, within a page; has been written by others, who knows where. */
+void kc_windows_on_write(kc *m, uint64_t physical, uint32_t size);
+void kc_windows_on_writes(kc *m);
 /* From now on accesses are looked up in the shadow, which is there, or not any more. */
 void kc_windows_check(kc *m, bool begins);
 /* A fault at no address, or at that of a poisoned access. False: it is none. */

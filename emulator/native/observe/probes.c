@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "core/reports.h"
+#include "core/windows.h"
 #include "observe/checked_accesses.h"
 #include "observe/probes.h"
 #include "record/calls.h"
@@ -56,6 +57,7 @@ static void reach(kc *m, const struct probe *p)
         uint32_t eax = python.probe(m->handle, p->number, p->kind, esp, kc_eax(m));
         if (kc_seeks_stale(m))
             kc_on_entries_changed(m); /* by a model */
+        kc_windows_on_writes(m);
         if (p->actions & KC_REPLACE) {
             kc_on_registers_replaced(m);
             U.uc_reg_write(m->uc, UC_X86_REG_EAX, &eax);

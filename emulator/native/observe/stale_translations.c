@@ -231,10 +231,8 @@ bool kc_on_refill(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_entry *out)
     return true;
 }
 
-void kc_on_watched_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc)
+void kc_on_held_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc)
 {
-    if (!kc_seeks_stale(m))
-        return;
     struct translations *t = &m->stale_translations->held;
     bool user = kc_ring(m) == 3;
     struct held *held = kc_translations_find(t, linear, user);

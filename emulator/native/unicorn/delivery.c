@@ -176,7 +176,10 @@ int cpu_watchpoint_address_matches_x86_64(void *cpu, uint64_t address, uint64_t 
     kc *m = state ? kc_running_on(state) : NULL;
     (void)size;
 
-    return m && (kc_watches_fill(m) || kc_guards(m, address)) ? READ_ACCESS | WRITE_ACCESS : 0;
+    if (!m)
+        return 0;
+    bool guards = kc_guards(m, address);
+    return (guards || kc_watches_fill(m, false) ? READ_ACCESS : 0) | (guards || kc_watches_fill(m, true) ? WRITE_ACCESS : 0);
 }
 
 EXPORTED void cpu_check_watchpoint_x86_64(void *cpu, uint64_t address, uint64_t size, uint32_t attributes, int access, uintptr_t host_pc);

@@ -44,8 +44,10 @@ bool kc_is_large(const kc *m, uint32_t linear);
 /* The TLB lacks the page of a linear address, for an access by a user or a supervisor; host_pc: the access's place in translated
  * code, 0 if it has none. A fill comes next. */
 void kc_on_tlb_miss(kc *m, uint32_t address, bool user, uintptr_t host_pc);
-/* Has each access to the page that is filled now to be told by kc_on_watched_access()? */
-bool kc_watches_fill(const kc *m);
+/* Has each load from the page that is filled now, or each store to it, to be told by kc_on_watched_access()? */
+bool kc_watches_fill(const kc *m, bool store);
+/* The guest is going to make one. It may lose other pages from the TLB. */
+void kc_on_watched_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
 /* The TLB was emptied, or lost the page of a linear address. */
 void kc_on_tlb_flush(kc *m);
 void kc_on_page_flush(kc *m, uint32_t address);
@@ -64,10 +66,6 @@ void kc_on_modes_change(kc *m, uint32_t cr0, uint32_t cr4);
 /* -- core/kasan.c -- */
 /* Is it an instruction that loads from KASAN's shadow, in code that may access all? What it is to find there. */
 bool kc_loads_accessible(kc *m, uint32_t pc, uint32_t *value);
-
-/* -- observe/stale_translations.c -- */
-/* The guest is going to access a page that was filled as watched. It may lose other pages from the TLB. */
-void kc_on_watched_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
 
 /* -- observe/null_accesses.c -- */
 /* Does a linear address lie in page zero while accesses of that are kept? */

@@ -526,6 +526,74 @@ GUESTS = {
 """,
 }
 
+ENTRY_STORES = (  # of EDX to the entry at EDI; EBP is where it lies, too
+    "movl %edx, (%edi)",
+    "movb %dh, 1(%edi)",
+    "movl %edx, %eax; shrl $8, %eax; movw %ax, 1(%edi)",
+    "movl %edx, (%ebp)",
+    "movl %edx, %eax; stosl",
+    "pushl %edx; movl %esp, %esi; movsl; popl %edx",
+    "leal 4(%edi), %esp; pushl %edx; movl $stack, %esp",
+    "movl %edx, %eax; xchgl %eax, (%edi)",
+    "movl (%edi), %eax; lock cmpxchgl %edx, (%edi)",
+    "pushl %edx; fildl (%esp); fistpl (%edi); popl %edx",
+    "movups (%edi), %xmm0; pushl %edx; movss (%esp), %xmm1; movss %xmm1, %xmm0; movups %xmm0, (%edi); popl %edx",
+    "movups -8(%edi), %xmm0; movups %xmm0, 8(%ebp); movl %edx, 8+8(%ebp); movups 8(%ebp), %xmm0; movups %xmm0, -8(%edi)",
+    "movl %edx, 0x330010; movl $0x301063, 0x330004; movl 0x200400, %esi; movl $0x330023, 0x200400",
+)
+# What is at an address before a load of CR3 and after it; in between the entry of the second page and that of the directory change.
+GUESTS["entries_change_before_the_next_access"] = "\n".join(
+    f"""
+        movl    $0x203003, 0x201ff8
+        movl    $0x3fe010, %ebp
+        movl    $0x203010, %edi
+        movl    $3, %ecx
+1:      incl    0x40004000
+        incl    0x40001000
+        reload_cr3
+        movl    %ecx, %edx
+        shll    $12, %edx
+        orl     $0x308063, %edx
+        xorl    %esi, %esi
+        {store}
+        incl    0x40004000
+        incl    0x40001000
+        movl    0x40004000, %ebx
+        log     ebx
+        testl   %esi, %esi
+        jz      2f
+        movl    $0x203023, 0x200400
+2:      movl    $0x304003, 0x203010
+        invlpg  0x40004000
+        movl    $0x203010, %edi
+        decl    %ecx
+        jnz     1b
+"""
+    for store in ENTRY_STORES
+)
+GUESTS["a_frame_that_held_entries_is_used_again"] = """
+        movl    $0x330003, 0x200404
+        movl    $0x304003, 0x330000
+        movl    $4, %ecx
+1:      incl    0x40400000
+        reload_cr3
+        incl    0x40400000
+        movl    $0, 0x200404
+        reload_cr3
+        movl    $0x330000, %edi
+        movl    $0x400, %edx
+2:      addl    %edx, (%edi)
+        addl    $4, %edi
+        decl    %edx
+        jnz     2b
+        movl    0x330ffc, %eax
+        log     eax
+        movl    $0x330003, 0x200404
+        movl    $0x305003, 0x330000
+        decl    %ecx
+        jnz     1b
+"""
+
 OF_THE_CORE_ONLY = {
     "a_and_d_cleared_in_place",  # Unicorn's own MMU empties its TLB at other times
     "stores_into_the_running_block",  # instructions are counted otherwise there

@@ -10,7 +10,7 @@ import pytest
 from emulator.machine.address_map import MIB
 from emulator.machine.board.device_memory import DeviceMemory
 from emulator.machine.memory import RamWindow
-from tests.helpers.guest import core_of
+from tests.helpers.guest import core_of, symbol
 from tests.helpers.page_tables import P, PageTables, W, enable_paging
 from tests.helpers.three_memories import MEMORIES, OF_THE_CORE, compared, prepared, run, window_of
 
@@ -327,6 +327,44 @@ def with_other_tables(machine: Machine) -> list[object]:
 
 def test_page_tables_change_between_runs() -> None:
     compared(PAGED_WRITER, map_high, drive=with_other_tables)
+
+
+# A function is called between a load of CR3 and the next access to the page.
+CALLING = (
+    enable_paging()
+    + f"""
+        movl    $20, %ecx
+1:      incl    0x{HIGH:x}
+        reload_cr3
+        call    mapped
+        incl    0x{HIGH:x}
+        decl    %ecx
+        jnz     1b
+        hlt
+        .globl  mapped
+mapped: ret
+"""
+)
+
+
+def with_a_model(machine: Machine) -> list[object]:
+    """What answers the function writes to page tables, as a model of it does."""
+    calls = 0
+
+    def answer(_kind: int, _esp: int, _eax: int) -> int:
+        nonlocal calls
+        calls += 1
+        machine.memory.store_u32(0x20_3000, DATA + PAGE * (calls % 7) | 0x63)
+        return 0
+
+    machine.observers.probe(symbol(machine, "mapped"), answer)
+    return [run(machine), whole(machine)]
+
+
+def test_a_model_changes_page_tables() -> None:
+    machine = compared(CALLING, map_high, drive=with_a_model)
+    assert machine.memory.load_words(DATA, 2) == (5, 0)
+    assert window_of(machine)[0] > 0
 
 
 # One block of 4,000 instructions; an exit counts to the end of its part.
