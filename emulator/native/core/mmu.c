@@ -85,6 +85,12 @@ int64_t kc_translate(kc *m, uint32_t linear)
     return located(m, kc_reg(m, UC_X86_REG_CR3), linear, &w);
 }
 
+int64_t kc_translate_shown(kc *m, uint32_t linear)
+{
+    uc_tlb_entry shown;
+    return kc_windows_answer(m, linear, false, &shown) ? (int64_t)(shown.paddr | (linear & PAGE_MASK)) : kc_translate(m, linear);
+}
+
 uint32_t kc_page_tables(kc *m)
 {
     if (m->reference)

@@ -84,13 +84,14 @@ static inline const struct fill *kc_fill_of(const kc *m, uint32_t linear)
     return fill->linear == (linear & ~PAGE_MASK) ? fill : NULL;
 }
 
-/* Where an address lies that the guest has just used: its page's TLB fill is remembered. */
+/* Where an address lies that the guest has just used: its page's TLB fill is remembered, or the window shows it. */
+int64_t kc_translate_shown(kc *m, uint32_t linear);
 static inline int64_t kc_translate_used(kc *m, uint32_t linear)
 {
     if (m->mmu->flat && !m->reference)
         return linear;
     const struct fill *fill = kc_fill_of(m, linear);
-    return fill ? (int64_t)(fill->physical | (linear & PAGE_MASK)) : kc_translate(m, linear);
+    return fill ? (int64_t)(fill->physical | (linear & PAGE_MASK)) : kc_translate_shown(m, linear);
 }
 
 /* RAM, where a linear address is the physical one; else NULL. */

@@ -342,6 +342,8 @@ void kc_windows_on_flush(kc *m)
 
     if (w && w->rests)
         rest(m);
+    if (w)
+        kc_windows_exempt(m, false);
     if (!w || !w->count)
         return;
     if (w->rests || kc_seeks_stale(m) || !modes_are(w, kc_reg(m, UC_X86_REG_CR0), kc_reg(m, UC_X86_REG_CR4))) { /* who seeks them sees each fill */
@@ -579,21 +581,30 @@ bool kc_windows_on_poison(void *context)
 
 /* -- checked accesses ------------------------------------------------------------------------------- */
 
-/* Addresses that a poisoned access leads to, once for the process. */
-static __attribute__((noinline)) bool poison_is_reserved(void)
+/* Once for the process: addresses that a poisoned access leads to, and a shadow in which nothing is poisoned. NULL: there is no room. */
+static __attribute__((noinline)) const uint8_t *nothing_poisoned(void)
 {
-    static bool is_reserved;
+    static const uint8_t *nothing;
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
     pthread_mutex_lock(&lock);
-    if (!is_reserved) {
+    if (!nothing) {
         void *at = mmap((void *)KC_POISONED_AT, KC_POISONED_SIZE, PROT_NONE, NOBODYS | MAP_FIXED_NOREPLACE, -1, 0);
-        is_reserved = at == (void *)KC_POISONED_AT;
-        if (at != MAP_FAILED && !is_reserved)
+        bool is_reserved = at == (void *)KC_POISONED_AT;
+        void *zeros = is_reserved ? mmap(NULL, WINDOW_SIZE + WINDOW_GUARD, PROT_READ, NOBODYS, -1, 0) : MAP_FAILED;
+        if (zeros != MAP_FAILED)
+            nothing = zeros;
+        else if (at != MAP_FAILED)
             munmap(at, KC_POISONED_SIZE);
     }
     pthread_mutex_unlock(&lock);
-    return is_reserved;
+    return nothing;
+}
+
+void kc_windows_exempt(kc *m, bool begins)
+{
+    if (m->windows->shadow && !kc_tells_uninitialised(m)) /* which has stores change it */
+        kc_put_shadow(m, begins ? nothing_poisoned() : m->windows->shadow);
 }
 
 static uint8_t *reserved(uintptr_t start)
@@ -656,10 +667,12 @@ void kc_windows_check(kc *m, bool begins)
         kc_flush_code(m);
         return;
     }
-    if (begins && w->base && w->is_near && poison_is_reserved() && reserve_shadow(m))
+    if (begins && w->base && w->is_near && nothing_poisoned() && reserve_shadow(m)) {
+        kc_windows_exempt(m, false);
         kc_flush_code(m);
-    else
+    } else {
         kc_windows_suspend(m, begins);
+    }
 }
 
 void kc_window_now(const kc *m, kc_window *out)

@@ -27,6 +27,8 @@ void kc_windows_on_write(kc *m, uint64_t physical, uint32_t size);
 void kc_windows_on_writes(kc *m);
 /* From now on accesses are looked up in the shadow, which is there, or not any more. */
 void kc_windows_check(kc *m, bool begins);
+/* No access is looked up in the shadow, until that ends. */
+void kc_windows_exempt(kc *m, bool begins);
 /* A fault at no address, or at that of a poisoned access. False: it is none. */
 bool kc_windows_on_poison(void *context);
 /* From now on every access of the guest goes the ordinary way, or need not any more. Calls nest. */

@@ -254,10 +254,12 @@ static void look(kc *m, uint32_t linear, uint32_t size, bool write, int32_t offs
     const struct moment here = moment_at(m, kc_pc(m));
     if (kc_checks_itself(m, here.pc) && why_not(m, (uint64_t)translated(m, linear + (uint32_t)offset), write) != KC_READ_ONLY)
         return;
-    bool is_right = kc_is_exempt(m, here.pc) || is_same(&here, kept_for(m, here.pc));
+    bool is_again = is_same(&here, kept_for(m, here.pc)), is_right = is_again || kc_is_exempt(m, here.pc);
     struct backtrace *backtrace = is_right ? NULL : kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
 
     is_right = is_right || is_of_allocator(m, backtrace, &here);
+    if (is_again)
+        kc_windows_exempt(m, true); /* until the call ends, or another or an interrupt begins */
     if (!is_right)
         note_access(m, linear, size, write ? KC_WRITE : KC_READ, (uint32_t)offset, backtrace, host_pc);
     else if (write && kc_tells_uninitialised(m))

@@ -35,6 +35,7 @@ static void record(kc *m, const struct probe *p, uint32_t esp)
 {
     struct reached reached = {p->identity, p->address, p->kind == KC_ENTRY};
 
+    kc_windows_exempt(m, false);
     if (p->kind == KC_ENTRY)
         kc_call_entered(m, &reached, p->number, esp);
     else if (p->kind == KC_EXIT)

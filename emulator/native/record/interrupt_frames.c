@@ -9,6 +9,7 @@
 
 #include "core/mmu.h"
 #include "core/reports.h"
+#include "core/windows.h"
 #include "record/interrupt_frames.h"
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
@@ -32,6 +33,7 @@ void kc_on_interrupt(kc *m, uint32_t at, uint32_t eip, uint32_t cs, uint32_t han
 {
     struct interrupt_frames *f = m->interrupt_frames;
 
+    kc_windows_exempt(m, false);
     if (!kc_sees_flags(m))
         return; /* it would never be known to be left */
     kc_frame_left(m, kc_frame_at(m, at)); /* the slot is used again */

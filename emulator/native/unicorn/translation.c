@@ -391,11 +391,13 @@ static void emit_defining(tcg *state, bool is_store, uintptr_t value, uintptr_t 
 }
 
 /* The sum of an address and its shadow, as fast_accesses.c explains it; loaded by an operation of the access's size. */
-static var poisoned(tcg *state, uintptr_t address, unsigned load_shadow, uintptr_t shadow)
+static var poisoned(tcg *state, kc *m, uintptr_t address, unsigned load_shadow)
 {
+    size_t offset;
+    var base = base_of(state, m, m->counting->counter, &offset), shadow = load(state, base, offset + AT(shadow));
     var sum = T.tcg_temp_new_internal(state, TYPE_I64, false), at = T.tcg_temp_new_internal(state, TYPE_I64, false);
 
-    T.tcg_gen_addi_i64(state, arg(state, at), address, (int64_t)shadow);
+    T.tcg_gen_op3(state, ADD_I64, (uintptr_t)at, (uintptr_t)shadow, (uintptr_t)state + address);
     if (load_shadow == LD_I64) { /* its upper half would be lost above */
         var half = T.tcg_temp_new_internal(state, TYPE_I64, false);
         T.tcg_gen_op3(state, LD32U_I64, (uintptr_t)half, (uintptr_t)at, 4);
@@ -407,7 +409,8 @@ static var poisoned(tcg *state, uintptr_t address, unsigned load_shadow, uintptr
     }
     T.tcg_gen_shli_i64(state, arg(state, sum), arg(state, sum), KC_POISON_SHIFT);
     T.tcg_gen_op3(state, ADD_I64, (uintptr_t)sum, (uintptr_t)sum, (uintptr_t)state + address);
-    forget(state, &at, 1);
+    forget(state, (var[]){at, shadow}, 2);
+    forget_base(state, base);
     return sum;
 }
 
@@ -428,7 +431,7 @@ static bool emit_fast(tcg *state, bool is_store, uintptr_t value, uintptr_t addr
         check_exit_request_x86_64(state);
         return true;
     }
-    var at = window.shadow ? poisoned(state, address, loads[kind & 3], window.shadow) : NULL;
+    var at = window.shadow ? poisoned(state, m, address, loads[kind & 3]) : NULL;
     if (!at && !window.is_near) {
         at = T.tcg_temp_new_internal(state, TYPE_I64, false);
         T.tcg_gen_addi_i64(state, arg(state, at), address, (int64_t)window.base);

@@ -344,6 +344,7 @@ INTERRUPTED = (
         call    drop
         pushl   %ebx
         call    look
+after:  movb    (%ebx), %al
         exit    0
 handler:
 bad:    movb    (%ebx), %al
@@ -356,7 +357,10 @@ bad:    movb    (%ebx), %al
         ret
         ends    drop
         function look
-        movb    (%ebx), %al
+        movl    $5, %ecx
+1:      movb    (%ebx), %al
+        decl    %ecx
+        jnz     1b
         int     $0x40
         ret
         ends    look
@@ -372,13 +376,14 @@ idt:    .skip   8 * 0x41
 )
 
 
-def test_what_handles_an_interrupt_is_no_part_of_the_allocator() -> None:
+@pytest.mark.parametrize("named", [True, False], ids=["named", "open"])
+def test_what_handles_an_interrupt_is_no_part_of_the_allocator(*, named: bool) -> None:
     machine = Machine(assemble(INTERRUPTED))
     record(machine, FUNCTIONS)
-    with machine.observers.check_accesses(ROLES, (), allocator_of(machine)) as checked:
+    with machine.observers.check_accesses(ROLES, (), allocator_of(machine) if named else ()) as checked:
         machine.run(timeout_s=60)
-        (found,) = checked.seen().accesses
-    assert found.registers.eip == symbol(machine, "bad")
+        found = [each.registers.eip for each in checked.seen().accesses]
+    assert found == [symbol(machine, "bad"), symbol(machine, "after")]
 
 
 STOCK = (
