@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import tempfile
 from pathlib import Path
@@ -37,7 +36,6 @@ def recorded_seconds(make: Callable[[], Machine], *, checked: bool, uninitialise
     Raises:
         RuntimeError: An access was found in a kernel that has no such mistake.
     """
-    gc.collect()  # only one machine of a process has the window that makes checks fast, as long as it is there
     machine = make()
     profile = matching_profile(machine.image)
     log = CallLog(machine, profile)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,6 +66,7 @@ class CheckedAccesses(Observer):
                 ends_run is not None,
             ),
         )
+        _give_up_dropped_machines(core)
         if core.opened(lib.kc_sanitize_open(core.raw, checks)):
             raise ValueError("no calls are recorded, or accesses are checked already")
         for address, value in compiled.shadow.items():
@@ -164,3 +166,14 @@ def _block(block: Any) -> AllocatedBlock:
         block.died or None,
         block.death or None,
     )
+
+
+def _give_up_dropped_machines(core: Core) -> None:
+    """Collect machines that nobody has any more, if one of them may be where this one's checks would be fast.
+
+    A process has room for one such window, and machines lie in cycles of references.
+    """
+    window = ffi.new("kc_window *")
+    lib.kc_window_now(core.raw, window)
+    if window.is_there and not window.is_near:
+        gc.collect()

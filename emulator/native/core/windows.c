@@ -579,6 +579,52 @@ bool kc_windows_on_poison(void *context)
     return true;
 }
 
+/* -- where it lies ----------------------------------------------------------------------------------- */
+
+static uint8_t *reserved(uintptr_t start)
+{
+    int fixed = start ? MAP_FIXED_NOREPLACE : 0;
+    void *base = mmap((void *)start, WINDOW_SIZE + WINDOW_GUARD, PROT_NONE, NOBODYS | fixed, -1, 0);
+
+    if (base == MAP_FAILED)
+        return NULL;
+    if (start && (uintptr_t)base != start) { /* an older Linux takes it for a hint */
+        munmap(base, WINDOW_SIZE + WINDOW_GUARD);
+        return NULL;
+    }
+    return base;
+}
+
+/* Below 2 GiB; NULL: another machine's window is there. */
+static uint8_t *reserved_near(void)
+{
+    static const uintptr_t candidates[] = {0x20000000, 0x40000000, 0x10000000, 0x60000000, 0x7f000000};
+    uint8_t *base = NULL;
+
+    for (size_t i = 0; i < sizeof candidates / sizeof *candidates && !base; i++)
+        base = reserved(candidates[i]);
+    return base;
+}
+
+/* The machine that was there may be gone by now. */
+static void move_near(kc *m)
+{
+    struct windows *w = m->windows;
+    uint8_t *base = reserved_near();
+
+    if (!base)
+        return;
+    if (kc_host_faults_add(m, base, WINDOW_SIZE + WINDOW_GUARD, on_fault)) {
+        munmap(base, WINDOW_SIZE + WINDOW_GUARD);
+        return;
+    }
+    kc_windows_forget(m);
+    kc_host_faults_drop_at(m, w->base);
+    munmap(w->base, WINDOW_SIZE + WINDOW_GUARD);
+    w->base = base;
+    w->is_near = true;
+}
+
 /* -- checked accesses ------------------------------------------------------------------------------- */
 
 /* Once for the process: addresses that a poisoned access leads to, and a shadow in which nothing is poisoned. NULL: there is no room. */
@@ -605,20 +651,6 @@ void kc_windows_exempt(kc *m, bool begins)
 {
     if (m->windows->shadow && !kc_tells_uninitialised(m)) /* which has stores change it */
         kc_put_shadow(m, begins ? nothing_poisoned() : m->windows->shadow);
-}
-
-static uint8_t *reserved(uintptr_t start)
-{
-    int fixed = start ? MAP_FIXED_NOREPLACE : 0;
-    void *base = mmap((void *)start, WINDOW_SIZE + WINDOW_GUARD, PROT_NONE, NOBODYS | fixed, -1, 0);
-
-    if (base == MAP_FAILED)
-        return NULL;
-    if (start && (uintptr_t)base != start) { /* an older Linux takes it for a hint */
-        munmap(base, WINDOW_SIZE + WINDOW_GUARD);
-        return NULL;
-    }
-    return base;
 }
 
 static void drop_shadow(kc *m)
@@ -667,6 +699,8 @@ void kc_windows_check(kc *m, bool begins)
         kc_flush_code(m);
         return;
     }
+    if (begins && w->base && !w->is_near)
+        move_near(m);
     if (begins && w->base && w->is_near && nothing_poisoned() && reserve_shadow(m)) {
         kc_windows_exempt(m, false);
         kc_flush_code(m);
@@ -685,7 +719,6 @@ void kc_window_now(const kc *m, kc_window *out)
 
 int kc_windows_init(kc *m)
 {
-    static const uintptr_t candidates[] = {0x20000000, 0x40000000, 0x10000000, 0x60000000, 0x7f000000};
     struct windows *w;
 
     if (KC_NEW(m->windows))
@@ -694,8 +727,7 @@ int kc_windows_init(kc *m)
     w->may_lose = MAY_LOSE_FIRST;
     if (!m->fast)
         return 0;
-    for (size_t i = 0; i < sizeof candidates / sizeof *candidates && !w->base; i++)
-        w->base = reserved(candidates[i]);
+    w->base = reserved_near();
     w->is_near = w->base != NULL;
     if (!w->base && !(w->base = reserved(0)))
         return 0; /* the ordinary way is there */

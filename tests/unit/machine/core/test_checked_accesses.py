@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -13,7 +14,8 @@ from emulator.machine.core.observed import BlockFunction, BlockResult, BlockRole
 from emulator.machine.execution import Returned
 from emulator.machine.machine import Machine
 from emulator.machine.recording import RecordedFunction, record
-from tests.helpers.guest import FUNCTION, assemble, symbol
+from emulator.native import _core
+from tests.helpers.guest import FUNCTION, assemble, core_of, symbol
 from tests.unit.machine.board.test_interrupts import IDT, TIMER
 
 if TYPE_CHECKING:
@@ -251,6 +253,30 @@ def test_a_run_ends_before_code_that_was_freed() -> None:
         outcome = machine.run(timeout_s=60)
         assert (outcome.ending, outcome.eip) == (Returned.BAD_ACCESS, BLOCK)
         assert machine.run(timeout_s=60).ending is Returned.EXIT
+
+
+def has_near_window(machine: Machine) -> bool:
+    now = _core.ffi.new("kc_window *")
+    _core.lib.kc_window_now(core_of(machine).raw, now)
+    return bool(now.is_near)
+
+
+def found_in(machine: Machine) -> tuple[bool, list[int]]:
+    with machine.observers.check_accesses(ROLES, (), allocator_of(machine)) as checked:
+        machine.run(timeout_s=60)
+        return has_near_window(machine), [each.registers.eip for each in checked.seen().accesses]
+
+
+def test_machines_take_turns_at_the_one_place_where_checks_are_fast() -> None:
+    gc.collect()
+    first, second = machine_of("bad: movb 21(%ebx), %al"), machine_of("bad: movb 21(%ebx), %al")
+    assert has_near_window(first)
+    bad = symbol(first, "bad")
+    assert found_in(second) == (False, [bad])
+    assert found_in(first) == (True, [bad])
+    del first
+    third = machine_of("bad: movb 21(%ebx), %al")
+    assert found_in(third) == (True, [bad])
 
 
 def test_a_run_that_is_not_ended_there_is_as_it_is_without() -> None:
