@@ -20,12 +20,13 @@
  * and not the clock.
  *
  * Shortcomings. A page that stays is not in the engine's TLB, so that a later change of its entry is seen at once, where a TLB may go on with what it has until it is told
- * to forget that. With three levels of tables none stays. Accesses of ring 3, of the CPU itself and of the FPU go the ordinary way. An instruction that once met such a page
+ * to forget that. Accesses of ring 3, of the CPU itself and of the FPU go the ordinary way. An instruction that once met such a page
  * goes that way for good.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "core/bits.h"
@@ -55,11 +56,11 @@ struct shown_page {
     uint32_t linear, frame; /* numbers of pages */
     bool writable;
     bool is_defining;       /* stores may change its shadow, which snapshots have kept */
-    uint32_t entries[2]; /* of directory and table that it comes from; 0: of none */
-    uint64_t entries_at[2]; /* KC_NO_ENTRY: of none */
+    struct entry { uint64_t at, value; } entries[3]; /* that it comes from, the one that CR3 leads to first; at KC_NO_ENTRY: there are fewer, or none is known */
+    bool wide; /* they have 8 bytes, and there are three levels */
 };
 
-enum { DIRECTORY, TABLE };
+enum { FIRST, LEVELS = 3 };
 enum { ENTRY_FRAMES_MAX = 1024 };
 
 struct windows {
@@ -189,8 +190,8 @@ static bool is_entry_frame(kc *m, uint32_t frame)
     if (!kc_windows_hold_entries(m, (uint64_t)frame << PAGE_SHIFT))
         return false;
     for (uint32_t i = 0; i < w->count; i++)
-        for (int level = DIRECTORY; level <= TABLE; level++)
-            if (w->pages[i].entries_at[level] >> PAGE_SHIFT == frame)
+        for (int level = FIRST; level < LEVELS; level++)
+            if (w->pages[i].entries[level].at >> PAGE_SHIFT == frame)
                 return true;
     uint32_t at = 0;
     while (w->entry_frames[at] != frame)
@@ -304,20 +305,32 @@ static bool modes_are(const struct windows *w, uint32_t cr0, uint32_t cr4)
 
 /* -- pages that stay --------------------------------------------------------------------------------- */
 
-static bool is_entry(const kc *m, const struct shown_page *page, int level)
+static uint32_t entry_size(const struct shown_page *page) { return page->wide ? 8 : 4; }
+
+/* Are the entries that a page comes from what they were? */
+static bool are_entries(const kc *m, const struct shown_page *page)
 {
-    return page->entries_at[level] == KC_NO_ENTRY || kc_load32(m, page->entries_at[level]) == page->entries[level];
+    for (int level = FIRST; level < LEVELS && page->entries[level].at != KC_NO_ENTRY; level++)
+        if (memcmp(kc_at(m, page->entries[level].at), &page->entries[level].value, entry_size(page)))
+            return false;
+    return true;
 }
 
-/* Does a walk from a directory find the entries that a page comes from? */
-static bool is_found(kc *m, struct shown_page *page, uint32_t directory)
+/* Where CR3 leads to for a linear page (SDM vol. 3A, 4.3 and 4.4.2). */
+static uint64_t first_entry_at(const kc *m, uint32_t cr3, uint32_t linear_page, bool wide)
 {
-    uint64_t at = kc_gated(m, directory + (page->linear >> 10) * sizeof(uint32_t));
+    return kc_gated(m, wide ? (cr3 & ~CR3_FLAGS) + (linear_page >> 18) * 8 : (cr3 & ~(uint32_t)PAGE_MASK) + (linear_page >> 10) * 4);
+}
 
-    if (page->entries_at[DIRECTORY] == KC_NO_ENTRY || at + sizeof(uint32_t) > m->memory_end)
+/* Does a walk from CR3 find the entries that a page comes from? */
+static bool is_found(kc *m, struct shown_page *page, uint32_t cr3)
+{
+    uint64_t at = first_entry_at(m, cr3, page->linear, page->wide);
+
+    if (page->entries[FIRST].at == KC_NO_ENTRY || at + entry_size(page) > m->memory_end)
         return false;
-    page->entries_at[DIRECTORY] = at;
-    return is_entry(m, page, DIRECTORY) && is_entry(m, page, TABLE);
+    page->entries[FIRST].at = at;
+    return are_entries(m, page);
 }
 
 /* Stores to the entries of what is shown are not plain any more. False: they lie in too many frames. */
@@ -327,11 +340,11 @@ static bool note_entry_frames(kc *m)
 
     entry_frames_forget(w);
     for (uint32_t i = 0; i < w->count; i++)
-        for (int level = DIRECTORY; level <= TABLE; level++)
-            if (w->pages[i].entries_at[level] != KC_NO_ENTRY && !entry_frame_note(w, (uint32_t)(w->pages[i].entries_at[level] >> PAGE_SHIFT)))
+        for (int level = FIRST; level < LEVELS && w->pages[i].entries[level].at != KC_NO_ENTRY; level++)
+            if (!entry_frame_note(w, (uint32_t)(w->pages[i].entries[level].at >> PAGE_SHIFT)))
                 return false;
     for (uint32_t i = 0; i < w->count; i++)
-        if (w->pages[i].writable && kc_bit(w->holds_entries, w->pages[i].frame))
+        if (w->pages[i].writable && kc_windows_hold_entries(m, (uint64_t)w->pages[i].frame << PAGE_SHIFT))
             make_read_only(m, &w->pages[i]);
     return true;
 }
@@ -352,13 +365,21 @@ void kc_windows_on_flush(kc *m)
     }
     if (!(w->cr0 >> 31))
         return;
-    uint32_t directory = kc_reg(m, UC_X86_REG_CR3) & ~(uint32_t)PAGE_MASK;
+    uint32_t cr3 = kc_reg(m, UC_X86_REG_CR3);
     spend(m, (uint64_t)w->count * COMPARISON_COST);
     for (uint32_t i = w->count; i-- > 0;)
-        if (!is_found(m, &w->pages[i], directory))
+        if (!is_found(m, &w->pages[i], cr3))
             drop(m, &w->pages[i]);
     if (!note_entry_frames(m))
         kc_windows_forget(m);
+}
+
+static bool comes_from(const struct shown_page *page, uint64_t physical, uint32_t size)
+{
+    for (int level = FIRST; level < LEVELS && page->entries[level].at != KC_NO_ENTRY; level++)
+        if (page->entries[level].at + entry_size(page) > physical && page->entries[level].at < physical + size)
+            return true;
+    return false;
 }
 
 void kc_windows_on_write(kc *m, uint64_t physical, uint32_t size)
@@ -366,11 +387,8 @@ void kc_windows_on_write(kc *m, uint64_t physical, uint32_t size)
     struct windows *w = m->windows;
 
     for (uint32_t i = kc_windows_hold_entries(m, physical) ? w->count : 0; i-- > 0;)
-        for (int level = DIRECTORY; level <= TABLE; level++)
-            if (w->pages[i].entries_at[level] + sizeof(uint32_t) > physical && w->pages[i].entries_at[level] < physical + size) {
-                drop(m, &w->pages[i]);
-                break;
-            }
+        if (comes_from(&w->pages[i], physical, size))
+            drop(m, &w->pages[i]);
 }
 
 void kc_windows_on_writes(kc *m)
@@ -378,7 +396,7 @@ void kc_windows_on_writes(kc *m)
     struct windows *w = m->windows;
 
     for (uint32_t i = w->entry_frame_count ? w->count : 0; i-- > 0;)
-        if (!is_entry(m, &w->pages[i], DIRECTORY) || !is_entry(m, &w->pages[i], TABLE))
+        if (!are_entries(m, &w->pages[i]))
             drop(m, &w->pages[i]);
 }
 
@@ -401,18 +419,24 @@ void kc_windows_suspend(kc *m, bool begins)
 static void note_entries(kc *m, struct shown_page *page)
 {
     struct kc_translation t;
-    uint64_t physical = (uint64_t)page->frame << PAGE_SHIFT;
+    uint64_t last, physical = (uint64_t)page->frame << PAGE_SHIFT;
+    int level = FIRST;
 
-    page->entries_at[DIRECTORY] = page->entries_at[TABLE] = KC_NO_ENTRY;
-    if (!kc_paging(m) || !kc_walk(m, page->linear << PAGE_SHIFT, page->writable ? UC_MEM_WRITE : UC_MEM_READ, false, &t) || t.wide)
+    for (int i = FIRST; i < LEVELS; i++)
+        page->entries[i].at = KC_NO_ENTRY;
+    if (!kc_paging(m) || !kc_walk(m, page->linear << PAGE_SHIFT, page->writable ? UC_MEM_WRITE : UC_MEM_READ, false, &t) || t.physical != physical)
         return;
-    uint64_t last = t.entries[t.entries_at[TABLE] == KC_NO_ENTRY ? DIRECTORY : TABLE];
-    if (t.physical != physical || !(t.entries[DIRECTORY] & PTE_A) || !(last & PTE_A) || (page->writable && !(last & PTE_D)))
-        return;
-    for (int level = DIRECTORY; level <= TABLE; level++) {
-        page->entries_at[level] = t.entries_at[level];
-        page->entries[level] = (uint32_t)t.entries[level];
+    last = t.entries[t.entries_at[1] != KC_NO_ENTRY];
+    if (t.no_execute || !(t.entries[0] & PTE_A) || !(last & PTE_A) || (page->writable && !(last & PTE_D)))
+        return; /* bit 63 is a right or reserved, as an MSR says */
+    page->wide = t.wide;
+    if (t.wide) {
+        page->entries[level].at = first_entry_at(m, kc_reg(m, UC_X86_REG_CR3), page->linear, true);
+        memcpy(&page->entries[level].value, kc_at(m, page->entries[level].at), sizeof page->entries[level].value);
+        level++;
     }
+    for (int i = 0; i < 2 && t.entries_at[i] != KC_NO_ENTRY; i++)
+        page->entries[level++] = (struct entry){t.entries_at[i], t.entries[i]};
 }
 
 static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)

@@ -856,3 +856,47 @@ THREE_LEVELS = """
 
 def test_page_tables_of_three_levels() -> None:
     assert window_of(compared(THREE_LEVELS))[0] > 1
+
+
+# What is at an address before a load of CR3 and after it; in between an entry of each of the levels changes, and is what it was in the next round.
+THREE_LEVELS_CHANGE = (
+    THREE_LEVELS.partition("1:      movl")[0]
+    + """
+1:      movl    $0x234003, 0x236000  # two more tables: the first of the frames is another one
+        movl    $0x302003, 0x234000
+        movl    $0x303003, 0x237000
+        movl    $0x237003, 0x238000
+        movl    $0x304003, 0x239000
+        movl    $0x239003, 0x23a000
+        movl    $9, %ecx
+1:      """
+    + "".join(
+        f"""
+        incl    0x40000000
+        reload_cr3
+        movl    ${there}, {at}
+        incl    0x40000000
+        movl    0x40000000, %eax
+        log     eax
+        movl    ${back}, {at}
+        incl    0x40000000
+        reload_cr3
+        incl    0x40000000
+"""
+        for at, back, there in (
+            ("0x230008", "0x232001", "0x238001"),
+            ("0x232000", "0x233003", "0x239003"),
+            ("0x233000", "0x300003", "0x303003"),
+            ("0x230008", "0x232001", "0x23a001"),
+        )
+    )
+    + """
+        decl    %ecx
+        jnz     1b
+        hlt
+"""
+)
+
+
+def test_page_tables_of_three_levels_change_before_the_next_access() -> None:
+    assert window_of(compared(THREE_LEVELS_CHANGE))[0] > 1
