@@ -54,9 +54,9 @@ sanitize: $(VENV)/ready $(VENV)/dev  ## run the core's tests under AddressSaniti
 	@rm -f build/sanitizer.*
 	CFLAGS='-fsanitize=$(SANITIZERS) -fno-sanitize-recover=all -fno-omit-frame-pointer -g' LDFLAGS=-fsanitize=$(SANITIZERS) \
 	    $(BIN)/python setup.py --quiet build_ext --inplace --force
-	LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYTHONMALLOC=malloc PYTHONPATH=tests/sanitized \
-	    ASAN_OPTIONS=handle_segv=0:allow_user_segv_handler=1:detect_leaks=0:log_path=build/sanitizer \
-	    UBSAN_OPTIONS=print_stacktrace=1:log_path=build/sanitizer \
+	LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/tests/sanitized \
+	    ASAN_OPTIONS=handle_segv=0:allow_user_segv_handler=1:detect_leaks=0:log_path=$(CURDIR)/build/sanitizer \
+	    UBSAN_OPTIONS=print_stacktrace=1:log_path=$(CURDIR)/build/sanitizer \
 	    $(BIN)/python -m pytest -n auto $(SANITIZED); status=$$?; \
 	    cat build/sanitizer.* 2>/dev/null; \
 	    $(BIN)/python setup.py --quiet build_ext --inplace --force; exit $$status
