@@ -10,7 +10,8 @@
  *
  * What a fault undoes is undone here, too: the instruction comes again.
  *
- * Shortcomings. Where instructions are executed one by one, at the end of a budget, what is in registers counts as defined. Of blocks that
+ * Shortcomings. Where instructions are executed one by one, at the end of a budget, what is in registers counts as defined; so does
+ * everything where blocks cannot count themselves. While a register that nobody uses holds undefined bits, code is slow. Of blocks that
  * are copied on and on, the first ORIGINS reads are told apart.
  */
 #define _GNU_SOURCE

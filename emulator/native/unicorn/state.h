@@ -91,8 +91,13 @@ static inline uint32_t kc_ring(const kc *m) { return kc_modes(m) & 3; }
 enum { KC_TRACKS = 1 << 30 /* the engine knows no such flag: blocks of which each instruction is told */ };
 static inline void kc_track(kc *m, bool yes) { *m->state->modes = (*m->state->modes & ~(uint32_t)KC_TRACKS) | (yes ? KC_TRACKS : 0); }
 static inline bool kc_tracks(const kc *m) { return *m->state->modes & KC_TRACKS; }
-/* A general register, as instructions encode it; where they are found. */
-static inline uint32_t kc_general(const kc *m, unsigned number) { return m->state->eax[2 * number]; }
+/* A general register, by the number that instructions encode. */
+static inline uint32_t kc_general(kc *m, unsigned number)
+{
+    static const int ids[] = {UC_X86_REG_EAX, UC_X86_REG_ECX, UC_X86_REG_EDX, UC_X86_REG_EBX,
+                              UC_X86_REG_ESP, UC_X86_REG_EBP, UC_X86_REG_ESI, UC_X86_REG_EDI};
+    return kc_registers_are_found(m) ? m->state->eax[2 * number] : kc_reg(m, ids[number]); /* 64 bits each */
+}
 enum { KC_STEPS = 1 << 8, KC_RESUMES = 1 << 16, KC_ALIGNS = 1 << 18, KC_MPX = 3 << 25 };
 static inline uint32_t kc_block_flags(const kc *m)
 {
