@@ -189,3 +189,31 @@ def test_copies_that_a_compiler_has_put_in_are_checked_as_a_whole(tmp_path: Path
     assert "out-of-bounds read of 17 bytes" in found["to"]
     assert "out-of-bounds write of 21 bytes" in found["set"]
     assert all(text.endswith("across the end of text of 20 bytes") for text in found.values())
+
+
+MIDDLE: Final = r"""
+u8 arena[256] __attribute__((aligned(16)));
+u32 used = 4;
+__attribute__((no_sanitize_address)) apart u8 *obtain(u32 size) { u8 *p = arena + used; used += 22 + size; return p; }
+apart u8 get(u8 *p, int n) { return p[n]; }
+apart u32 get_word(u32 *p, int n) { return p[n]; }
+void kmain(void)
+{
+    u8 *p = obtain(10);
+    u32 sum = get(p, 0) + get(p, 3) + get(p, 9) + get_word((u32 *)p, 0) + get_word((u32 *)p, 1);
+    sum += get(p, -1) + get(p, 10);
+    use(&sum);
+    leave(5);
+}
+"""
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_a_block_that_begins_in_the_middle_of_eight_bytes_is_known_to_the_byte(
+    tmp_path: Path, name: str
+) -> None:
+    run = Run(compile_kasan(tmp_path, MIDDLE, BUILDS[name]))
+    assert run.machine.run().exit_value == 5
+    start = run.machine.address_of("arena") + 4
+    seen = [access.linear - start for access in run.checks.seen().accesses]
+    assert seen == [-1, 10]

@@ -101,6 +101,15 @@ def test_a_reset_brings_the_shadow_back(kernel: str) -> None:
     assert shadow(machine) == full
 
 
+def test_a_reset_brings_back_what_only_the_host_has_written(kernel: str) -> None:
+    machine = boot(kernel)
+    raw, address = core_of(machine).raw, machine.address_of("text")
+    with machine.snapshot() as snapshot:
+        lib.kc_kasan_set(raw, address, 0xF9)
+        snapshot.reset()
+        assert lib.kc_kasan_value(raw, address) == 0
+
+
 def test_a_forked_process_has_a_shadow_of_its_own(kernel: str) -> None:
     machine = boot(kernel)
     deeper(machine)
