@@ -276,7 +276,7 @@ def calls_of_the_core() -> set[int]:
     unless_two_fail = "<give_up>:"
     once = (
         unless_two_fail,
-        "<poison_is_reserved>:",
+        "<nothing_poisoned>:",
         "<kc_interpose_load>:",
         "<kc_fast_accesses_hold>:",
         "<peek>:",
