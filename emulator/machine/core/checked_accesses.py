@@ -66,9 +66,10 @@ class CheckedAccesses(Observer):
                 ends_run is not None,
             ),
         )
-        _give_up_dropped_machines(core)
+        _DROPPED.collect(core)
         if core.opened(lib.kc_sanitize_open(core.raw, checks)):
             raise ValueError("no calls are recorded, or accesses are checked already")
+        _DROPPED.note(core)
         for address, value in compiled.shadow.items():
             lib.kc_kasan_set(core.raw, address, value)
         if ends_run is not None:
@@ -168,12 +169,39 @@ def _block(block: Any) -> AllocatedBlock:
     )
 
 
-def _give_up_dropped_machines(core: Core) -> None:
-    """Collect machines that nobody has any more, if one of them may be where this one's checks would be fast.
+class _DroppedMachines:
+    """Machines that nobody has any more: one of them may be where another one's checks would be fast.
 
-    A process has room for one such window, and machines lie in cycles of references.
+    A process has room for one such window, and machines lie in cycles of references. A collection in vain, as somebody has that machine, is
+    made up for by ever more openings without one: in a process with many objects it takes long.
     """
+
+    def __init__(self) -> None:
+        self._openings_left = 0
+        self._pause = 1
+
+    def collect(self, core: Core) -> None:
+        """Before a machine's accesses are going to be checked."""
+        if not _would_be_faster(core):
+            return
+        if self._openings_left:
+            self._openings_left -= 1
+        else:
+            gc.collect()
+
+    def note(self, core: Core) -> None:
+        """They are."""
+        if not _would_be_faster(core):
+            self._openings_left, self._pause = 0, 1
+        elif not self._openings_left:
+            self._openings_left = self._pause
+            self._pause = min(2 * self._pause, 64)
+
+
+def _would_be_faster(core: Core) -> bool:
     window = ffi.new("kc_window *")
     lib.kc_window_now(core.raw, window)
-    if window.is_there and not window.is_near:
-        gc.collect()
+    return bool(window.is_there) and not window.is_near
+
+
+_DROPPED: Final = _DroppedMachines()
