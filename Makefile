@@ -17,14 +17,14 @@ run: $(VENV)/ready  ## boot the built-in kernel and show what it did
 	@$(BIN)/kmemu boot
 
 test: $(VENV)/ready $(VENV)/dev peers  ## run the tests (they need QEMU, Chromium, tmux, gdb, g++, clang, lld, rustc)
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 check: $(VENV)/ready $(VENV)/dev peers  ## all that CI checks: format, linters, types, import contracts, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 fuzz: $(VENV)/ready $(VENV)/dev peers  ## run random kernels, traces and guests: FUZZ="--guests 1000 --seed 7" (about three quarters of an hour)
 	$(BIN)/python -m tests.fuzz.harness $(FUZZ)
@@ -46,7 +46,7 @@ compare-qemu: $(VENV)/ready $(VENV)/dev  ## find where a kernel runs other than 
 # Its shadow lies where a window below 2 GiB would: accesses go through a far window, and checked ones the ordinary way. What test_no_memory.py
 # loads would have to come before it. It keeps memory that is given back, and so one test cannot measure that.
 SANITIZERS := address,undefined
-SANITIZED := tests/unit/machine tests/property/test_checked_programs.py tests/property/test_fast_memory.py \
+SANITIZED := tests/unit/machine/core tests/property/test_checked_programs.py \
     tests/property/test_blocks.py tests/property/test_stale_translations.py \
     --ignore=tests/unit/machine/test_no_memory.py \
     --deselect=tests/unit/machine/core/test_physical_map.py::test_the_host_gets_everything_back_from_a_machine_that_is_gone
