@@ -33,6 +33,7 @@ GUEST = """
         call    *%eax
         addl    $4096, %eax
         loop    3b
+        orl     $0x60, directory
         invlpg  word
         exit    0
         function take
