@@ -43,12 +43,11 @@ compare-qemu: $(VENV)/ready $(VENV)/dev  ## find where a kernel runs other than 
 	@$(BIN)/python -m tests.oracle.compare $(KERNEL) $(if $(EVERY),--every $(EVERY)) $(if $(FUNCTIONS),--functions $(FUNCTIONS)) $(OPTIONS)
 
 # AddressSanitizer has to be loaded first, and to leave SIGSEGV to the core; what Python allocates it sees if it is the C library's.
-# Its shadow lies where a window below 2 GiB would: accesses go through a far window, and checked ones the ordinary way. What test_no_memory.py
-# loads would have to come before it. It keeps memory that is given back, and so one test cannot measure that.
+# Its shadow lies where a window below 2 GiB would: accesses go through a far window, and checked ones the ordinary way. It keeps memory that is
+# given back, and so one test cannot measure that.
 SANITIZERS := address,undefined
 SANITIZED := tests/unit/machine/core tests/property/test_checked_programs.py \
     tests/property/test_blocks.py tests/property/test_stale_translations.py \
-    --ignore=tests/unit/machine/test_no_memory.py \
     --deselect=tests/unit/machine/core/test_physical_map.py::test_the_host_gets_everything_back_from_a_machine_that_is_gone
 sanitize: $(VENV)/ready $(VENV)/dev  ## run the core's tests under AddressSanitizer and UBSan (about four minutes)
 	@rm -f build/sanitizer.*
