@@ -14,7 +14,7 @@ from emulator.profile.known import matching_profile
 from emulator.run.ending import Budget
 from tests.helpers.bad_access_cases import CASES
 from tests.helpers.case_kernels import ALLOCATORS, COMPILERS, build, cases_of
-from tests.helpers.case_runs import Kernel, described
+from tests.helpers.case_runs import Kernel, check
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,13 +28,7 @@ def test_each_bad_access_is_found_once_and_no_right_one(
     tmp_path: Path, allocator: str, compiler: str, level: str, memory: Literal["fast", "ordinary"]
 ) -> None:
     kernel = Kernel(build(tmp_path, allocator, CASES, compiler, level), allocator, memory)
-    kinds = ALLOCATORS[allocator].kinds
-    cases = cases_of(allocator, CASES)
-    expected = {case.name: [kinds.get(case.name, case.kind)] for case in cases}
-    found = {case.name: described(kernel.findings(n, defect=True), case) for n, case in enumerate(cases)}
-    assert found == expected
-    alarms = {case.name: kernel.findings(n, defect=False) for n, case in enumerate(cases)}
-    assert {name: [each.message for each in alarm] for name, alarm in alarms.items() if alarm} == {}
+    check(kernel, cases_of(allocator, CASES), ALLOCATORS[allocator].kinds)
 
 
 BAD: Final = {

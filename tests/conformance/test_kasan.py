@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.bad_access_cases import CASES
 from tests.helpers.case_kernels import ALLOCATORS, Case, build, cases_of
-from tests.helpers.case_runs import Kernel, described
+from tests.helpers.case_runs import Kernel, check
 from tests.helpers.kasan_kernel import BUILDS, STUBS
 
 if TYPE_CHECKING:
@@ -83,13 +83,7 @@ def kernel_of(
 )
 def test_what_is_found_in_other_kernels_is_found_in_these(tmp_path: Path, allocator: str, name: str) -> None:
     kernel = kernel_of(tmp_path, allocator, name)
-    kinds = ALLOCATORS[allocator].kinds
-    cases = cases_of(allocator, CASES)
-    expected = {case.name: [kinds.get(case.name, case.kind)] for case in cases}
-    found = {case.name: described(kernel.findings(n, defect=True), case) for n, case in enumerate(cases)}
-    assert found == expected
-    alarms = {case.name: kernel.findings(n, defect=False) for n, case in enumerate(cases)}
-    assert {name: [each.message for each in alarm] for name, alarm in alarms.items() if alarm} == {}
+    check(kernel, cases_of(allocator, CASES), ALLOCATORS[allocator].kinds)
 
 
 @pytest.mark.parametrize(
@@ -99,11 +93,7 @@ def test_accesses_beside_variables_are_found_and_name_them(
     tmp_path: Path, name: str, memory: Literal["fast", "ordinary"]
 ) -> None:
     kernel = kernel_of(tmp_path, "heap", name, VARIABLES, memory)
-    found = {case.name: kernel.findings(n, defect=True) for n, case in enumerate(VARIABLES)}
-    kinds = {case.name: described(found[case.name], case) for case in VARIABLES}
-    assert kinds == {case.name: [case.kind] for case in VARIABLES}
+    found = check(kernel, VARIABLES, {})
     named = {each: found[each][0].message.rpartition(", ")[2] for each in found}
     expected = {case.name: f" {NAMES[case.name.partition('_')[0]]} of 20 bytes" for case in VARIABLES}
     assert {each: text for each, text in named.items() if not text.endswith(expected[each])} == {}
-    alarms = {case.name: kernel.findings(n, defect=False) for n, case in enumerate(VARIABLES)}
-    assert {name: [each.message for each in alarm] for name, alarm in alarms.items() if alarm} == {}

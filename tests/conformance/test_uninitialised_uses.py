@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from tests.helpers.case_kernels import ALLOCATORS, COMPILERS, build, cases_of
-from tests.helpers.case_runs import Kernel, described
+from tests.helpers.case_runs import Kernel, check
 from tests.helpers.uninitialised_cases import CASES
 
 if TYPE_CHECKING:
@@ -21,9 +21,5 @@ if TYPE_CHECKING:
 def test_each_use_of_what_was_never_written_is_found_once_and_no_right_one(
     tmp_path: Path, allocator: str, compiler: str, level: str, memory: Literal["fast", "ordinary"]
 ) -> None:
-    cases = cases_of(allocator, CASES)
     kernel = Kernel(build(tmp_path, allocator, CASES, compiler, level), allocator, memory, uninitialised=True)
-    found = {case.name: described(kernel.findings(n, defect=True), case) for n, case in enumerate(cases)}
-    assert found == {case.name: [case.kind] for case in cases}
-    alarms = {case.name: kernel.findings(n, defect=False) for n, case in enumerate(cases)}
-    assert {name: [each.message for each in alarm] for name, alarm in alarms.items() if alarm} == {}
+    check(kernel, cases_of(allocator, CASES), {})

@@ -16,6 +16,7 @@ from emulator.trace.recording import CallLog
 from tests.helpers.case_kernels import ALLOCATORS, Case
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from emulator.check.findings import Finding
@@ -57,7 +58,23 @@ class Kernel:
         return bad_accesses(machine, seen.accesses, LoggedTrace(self._log, Symbolizer(image)))
 
 
-def described(found: list[Finding], case: Case) -> list[str]:
+def check(kernel: Kernel, cases: Sequence[Case], kinds: Mapping[str, str]) -> dict[str, list[Finding]]:
+    """Hold that each case of a kernel is found once, and nothing in its twin, and return what is found.
+
+    Args:
+        kernel: The kernel.
+        cases: Its cases, in order.
+        kinds: The kinds that the findings have, where those are not the cases' own.
+    """
+    found = {case.name: kernel.findings(n, defect=True) for n, case in enumerate(cases)}
+    expected = {case.name: [kinds.get(case.name, case.kind)] for case in cases}
+    assert {case.name: _described(found[case.name], case) for case in cases} == expected
+    alarms = {case.name: kernel.findings(n, defect=False) for n, case in enumerate(cases)}
+    assert {name: [each.message for each in alarm] for name, alarm in alarms.items() if alarm} == {}
+    return found
+
+
+def _described(found: list[Finding], case: Case) -> list[str]:
     """Return what matters of findings: their kind, and whether they are in the case's function."""
     return [
         each.kind.value

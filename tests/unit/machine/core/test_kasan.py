@@ -125,11 +125,16 @@ def test_a_forked_process_has_a_shadow_of_its_own(kernel: str) -> None:
     assert machine.run().exit_value == 3
 
 
+def with_paging(tmp_path: Path, mapped: int, mmu: Mmu) -> Machine:
+    """Return a machine whose kernel maps RAM where it is, and from *mapped* on, too, if that is not 0."""
+    kmain = f"void kmain(void) {{ paging(0x{mapped:x}, 0); leave(deep(level) ? 3 : 4); }}"
+    source = PAGING + SOURCE.replace("void kmain(void) { leave(deep(level) ? 3 : 4); }", kmain)
+    return boot(str(compile_kasan(tmp_path, source, BUILDS["gcc-inline"])), mmu=mmu)
+
+
 @pytest.mark.parametrize("mmu", OF_THE_CORE)
 def test_page_tables_need_not_map_the_shadow(tmp_path: Path, mmu: Mmu) -> None:
-    kmain = "void kmain(void) { paging(0, 0); leave(deep(level) ? 3 : 4); }"
-    source = PAGING + SOURCE.replace("void kmain(void) { leave(deep(level) ? 3 : 4); }", kmain)
-    machine = boot(str(compile_kasan(tmp_path, source, BUILDS["gcc-inline"])), mmu=mmu)
+    machine = with_paging(tmp_path, 0, mmu)
     deeper(machine)
     assert 0xF1 in shadow(machine)
     assert machine.run().exit_value == 3
@@ -137,9 +142,7 @@ def test_page_tables_need_not_map_the_shadow(tmp_path: Path, mmu: Mmu) -> None:
 
 @pytest.mark.parametrize("mmu", OF_THE_CORE)
 def test_a_kernel_that_maps_ram_where_its_shadow_is_is_told_so(tmp_path: Path, mmu: Mmu) -> None:
-    kmain = "void kmain(void) { paging(0xd0000000, 0); leave(deep(level) ? 3 : 4); }"
-    source = PAGING + SOURCE.replace("void kmain(void) { leave(deep(level) ? 3 : 4); }", kmain)
-    machine = boot(str(compile_kasan(tmp_path, source, BUILDS["gcc-inline"])), mmu=mmu)
+    machine = with_paging(tmp_path, 0xD000_0000, mmu)
     with pytest.raises(EmulatorError, match="RAM where the shadow is that it was compiled for"):
         machine.run()
 
