@@ -64,7 +64,7 @@ static uint8_t *change(kc *m, uint32_t linear)
 /* What eight bytes of the shadow of RAM are as one of this. The first of them are the lowest bits. */
 static uint8_t encoded(uint64_t bytes)
 {
-    uint64_t closed = bytes & 0x0101010101010101u * KC_NO_ACCESS;
+    uint64_t closed = bytes & KC_EACH_BYTE * KC_NO_ACCESS;
 
     if (!closed)
         return 0;

@@ -56,7 +56,7 @@ bool kc_shadow_keep(kc *m, uint64_t physical)
 /* memset(), for what is mostly a few bytes. */
 static void set_bytes(uint8_t *bytes, uint64_t size, enum kc_poison value)
 {
-    uint64_t word = 0x0101010101010101u * value;
+    uint64_t word = KC_EACH_BYTE * value;
 
     if (size < sizeof word || size > 16 * sizeof word) {
         memset(bytes, value, size);
@@ -130,12 +130,10 @@ void kc_shadow_begin_call(kc *m)
 /* Words of eight bytes of a part of one page: what was closed is open, and initialised only where an allocator has written to it. */
 static void give_birth(uint8_t *shadow, uint64_t size)
 {
-    const uint64_t each = 0x0101010101010101u;
-
-    for (uint64_t at = 0; at < size; at += sizeof each) {
-        uint64_t part = size - at < sizeof each ? size - at : sizeof each, now = 0;
+    for (uint64_t at = 0; at < size; at += sizeof(uint64_t)) {
+        uint64_t part = size - at < sizeof(uint64_t) ? size - at : sizeof(uint64_t), now = 0;
         memcpy(&now, shadow + at, part);
-        uint64_t closed = now & each, unwritten = closed & ~(now / KC_WRITTEN & each);
+        uint64_t closed = now & KC_EACH_BYTE, unwritten = closed & ~(now / KC_WRITTEN & KC_EACH_BYTE);
         now = (now & ~(closed * UINT8_MAX)) | unwritten * KC_UNINITIALISED;
         memcpy(shadow + at, &now, part);
     }

@@ -53,7 +53,7 @@ static inline bool kc_tells_uninitialised(const kc *m) { return m->shadow->fresh
 void kc_shadow_touch_page(kc *m, uint64_t physical);
 static inline void kc_shadow_touch(kc *m, uint64_t physical)
 {
-    if (m->shadow->fresh && physical < m->memory_end && m->shadow->fresh[physical >> (PAGE_SHIFT + 3)] >> (physical >> PAGE_SHIFT & 7) & 1)
+    if (m->shadow->fresh && physical < m->memory_end && kc_bit(m->shadow->fresh, physical >> PAGE_SHIFT))
         kc_shadow_touch_page(m, physical);
 }
 /* A part of RAM was written: it is initialised; where it may not be accessed, an allocator has done it, or nobody counts it. */

@@ -56,17 +56,18 @@ struct shown_page {
     uint32_t linear, frame; /* numbers of pages */
     bool writable;
     bool is_defining;       /* stores may change its shadow, which snapshots have kept */
-    struct entry { uint64_t at, value; } entries[3]; /* that it comes from, the one that CR3 leads to first; at KC_NO_ENTRY: there are fewer, or none is known */
-    bool wide; /* they have 8 bytes, and there are three levels */
+    struct entry { uint64_t at, value; } entries[3]; /* that it comes from, the one that CR3 leads to first */
+    uint32_t levels; /* how many these are; 0: they are not known */
+    bool wide;       /* they have 8 bytes, and there are three levels */
 };
 
-enum { FIRST, LEVELS = 3 };
 enum { ENTRY_FRAMES_MAX = 1024 };
 
 struct windows {
     uint8_t *base; /* NULL: there is no window */
     bool is_near;
     uint8_t *shadow; /* NULL: accesses are not checked here */
+    const uint8_t *nothing; /* one in which nothing is poisoned, as soon as there was a shadow */
     uint32_t suspended;
     uint32_t *numbers; /* by linear page: its place in `pages`, from 1 */
     struct shown_page pages[PAGES_MAX];
@@ -190,7 +191,7 @@ static bool is_entry_frame(kc *m, uint32_t frame)
     if (!kc_windows_hold_entries(m, (uint64_t)frame << PAGE_SHIFT))
         return false;
     for (uint32_t i = 0; i < w->count; i++)
-        for (int level = FIRST; level < LEVELS; level++)
+        for (uint32_t level = 0; level < w->pages[i].levels; level++)
             if (w->pages[i].entries[level].at >> PAGE_SHIFT == frame)
                 return true;
     uint32_t at = 0;
@@ -310,7 +311,7 @@ static uint32_t entry_size(const struct shown_page *page) { return page->wide ? 
 /* Are the entries that a page comes from what they were? */
 static bool are_entries(const kc *m, const struct shown_page *page)
 {
-    for (int level = FIRST; level < LEVELS && page->entries[level].at != KC_NO_ENTRY; level++)
+    for (uint32_t level = 0; level < page->levels; level++)
         if (memcmp(kc_at(m, page->entries[level].at), &page->entries[level].value, entry_size(page)))
             return false;
     return true;
@@ -327,9 +328,9 @@ static bool is_found(kc *m, struct shown_page *page, uint32_t cr3)
 {
     uint64_t at = first_entry_at(m, cr3, page->linear, page->wide);
 
-    if (page->entries[FIRST].at == KC_NO_ENTRY || at + entry_size(page) > m->memory_end)
+    if (!page->levels || at + entry_size(page) > m->memory_end)
         return false;
-    page->entries[FIRST].at = at;
+    page->entries[0].at = at;
     return are_entries(m, page);
 }
 
@@ -340,7 +341,7 @@ static bool note_entry_frames(kc *m)
 
     entry_frames_forget(w);
     for (uint32_t i = 0; i < w->count; i++)
-        for (int level = FIRST; level < LEVELS && w->pages[i].entries[level].at != KC_NO_ENTRY; level++)
+        for (uint32_t level = 0; level < w->pages[i].levels; level++)
             if (!entry_frame_note(w, (uint32_t)(w->pages[i].entries[level].at >> PAGE_SHIFT)))
                 return false;
     for (uint32_t i = 0; i < w->count; i++)
@@ -353,11 +354,12 @@ void kc_windows_on_flush(kc *m)
 {
     struct windows *w = m->windows;
 
-    if (w && w->rests)
+    if (!w)
+        return;
+    if (w->rests)
         rest(m);
-    if (w)
-        kc_windows_exempt(m, false);
-    if (!w || !w->count)
+    kc_windows_exempt(m, false);
+    if (!w->count)
         return;
     if (w->rests || kc_seeks_stale(m) || !modes_are(w, kc_reg(m, UC_X86_REG_CR0), kc_reg(m, UC_X86_REG_CR4))) { /* who seeks them sees each fill */
         kc_windows_forget(m);
@@ -376,7 +378,7 @@ void kc_windows_on_flush(kc *m)
 
 static bool comes_from(const struct shown_page *page, uint64_t physical, uint32_t size)
 {
-    for (int level = FIRST; level < LEVELS && page->entries[level].at != KC_NO_ENTRY; level++)
+    for (uint32_t level = 0; level < page->levels; level++)
         if (page->entries[level].at + entry_size(page) > physical && page->entries[level].at < physical + size)
             return true;
     return false;
@@ -420,10 +422,8 @@ static void note_entries(kc *m, struct shown_page *page)
 {
     struct kc_translation t;
     uint64_t last, physical = (uint64_t)page->frame << PAGE_SHIFT;
-    int level = FIRST;
 
-    for (int i = FIRST; i < LEVELS; i++)
-        page->entries[i].at = KC_NO_ENTRY;
+    page->levels = 0;
     if (!kc_paging(m) || !kc_walk(m, page->linear << PAGE_SHIFT, page->writable ? UC_MEM_WRITE : UC_MEM_READ, false, &t) || t.physical != physical)
         return;
     last = t.entries[t.entries_at[1] != KC_NO_ENTRY];
@@ -431,12 +431,12 @@ static void note_entries(kc *m, struct shown_page *page)
         return; /* bit 63 is a right or reserved, as an MSR says */
     page->wide = t.wide;
     if (t.wide) {
-        page->entries[level].at = first_entry_at(m, kc_reg(m, UC_X86_REG_CR3), page->linear, true);
-        memcpy(&page->entries[level].value, kc_at(m, page->entries[level].at), sizeof page->entries[level].value);
-        level++;
+        struct entry *first = &page->entries[page->levels++];
+        first->at = first_entry_at(m, kc_reg(m, UC_X86_REG_CR3), page->linear, true);
+        memcpy(&first->value, kc_at(m, first->at), sizeof first->value);
     }
     for (int i = 0; i < 2 && t.entries_at[i] != KC_NO_ENTRY; i++)
-        page->entries[level++] = (struct entry){t.entries_at[i], t.entries[i]};
+        page->entries[page->levels++] = (struct entry){t.entries_at[i], t.entries[i]};
 }
 
 static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
@@ -674,7 +674,7 @@ static __attribute__((noinline)) const uint8_t *nothing_poisoned(void)
 void kc_windows_exempt(kc *m, bool begins)
 {
     if (m->windows->shadow && !kc_tells_uninitialised(m)) /* which has stores change it */
-        kc_put_shadow(m, begins ? nothing_poisoned() : m->windows->shadow);
+        kc_put_shadow(m, begins ? m->windows->nothing : m->windows->shadow);
 }
 
 static void drop_shadow(kc *m)
@@ -725,7 +725,7 @@ void kc_windows_check(kc *m, bool begins)
     }
     if (begins && w->base && !w->is_near)
         move_near(m);
-    if (begins && w->base && w->is_near && nothing_poisoned() && reserve_shadow(m)) {
+    if (begins && w->base && w->is_near && (w->nothing = nothing_poisoned()) && reserve_shadow(m)) {
         kc_windows_exempt(m, false);
         kc_flush_code(m);
     } else {

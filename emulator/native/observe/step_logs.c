@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/kasan.h"
 #include "core/ram.h"
 #include "core/run.h"
 #include "core/windows.h"
-#include "core/kasan.h"
 #include "observe/step_logs.h"
 #include "unicorn/engine.h"
 

@@ -26,7 +26,7 @@ static uint64_t word_at(const uint8_t *bytes, uint32_t size)
 }
 
 /* The bytes of a word of the shadow that may be accessed: 0xff. */
-static uint64_t accessible(uint64_t word) { return (~word & 0x0101010101010101u * KC_NO_ACCESS) * UINT8_MAX; }
+static uint64_t accessible(uint64_t word) { return (~word & KC_EACH_BYTE * KC_NO_ACCESS) * UINT8_MAX; }
 
 /* The bytes of a word that are 0: 0xff. */
 static uint64_t zeros(uint64_t word)
@@ -38,8 +38,8 @@ static uint64_t zeros(uint64_t word)
 /* A part of one page: the bytes that no block has and that may be accessed so far. as_written: those that are initialised stay so. */
 static void poison_free_bytes(kc *m, const struct block_table *t, uint64_t physical, uint64_t size, enum kc_poison poison, bool as_written)
 {
-    const uint64_t all = 0x0101010101010101u * poison;
-    const uint64_t written = as_written && kc_tells_uninitialised(m) ? 0x0101010101010101u * KC_WRITTEN : 0;
+    const uint64_t all = KC_EACH_BYTE * poison;
+    const uint64_t written = as_written && kc_tells_uninitialised(m) ? KC_EACH_BYTE * KC_WRITTEN : 0;
     uint8_t *shadow = NULL;
 
     if (!size || kc_block_page(t, physical)->whole)

@@ -58,4 +58,7 @@ void kc_fast_access_forget(kc *m, const struct fast_access *access);
 #define KC_POISONED_SIZE (0x1000000000ull + (1ull << 33))
 enum { KC_POISON_SHIFT = 32 };
 
+/* Of eight bytes of the shadow at once: each byte is 1; times a byte, it has that eight times. */
+#define KC_EACH_BYTE UINT64_C(0x0101010101010101)
+
 #endif

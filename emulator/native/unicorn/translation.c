@@ -38,7 +38,6 @@ enum { UNKNOWN = 0x3c0ffee5 };
 enum { OPERATIONS_MAX = 1200 };
 
 /* Bits of each byte of the shadow, and how far they are from one another. */
-#define EACH_BYTE UINT64_C(0x0101010101010101)
 enum { POISON_BIT = 7, WRITTEN_SHIFT = 3, STORE_SHIFT = 3 };
 
 typedef void tcg;  /* the state of a translation */
@@ -316,7 +315,7 @@ static void emit_written(tcg *state, var now, var at, unsigned operation)
 {
     var closed = T.tcg_temp_new_internal(state, TYPE_I64, false), written = T.tcg_temp_new_internal(state, TYPE_I64, false);
 
-    T.tcg_gen_andi_i64(state, arg(state, closed), arg(state, now), (int64_t)(EACH_BYTE * KC_NO_ACCESS));
+    T.tcg_gen_andi_i64(state, arg(state, closed), arg(state, now), (int64_t)(KC_EACH_BYTE * KC_NO_ACCESS));
     T.tcg_gen_shli_i64(state, arg(state, written), arg(state, closed), WRITTEN_SHIFT);
     fill_bytes(state, closed);
     T.tcg_gen_op3(state, kc_or_operation() + AND_FROM_OR, (uintptr_t)closed, (uintptr_t)closed, (uintptr_t)now);
@@ -347,12 +346,12 @@ static void select_poison(tcg *state, var word, bool is_store, bool is_exempt)
     var shifted = T.tcg_temp_new_internal(state, TYPE_I64, false);
 
     if (is_store) {
-        T.tcg_gen_andi_i64(state, arg(state, word), arg(state, word), (int64_t)(EACH_BYTE * KC_NO_ACCESS));
+        T.tcg_gen_andi_i64(state, arg(state, word), arg(state, word), (int64_t)(KC_EACH_BYTE * KC_NO_ACCESS));
         T.tcg_gen_shli_i64(state, arg(state, word), arg(state, word), POISON_BIT);
     } else if (is_exempt) {
         T.tcg_gen_shli_i64(state, arg(state, shifted), arg(state, word), POISON_BIT);
         T.tcg_gen_op3(state, kc_or_operation() + XOR_FROM_OR, (uintptr_t)word, (uintptr_t)word, (uintptr_t)shifted);
-        T.tcg_gen_andi_i64(state, arg(state, word), arg(state, word), (int64_t)(EACH_BYTE << POISON_BIT));
+        T.tcg_gen_andi_i64(state, arg(state, word), arg(state, word), (int64_t)(KC_EACH_BYTE << POISON_BIT));
     }
     forget(state, &shifted, 1);
 }
