@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Final, TypeAlias
+from collections.abc import Mapping
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -14,6 +17,7 @@ from emulator.trace.table import CallTable, Chunk, column_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import Self
 
     from emulator.loader.image import KernelImage
     from emulator.machine.core.call_recorder import CallRows, LateReturn
@@ -29,55 +33,72 @@ if TYPE_CHECKING:
     ]
     """What takes calls out of a recording: see `record_calls`."""
 
-_MANY: Final = 1 << 14
-"""Rows. Where so many come at a time, and not for the first time, memory is taken for `_AT_ONCE`: in large pages of the host, which it
-hands out much faster."""
-_AT_ONCE: Final = 1 << 20
+_NONE: Final = np.zeros(1, np.uint8)
 
 
-class _Part:
-    """Rows that follow each other, with room for some more.
+class _KeptColumns(Mapping[str, "Column"]):
+    """Columns of calls, kept in few bytes, and put together again when they are asked for.
+
+    Of the rows that are handed over at a time, most columns have numbers that are close to each other, or the same one: what is kept
+    is the lowest of them, and by how much the others are above it. The host hands out memory more slowly than this takes.
 
     Args:
-        first_call: Number of the first row's call.
-        room: For so many rows.
-        profile: The functions whose calls they are.
-
-    Attributes:
-        first_call: As given.
-        rows: How many there are.
-        room: For so many more.
+        columns: Name -> the lowest value, and the differences.
     """
 
-    def __init__(self, first_call: int, room: int, profile: Profile) -> None:
-        self.first_call = first_call
-        self.rows = 0
-        self.room = room
-        self._columns = {name: np.empty(room, kind) for name, kind in column_types(profile).items()}
+    def __init__(self, columns: dict[str, tuple[np.generic, Column]]) -> None:
+        self._columns = columns
 
-    def add(self, chunk: Chunk) -> None:
-        """Copy rows to behind the last one."""
-        stop = self.rows + chunk.rows
-        for name, column in chunk.columns.items():
-            self._columns[name][self.rows : stop] = column
-        self.rows, self.room = stop, self.room - chunk.rows
+    @classmethod
+    def of(cls, columns: Mapping[str, Column]) -> Self:
+        """Keep a copy of some columns that have values."""
+        return cls({name: _narrowed(column) for name, column in columns.items()})
 
-    def forget_from(self, call: int) -> None:
-        """Forget the calls from a number on. There is no more room then: a table that has them keeps them."""
-        if call < self.first_call + self.rows:
-            self.rows, self.room = call - self.first_call, 0
+    def __getitem__(self, name: str) -> Column:
+        lowest, above = self._columns[name]
+        column = above.astype(lowest.dtype)
+        return np.add(column, lowest, out=column) if lowest else column
 
-    def column(self, name: str) -> Column:
-        """Return the values of a column."""
-        return self._columns[name][: self.rows]
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
 
-    def pop(self, name: str) -> Column:
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def take(self, name: str) -> Column:
         """Return a column, and let go of it."""
-        return self._columns.pop(name)[: self.rows]
+        column = self[name]
+        del self._columns[name]
+        return column
 
-    def chunk(self) -> Chunk:
-        """Return the rows, without a copy."""
-        return Chunk(self.first_call, self.rows, {name: self.column(name) for name in self._columns})
+    def put(self, name: str, rows: Sequence[int], values: Sequence[int]) -> None:
+        """Replace the values in some rows of a column."""
+        column = self[name]
+        column[rows] = values
+        self._columns[name] = _narrowed(column)
+
+    def first(self, rows: int) -> Self:
+        """Return the columns of the first rows."""
+        return type(self)({name: (lowest, above[:rows]) for name, (lowest, above) in self._columns.items()})
+
+
+class _KeptRows(NamedTuple):
+    """The fields of a `Chunk`."""
+
+    first_call: int
+    rows: int
+    columns: _KeptColumns
+
+
+def _narrowed(column: Column) -> tuple[np.generic, Column]:
+    """Return the lowest value of a column, and what each is above it, in as few bytes as this takes."""
+    lowest, highest = column.min(), column.max()
+    if lowest == highest:
+        return lowest, np.broadcast_to(_NONE, len(column))
+    kind = np.min_scalar_type(int(highest) - int(lowest))
+    if kind.itemsize >= column.itemsize:
+        return column.dtype.type(0), column.copy()
+    return lowest, (column - lowest).astype(kind)
 
 
 def record_calls(machine: Machine, profile: Profile, on_calls: TakeCalls | None = None) -> Recording:
@@ -155,21 +176,21 @@ class CallLog:
 
     def __init__(self, machine: Machine, profile: Profile) -> None:
         self.profile = profile
-        self._parts: list[_Part] = []
+        self._kept: list[_KeptRows] = []
         self.recording = record_calls(machine, profile, self._take)
 
     def calls(self) -> CallTable:
         """Return all calls so far."""
         self.recording.flush()
-        return CallTable([part.chunk() for part in self._parts], self.profile)
+        return CallTable([Chunk(*kept) for kept in self._kept], self.profile)
 
     def finish(self) -> CallTable:
         """Return all calls so far, and keep no more. Events go on to be counted, and the core holds the newest calls."""
         self.recording.flush()
         self.recording.keep_newest()
-        rows = sum(part.rows for part in self._parts)
+        rows = sum(kept.rows for kept in self._kept)
         columns = {name: self._joined(name) for name in column_types(self.profile)}
-        self._parts.clear()
+        self._kept.clear()
         return CallTable((Chunk(1, rows, columns),), self.profile)
 
     def blocks(self, area: str) -> Blocks:
@@ -188,39 +209,35 @@ class CallLog:
     def _take(self, chunk: Chunk, late_returns: Sequence[LateReturn], _new_stacks: object) -> None:
         self._forget_from(chunk.first_call)
         if chunk.rows:
-            self._part_for(chunk).add(chunk)
-        for late in late_returns:
-            self._complete(late)
-
-    def _part_for(self, chunk: Chunk) -> _Part:
-        """Return a part with room for some rows."""
-        if not self._parts or self._parts[-1].room < chunk.rows:
-            are_many = chunk.rows >= _MANY and chunk.first_call > 8 * _MANY
-            room = max(chunk.rows, _AT_ONCE if are_many else 0)
-            self._parts.append(_Part(chunk.first_call, room, self.profile))
-        return self._parts[-1]
+            self._kept.append(_KeptRows(chunk.first_call, chunk.rows, _KeptColumns.of(chunk.columns)))
+        for position, late in groupby(sorted(late_returns, key=attrgetter("call")), key=self._position):
+            _complete(self._kept[position], list(late))
 
     def _forget_from(self, call: int) -> None:
-        """Forget the calls from a number on: the machine has gone back to before them."""
-        while self._parts and self._parts[-1].first_call >= call:
-            self._parts.pop()
-        if self._parts:
-            self._parts[-1].forget_from(call)
+        """Forget the calls from a number on: the machine has gone back to before them. A table that has them keeps them."""
+        while self._kept and self._kept[-1].first_call >= call:
+            self._kept.pop()
+        if self._kept and call < self._kept[-1].first_call + self._kept[-1].rows:
+            first_call, rows, columns = self._kept.pop()
+            rows = call - first_call
+            self._kept.append(_KeptRows(first_call, rows, columns.first(rows)))
 
-    def _complete(self, late: LateReturn) -> None:
-        """Note the return of a call that was taken before."""
-        part = self._parts[bisect_right(self._parts, late.call, key=lambda part: part.first_call) - 1]
-        row = late.call - part.first_call
-        part.column("left")[row] = late.left
-        part.column("left_time_ns")[row] = late.left_time_ns
-        part.column("result")[row] = late.result
-        part.column("out")[row] = late.out
-        part.column("returned")[row] = True
+    def _position(self, late: LateReturn) -> int:
+        """Return which of the kept rows have a call."""
+        return bisect_right(self._kept, late.call, key=attrgetter("first_call")) - 1
 
     def _joined(self, name: str) -> Column:
         """Join a column and let go of its parts, so that no more than one is there twice."""
-        parts = [part.pop(name) for part in self._parts]
+        parts = [kept.columns.take(name) for kept in self._kept]
         return np.concatenate(parts) if parts else np.empty(0, column_types(self.profile)[name])
+
+
+def _complete(kept: _KeptRows, late_returns: Sequence[LateReturn]) -> None:
+    """Note returns of calls that were taken before."""
+    rows = [late.call - kept.first_call for late in late_returns]
+    for name in ("left", "left_time_ns", "result", "out"):
+        kept.columns.put(name, rows, [getattr(late, name) for late in late_returns])
+    kept.columns.put("returned", rows, [True] * len(rows))
 
 
 def _with_entries(profile: Profile, image: KernelImage) -> Iterator[TracedFunction]:
