@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import re
+import sys
 from textwrap import dedent
 from typing import TYPE_CHECKING, Protocol
 
-import drgn
-import numpy as np
-import pyarrow as pa
 import pytest
-
-from emulator.boot_protocol import boot_state
-from emulator.machine import machine
-from emulator.pytest_plugin import checks, guest_memory
-from emulator.trace import recording
+from _pytest.pytester import SysModulesSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 OPTIONS = (
     *("--strict-markers", "--strict-config"),
     *("-p", "no:cacheprovider"),
     *("-p", "no:hypothesispytest"),  # it takes a second
 )
-IMPORTED_ONCE = (drgn, np, pa, boot_state, checks, guest_memory, machine, recording)
-"""pytester forgets what its runs import; some of this cannot be imported twice by a process, and all of it takes time."""
+
+
+@pytest.fixture(autouse=True)
+def _libraries_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let pytester forget after a run what the project has, and nothing else.
+
+    Some libraries cannot be imported twice by a process. The others would stay in memory once for each run, and take time.
+    """
+    projects = str(tmp_path.parent)
+
+    def is_library(name: str) -> bool:
+        return not str(getattr(sys.modules[name], "__file__", None)).startswith(projects)
+
+    monkeypatch.setattr(
+        "_pytest.pytester.SysModulesSnapshot",
+        lambda preserve: SysModulesSnapshot(is_library),  # noqa: ARG005 - its name
+    )
 
 
 class Run(Protocol):
