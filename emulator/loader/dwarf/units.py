@@ -21,6 +21,8 @@ from emulator.loader.dwarf.split_units import is_skeleton, older_name, split_nam
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from elftools.dwarf.aranges import ARanges
+
 Entry: TypeAlias = Any  # pyelftools' DIEs and units, which have few types
 
 FUNCTION = "DW_TAG_subprogram"
@@ -169,8 +171,8 @@ class Units:
         """Yield the units that may have a function at an address, likely ones first."""
         if self.dwarf is None:
             return
-        table = self.dwarf.get_aranges() if self.dwarf.debug_aranges_sec is not None else None
-        offset = table.cu_offset_at_addr(address) if table is not None and table.entries else None
+        table = self._ranges
+        offset = table.cu_offset_at_addr(address) if table and table.entries else None
         if offset is not None:
             yield self._whole_of(self.dwarf.get_CU_at(offset))
         starts, units, unlisted = self._pieces
@@ -178,6 +180,13 @@ class Units:
         for unit in (*units[max(index, 0) : index + 1], *unlisted):
             if unit.cu_offset != offset:
                 yield self._whole_of(unit)
+
+    @cached_property
+    def _ranges(self) -> ARanges | None:
+        """The table of the units' code, which not all units are in; None: there is none."""
+        if self.dwarf is None or self.dwarf.debug_aranges_sec is None:
+            return None
+        return self.dwarf.get_aranges()
 
     @cached_property
     def _pieces(self) -> tuple[list[int], list[Entry], list[Entry]]:
