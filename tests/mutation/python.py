@@ -195,6 +195,7 @@ def _functions(paths: set[str]) -> dict[CodeLocation, list[FunctionType]]:
     for path in paths:
         importlib.import_module(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
     found: dict[CodeLocation, list[FunctionType]] = defaultdict(list)
+    gc.unfreeze()  # what pytest has collected is left out of those of the garbage collector else
     for each in gc.get_objects():
         if isinstance(each, FunctionType):
             found[location_of(each.__code__)].append(each)
