@@ -98,7 +98,7 @@ def _narrowed(column: Column) -> tuple[np.generic, Column]:
     kind = np.min_scalar_type(int(highest) - int(lowest))
     if kind.itemsize >= column.itemsize:
         return column.dtype.type(0), column.copy()
-    return lowest, (column - lowest).astype(kind)
+    return lowest, np.subtract(column, lowest, out=np.empty(len(column), kind), casting="unsafe")
 
 
 def record_calls(machine: Machine, profile: Profile, on_calls: TakeCalls | None = None) -> Recording:
