@@ -19,6 +19,7 @@
 #include "core/mmu.h"
 #include "core/run.h"
 #include "core/shadow.h"
+#include "core/windows.h"
 #include "unicorn/engine.h"
 
 static uint32_t page_count(const kc *m) { return (uint32_t)(m->memory_end >> PAGE_SHIFT); }
@@ -283,6 +284,7 @@ int kc_shadow_restore(kc *m, const void *saved)
 
     if (s->bytes && kept && kc_array_has(&s->pages, kept->pages)) {
         kc_array_restore(&s->pages);
+        kc_windows_keep_shadow(m);
         if (s->fresh) {
             memcpy(s->fresh, kept->fresh, page_count(m) / 8 + 1);
             *s->log = kept->log;

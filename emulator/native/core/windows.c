@@ -290,6 +290,13 @@ void kc_windows_protect(kc *m)
     }
 }
 
+void kc_windows_keep_shadow(kc *m)
+{
+    for (uint32_t i = 0; i < m->windows->count; i++)
+        if (m->windows->pages[i].is_defining)
+            kc_shadow_keep(m, (uint64_t)m->windows->pages[i].frame << PAGE_SHIFT);
+}
+
 void kc_windows_protect_code(kc *m, uint32_t frame)
 {
     struct windows *w = m->windows;

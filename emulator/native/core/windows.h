@@ -9,6 +9,8 @@ void kc_windows_free(kc *m);
 
 /* The first write to each page has to be noticed again. */
 void kc_windows_protect(kc *m);
+/* What the window lets stores change of the shadow is going to be changed: a snapshot has been brought back. */
+void kc_windows_keep_shadow(kc *m);
 /* Code was fetched from a frame: writes to it are not plain ones. */
 void kc_windows_protect_code(kc *m, uint32_t frame);
 /* What the window shows at a linear address, as far as it allows such an access. False: nothing. */

@@ -40,13 +40,15 @@ RIGHT = sorted({*KERNELS, *TWINS} - WRONG - {f"{name}_ok" for name in BAD_ENDING
 class Run:
     """A built-in kernel, recorded and checked."""
 
-    def __init__(self, name: str, *, checks: bool = True, mmu: Mmu = "fast") -> None:
+    def __init__(
+        self, name: str, *, checks: bool = True, mmu: Mmu = "fast", uninitialised: bool = False
+    ) -> None:
         self.image = KernelImage.read(resolve(f"firmware:{name}"))
         self.machine, self.profile = Machine(self.image, mmu=mmu), matching_profile(self.image)
         self.log = CallLog(self.machine, self.profile)
         self.checked: CheckedAccesses | None = None
         if checks:
-            self.checked = check_accesses(self.machine, self.profile)
+            self.checked = check_accesses(self.machine, self.profile, uninitialised=uninitialised)
 
     @property
     def checks(self) -> CheckedAccesses:
@@ -161,9 +163,10 @@ def test_the_run_is_as_it_is_without(name: str) -> None:
     assert ends[0] == ends[1]
 
 
+@pytest.mark.parametrize("uninitialised", [False, True])
 @pytest.mark.parametrize(("name", "events"), [("use_after_free", (12, 15)), ("btron_pools_wait", (100, 300))])
-def test_snapshots_bring_all_of_it_back(name: str, events: tuple[int, int]) -> None:
-    run = Run(name)
+def test_snapshots_bring_all_of_it_back(name: str, events: tuple[int, int], *, uninitialised: bool) -> None:
+    run = Run(name, uninitialised=uninitialised)
     start, nothing = run.machine.snapshot(), run.state()
     run.machine.run(stop_at_event=events[0])
     outer, at_outer = run.machine.snapshot(), run.state()
