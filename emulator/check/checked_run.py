@@ -242,7 +242,7 @@ class Check:
             - self.audits.missed
             - ({Kind.NULL_ACCESS} if not is_guarded else set())
             | self._ruled_kinds(ending)
-            | (set() if accesses is None or accesses.missed else _of_accesses(self._machine))
+            | (set() if accesses is None or accesses.missed else _of_accesses(self._machine, accesses))
             | set(OF_VALUES if accesses and self._uninitialised and not accesses.missed else ()),
         )
 
@@ -330,6 +330,11 @@ def checked_kinds(
     return frozenset(kinds)
 
 
-def _of_accesses(machine: Machine) -> set[Kind]:
+def _of_accesses(machine: Machine, accesses: BadAccesses) -> set[Kind]:
     """Return the kinds that the check of a kernel's accesses shows."""
-    return set(OF_ACCESSES) - (set() if machine.image.kasan else {Kind.USE_AFTER_SCOPE})
+    kinds = set(OF_ACCESSES)
+    if not machine.image.kasan:
+        kinds.discard(Kind.USE_AFTER_SCOPE)
+    if not accesses.has_returns:
+        kinds.discard(Kind.RETURN_WRITE)
+    return kinds

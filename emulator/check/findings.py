@@ -44,6 +44,7 @@ class Kind(Enum):
     UNALLOCATED = "unallocated-access"  # of memory that an allocator has, and that is in no block
     UNINITIALISED = "uninitialised-use"  # of what was read from a block, and never written
     READ_ONLY = "read-only-write"  # to the kernel's code, or its constants
+    RETURN_WRITE = "return-address-write"  # over that of a function that goes on
     USE_AFTER_SCOPE = "use-after-scope"
     STALE_TRANSLATION = "stale-translation"  # that the TLB holds, and page tables no longer say
     DIED = "kernel-died"  # a fault, or it hangs
@@ -65,6 +66,7 @@ OF_ACCESSES: Final = (
     Kind.USE_AFTER_FREE,
     Kind.UNALLOCATED,
     Kind.READ_ONLY,
+    Kind.RETURN_WRITE,
     Kind.USE_AFTER_SCOPE,
 )
 """The kinds of which nothing is known unless each access is checked."""
@@ -131,6 +133,10 @@ _TEXTS: Final = {
     Kind.READ_ONLY: (
         "write to read-only memory",
         "The kernel wrote to its own code, or to a constant.",
+    ),
+    Kind.RETURN_WRITE: (
+        "write over a return address",
+        "The saved return address of a function that goes on was overwritten on the stack.",
     ),
     Kind.USE_AFTER_SCOPE: ("use after scope", "A variable was accessed after its scope had been left."),
     Kind.STALE_TRANSLATION: (

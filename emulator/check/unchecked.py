@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from emulator.trace.trace import Trace
 
 _OF_FREES: Final = (Kind.DOUBLE_FREE, Kind.INVALID_FREE)
-_OF_UNSEEN: Final = {True: (*_OF_FREES, *OF_ACCESSES, *OF_VALUES), False: (Kind.OVERLAP, Kind.LEAK)}
+_OF_BLOCKS: Final = (*(each for each in OF_ACCESSES if each is not Kind.RETURN_WRITE), *OF_VALUES)
+_OF_UNSEEN: Final = {True: (*_OF_FREES, *_OF_BLOCKS), False: (Kind.OVERLAP, Kind.LEAK)}
 _OF_EITHER: Final = (*_OF_UNSEEN[True], *_OF_UNSEEN[False])
 _OF_ALLOCATIONS: Final = (Kind.OVERLAP, Kind.BAD_RESULT, Kind.LEAK)
 _LENGTHS: Final = frozenset({"size", "pages", "order"})
@@ -65,6 +66,10 @@ def _why_no_accesses(kind: Kind, report: CheckReport, machine: Machine) -> str:
         return "with --memory reference nobody tells each access"
     if kind is Kind.USE_AFTER_SCOPE and machine.image.kasan is None:
         return "the kernel was not compiled with KASAN"
+    if kind is Kind.RETURN_WRITE and not machine.image.unwind_table:
+        return "the kernel has no call frame information"
+    if kind is Kind.RETURN_WRITE and Kind.OUT_OF_BOUNDS in report.checked:
+        return "this machine has no fast memory"
     return "there were more bad accesses than are kept"
 
 
@@ -81,13 +86,9 @@ def _unseen(report: CheckReport, trace: Trace, machine: Machine) -> Iterator[tup
                 for kind in kinds
             )
     if not any(each.role.makes_block for each in called):
-        yield from (
-            (kind, "no call that allocates was seen") for kind in (*_OF_ALLOCATIONS, *OF_ACCESSES, *OF_VALUES)
-        )
+        yield from ((kind, "no call that allocates was seen") for kind in (*_OF_ALLOCATIONS, *_OF_BLOCKS))
     elif not any(trace.blocks(area).size.any() for area in trace.areas):
-        yield from (
-            (kind, "the size of no block is known") for kind in (Kind.OVERLAP, *OF_ACCESSES, *OF_VALUES)
-        )
+        yield from ((kind, "the size of no block is known") for kind in (Kind.OVERLAP, *_OF_BLOCKS))
     if not any(each.role.makes_block or each.role.names_block for each in called):
         yield Kind.WILD_ACCESS, "no call that allocates or frees was seen"
     elif any(lack.ram_end for lack in report.ending.lacks):

@@ -594,9 +594,10 @@ const kc_null_access *kc_null_accesses(const kc *m, kc_page_zero *summary);
 enum kc_poison {
     KC_ACCESSIBLE = 0, /* it may; all others have bit 7 set, and bits 4 to 6 not: see unicorn/fast_accesses.c */
     KC_UNINITIALISED = 0x80, /* it may be written, and is initialised then; bit 0 is clear */
-    KC_FREED = 0x81,   /* it lay in a block that was given back; bit 0 is set of this one and the following ones: no access at all */
+    KC_FREED = 0x81,   /* it lay in a block that was given back; bit 0 is set of this one and the others: no access at all */
     KC_GAP = 0x83,     /* an allocator has it, and no block lies there */
     KC_REDZONE = 0x85, /* it lies next to a block, and in none */
+    KC_RETURN = 0x84,  /* a call has pushed it, and has not returned: it may be accessed, but stores are looked at. Bit 0 is clear */
     KC_READ_ONLY = 0x87, /* it is the kernel's code, or a constant: it may be read. The shadow never has it */
     /* What only code says that was compiled with KASAN, and never the shadow of RAM: */
     KC_STACK = 1,      /* it lies next to a variable of a function that goes on */
@@ -669,7 +670,9 @@ typedef struct {
     bool has_block;          /* the block that it concerns is known */
     int32_t distance;        /* from the block's start to that byte, in bytes; negative: it lies below */
     kc_block block;
-    uint32_t frame;          /* KC_STACK, KC_SCOPE: where the function's variables begin (linear), with a word that says so; 0: not known */
+    /* KC_STACK, KC_SCOPE: where the function's variables begin (linear), with a word that says so; 0: not known. KC_RETURN: where the return
+     * address lies, what it is, and an instruction of the function that it belongs to. */
+    uint32_t frame;
     uint32_t variables;      /* the next word there: a string that describes them */
     uint32_t owner;          /* and the next: their function */
     uint32_t around;         /* physical, a multiple of 16: where the bytes below begin. Outside of RAM they are 0 */
@@ -683,6 +686,8 @@ int kc_sanitize_open(kc *m, const kc_checking *checks);
 void kc_sanitize_close(kc *m);
 /* Those that are kept, valid until kc_sanitize_close(); they change when the machine runs. */
 const kc_bad_access *kc_bad_accesses(const kc *m, uint32_t *count, bool *missed);
+/* Are stores to return addresses among them? That needs rules of call frames, and a fast window. */
+bool kc_marks_returns(const kc *m);
 /* The bytes of the shadow, enum kc_poison, of [0, memory_end); valid until kc_sanitize_close(). */
 const uint8_t *kc_shadow_bytes(const kc *m);
 /* The blocks that live, as calls have returned, by area and address, and those that died lately, the oldest first; pages with the same

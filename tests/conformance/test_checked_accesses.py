@@ -36,8 +36,9 @@ BAD: Final = {
     "overflow": ["memset"],
     "bad_overflow": ["copy_name"],
     "bad_late_write": ["tick"],
+    "bad_return": ["append"],
 }
-"""Functions of built-in kernels that access what is in no block."""
+"""Functions of built-in kernels that access what is in no block, or write over a return address."""
 LONG: Final = ("stress", "btron_stress", "vm_churn")
 
 

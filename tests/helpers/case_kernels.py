@@ -376,6 +376,7 @@ def build(  # noqa: PLR0913 - all but five have a default
     *,
     options: Iterable[str] = (),
     libraries: Iterable[Path] = (),
+    prelude: str = "",
 ) -> Path:
     """Compile the kernel with all of some cases that an allocator can have, and return its file.
 
@@ -387,6 +388,7 @@ def build(  # noqa: PLR0913 - all but five have a default
         level: Of optimisation.
         options: For the compiler, besides.
         libraries: That the kernel is linked with.
+        prelude: In C, in front of the cases.
     """
     given = (*_OPTIONS, level, *options)
     chosen = ALLOCATORS[allocator]
@@ -396,7 +398,7 @@ def build(  # noqa: PLR0913 - all but five have a default
     )
     functions = "".join(_functions(each) for each in cases_of(allocator, cases))
     table = ", ".join(f"{{right_{each.name}, wrong_{each.name}}}" for each in cases_of(allocator, cases))
-    body = f"{functions}\nstatic void (*const cases[][2])(void) = {{{table}}};\n"
+    body = f"{prelude}{functions}\nstatic void (*const cases[][2])(void) = {{{table}}};\n"
     size = f"enum {{ N = {chosen.size} }};\n"
     if hosted:
         on_btron = "btron" in allocator

@@ -48,10 +48,16 @@ MOST_FINDINGS: Final = 64
 
 _NEAR: Final = 1024  # bytes
 _LONGEST_SWEEP: Final = 4096  # bytes
-_AREAS: Final = {Poison.STACK: "stack", Poison.SCOPE: "stack", Poison.GLOBAL: "globals"}
+_AREAS: Final = {
+    Poison.STACK: "stack",
+    Poison.SCOPE: "stack",
+    Poison.RETURN: "stack",
+    Poison.GLOBAL: "globals",
+}
 _KINDS: Final = {
     Poison.UNINITIALISED: Kind.UNINITIALISED,
     Poison.READ_ONLY: Kind.READ_ONLY,
+    Poison.RETURN: Kind.RETURN_WRITE,
     Poison.STACK: Kind.OUT_OF_BOUNDS,
     Poison.SCOPE: Kind.USE_AFTER_SCOPE,
     Poison.GLOBAL: Kind.OUT_OF_BOUNDS,
@@ -140,7 +146,7 @@ class _Reader:
 
     def may_be_in_block(self, access: BadAccess) -> bool:
         """Return whether an access may lie in a block of which nothing is known: one that a copy of its allocator inside of another function has made."""
-        if access.poison is Poison.READ_ONLY:
+        if access.poison in (Poison.READ_ONLY, Poison.RETURN):
             return False
         area = self._area(access)
         return any(access.event >= self._unseen_from(each) for each in ([area] if area else self._areas))
@@ -195,12 +201,18 @@ class _Reader:
         return Finding(
             _kind(access),
             self._area(access),
-            _message(access) if variable is None else _message_of_variable(access, variable),
+            self._message(access, variable),
             CallSite(0, access.event, frames[0].function if frames else "", frames),
             history,
             hex_dump=shadow_dump(access),
             details=tuple(self._details(group, history, variable)),
         )
+
+    def _message(self, access: BadAccess, variable: Variable | None) -> str:
+        if access.poison is Poison.RETURN:
+            owner = self._symbolizer.instruction(access.owner).function
+            return f"{_done(access)}, over the return address of {owner or f'0x{access.owner:08x}'}"
+        return _message(access) if variable is None else _message_of_variable(access, variable)
 
     def _read(self, linear: int) -> Iterator[str]:
         """Yield where a value was read."""
@@ -245,11 +257,18 @@ class _Reader:
             field = self._fields.text(history, access.distance)
             if field:
                 yield field
+        if access.poison is Poison.RETURN:
+            to = self._symbolizer.caller(access.variables)
+            yield f"the return address at 0x{access.frame:08x} leads to {to[0] if to else f'0x{access.variables:08x}'}"
         if access.poison is Poison.READ_ONLY:
             yield self._read_only(access.linear + access.offset)
         if variable is not None:
             extent = address_range(variable.address, variable.address + variable.size)
-            yield f"{variable.name} is {extent}, {variable.place}"
+            if access.poison is Poison.RETURN:
+                where = _position(access.linear - variable.address, access.size, variable.size)
+                yield f"{where} {variable.name}{_of_size(variable.size)}, {extent}, {variable.place}"
+            else:
+                yield f"{variable.name} is {extent}, {variable.place}"
         times = sum(each.times for each in group)
         if times > 1:
             stacks = len({(each.first.registers.eip, each.first.callers) for each in group})

@@ -18,6 +18,7 @@ _SIGNS: Final = {
     Poison.FREED: ("F", "freed"),
     Poison.GAP: ("-", "in no block"),
     Poison.REDZONE: ("R", "beside a block"),
+    Poison.RETURN: ("A", "return address"),
     Poison.READ_ONLY: ("C", "code or constants"),
     Poison.STACK: ("S", "beside a variable on the stack"),
     Poison.SCOPE: ("X", "of a variable out of scope"),

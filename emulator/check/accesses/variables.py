@@ -1,6 +1,7 @@
-"""Names the variables beside which code that was compiled with KASAN has accessed memory.
+"""Names the variables beside which memory was accessed.
 
-The compiler describes those of each function on the stack, in a string, and static ones in arrays (`emulator.loader.kasan`).
+Of code that was compiled with KASAN the compiler describes those of each function on the stack, in a string, and static ones in arrays
+(`emulator.loader.kasan`). What lies below a return address DWARF says.
 
 Source: ``asan_emit_stack_protection`` of GCC 12's asan.cc, ``ComputeASanStackFrameDescription`` of Clang 14.
 """
@@ -10,7 +11,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from emulator.loader.dwarf.frame_variables import FrameVariables
 from emulator.machine.core.observed import Poison
+from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,6 +51,7 @@ class Variables:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self._frames = FrameVariables(machine.image.units)
 
     def of(self, access: BadAccess) -> Variable | None:
         """Return the variable nearest to the first byte that may not be accessed; None: it is none's, or not known."""
@@ -56,7 +60,22 @@ class Variables:
             return _nearest(self._static, bad)
         if access.poison in (Poison.STACK, Poison.SCOPE) and access.frame:
             return _nearest(self._of_frame(access), bad)
-        return None
+        return self._below_return(access) if access.poison is Poison.RETURN else None
+
+    def _below_return(self, access: BadAccess) -> Variable | None:
+        """Return the array or struct that lies next below a return address, in the frame that this belongs to."""
+        image = self._machine.image
+        owner = image.location(access.owner)
+        place = f"in a frame of {owner.function}"
+        return max(
+            (
+                Variable(each.name, access.frame + WORD_SIZE + each.offset, each.size, place)
+                for each in self._frames.of(image.linked(owner.address - owner.offset))
+                if each.offset + each.size <= -WORD_SIZE
+            ),
+            key=lambda each: each.address,
+            default=None,
+        )
 
     @cached_property
     def _static(self) -> list[Variable]:

@@ -6,6 +6,7 @@ __all__ = [
     "declared_pointers",
     "entries",
     "frame_entries",
+    "frame_variables",
     "inlined",
     "line_header",
     "source_lines",

@@ -81,7 +81,8 @@ class CheckedAccesses(Observer):
             return self._kept
         count, missed = ffi.new("uint32_t *"), ffi.new("bool *")
         accesses = lib.kc_bad_accesses(self._core.raw, count, missed)
-        return BadAccesses(tuple(self._access(accesses[i]) for i in range(count[0])), missed[0])
+        kept = tuple(self._access(accesses[i]) for i in range(count[0]))
+        return BadAccesses(kept, missed[0], lib.kc_marks_returns(self._core.raw))
 
     def shadow(self, physical: int, size: int) -> bytes:
         """Return which bytes of RAM [physical, physical + size) may be accessed, each as a `Poison`; while it is open."""

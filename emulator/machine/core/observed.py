@@ -141,7 +141,7 @@ class Poison(IntEnum):
     UNINITIALISED: it may be written, and nobody has done so. FREED: it lay in a block that was given back. GAP: an allocator has it, and
     no block lies there. REDZONE: it lies next to a block. STACK: it lies next to a variable of a function that goes on. SCOPE: it is a variable's whose
     scope was left. GLOBAL: it lies next to a static variable. The last three are known of code that was compiled with KASAN.
-    READ_ONLY: it is the kernel's code, or a constant.
+    READ_ONLY: it is the kernel's code, or a constant. RETURN: it is the return address of a function that goes on, which only calls write.
     """
 
     ACCESSIBLE = lib.KC_ACCESSIBLE
@@ -149,6 +149,7 @@ class Poison(IntEnum):
     FREED = lib.KC_FREED
     GAP = lib.KC_GAP
     REDZONE = lib.KC_REDZONE
+    RETURN = lib.KC_RETURN
     READ_ONLY = lib.KC_READ_ONLY
     STACK = lib.KC_STACK
     SCOPE = lib.KC_SCOPE
@@ -300,9 +301,9 @@ class BadAccess:
         last_ns: Virtual time of the last one.
         block: The block that it concerns; None: none is known.
         distance: From the block's start to that byte, in bytes; negative: it lies below.
-        frame: Linear address of the variables on the stack that it concerns; 0: of none, or not known.
-        variables: Linear address of a string that describes them.
-        owner: That of their function.
+        frame: Linear address of the variables on the stack that it concerns, or of the return address; 0: of none, or not known.
+        variables: Linear address of a string that describes them; or what the return address is.
+        owner: That of their function; or an instruction of the function that the return address belongs to.
         around: Physical address of the first byte of *memory* and *shadow*, a multiple of 16.
         memory: 64 bytes around that byte, before the first access; 0 outside of RAM.
         shadow: Which of them may be accessed.
@@ -339,10 +340,12 @@ class BadAccesses:
     Attributes:
         accesses: In order of the first ones.
         missed: There were more than are kept.
+        has_returns: Writes over return addresses are among them, if there were any.
     """
 
     accesses: tuple[BadAccess, ...]
     missed: bool
+    has_returns: bool
 
 
 class Written(NamedTuple):

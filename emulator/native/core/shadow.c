@@ -26,22 +26,28 @@ static uint32_t page_count(const kc *m) { return (uint32_t)(m->memory_end >> PAG
 
 /* -- bytes --------------------------------------------------------------------------------------- */
 
+void kc_shadow_watch(kc *m, uint64_t physical)
+{
+    uint32_t page = (uint32_t)(physical >> PAGE_SHIFT);
+
+    if (kc_bit(m->shadow->watched, page))
+        return;
+    kc_bit_set(m->shadow->watched, page);
+    kc_fill_again(m);
+}
+
 uint8_t *kc_shadow_change(kc *m, uint64_t physical, bool poisons)
 {
     struct shadow *s = m->shadow;
     uint32_t page = (uint32_t)(physical >> PAGE_SHIFT);
-    bool is_watched = kc_bit(s->watched, page);
 
-    if (!poisons && !is_watched)
+    if (!poisons && !kc_bit(s->watched, page))
         return NULL; /* it is all zeros */
     if (!kc_array_keep(&s->pages, page)) {
         kc_no_memory(m);
         return NULL;
     }
-    if (!is_watched) {
-        kc_bit_set(s->watched, page);
-        kc_fill_again(m);
-    }
+    kc_shadow_watch(m, physical);
     return s->bytes + physical;
 }
 
@@ -52,6 +58,12 @@ bool kc_shadow_keep(kc *m, uint64_t physical)
     if (!is_kept)
         kc_no_memory(m);
     return is_kept;
+}
+
+void kc_shadow_unmark(kc *m, uint64_t physical)
+{
+    if (kc_shadow_keep(m, physical))
+        m->shadow->bytes[physical] = KC_ACCESSIBLE;
 }
 
 /* memset(), for what is mostly a few bytes. */

@@ -44,6 +44,10 @@ static inline const uint8_t *kc_shadow_at(const kc *m, uint64_t physical) { retu
 /* The same, where they are going to be changed; `poisons`: to others than 0. NULL: there is
  * nothing to change, as all are 0, or no memory. */
 uint8_t *kc_shadow_change(kc *m, uint64_t physical, bool poisons);
+/* A byte has the mark of a return address no more. No page leaves the TLB. */
+void kc_shadow_unmark(kc *m, uint64_t physical);
+/* Each access to a page has to be looked at from now on, if the engine makes it. */
+void kc_shadow_watch(kc *m, uint64_t physical);
 /* Set a part of RAM; what lies outside of it does not matter. */
 void kc_shadow_set(kc *m, uint64_t physical, uint64_t size, enum kc_poison value);
 

@@ -34,6 +34,7 @@
 #include "core/kasan.h"
 #include "core/page_walk.h"
 #include "core/reports.h"
+#include "core/return_addresses.h"
 #include "core/shadow.h"
 #include "core/video.h"
 #include "core/windows.h"
@@ -102,6 +103,8 @@ static void slow_add(struct windows *w, uint32_t pc)
     w->slow_count++;
 }
 
+bool kc_marks_returns(const kc *m) { return m->windows->shadow && kc_looks_at_returns(m); }
+
 bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
 {
     struct windows *w = m->windows;
@@ -109,7 +112,8 @@ bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
     if (!w->base || w->suspended || w->rests || w->slow_count == SLOW_MAX || *slow_place(w, pc))
         return false;
     bool is_exempt = w->shadow && (kc_is_exempt(m, pc) || kc_checks_itself(m, pc)), is_defining = w->shadow && kc_tells_uninitialised(m);
-    *out = (struct fast_window){(uintptr_t)w->base, w->is_near, is_exempt && !is_defining ? 0 : (uintptr_t)w->shadow, is_defining, is_exempt, kc_store_log(m)};
+    *out = (struct fast_window){(uintptr_t)w->base, w->is_near, is_exempt && !is_defining ? 0 : (uintptr_t)w->shadow, is_defining, is_exempt, kc_store_log(m),
+                                kc_marks_returns(m) ? kc_return_use(m, pc) : KC_NO_RETURN, (uintptr_t)w->shadow};
     return true;
 }
 
@@ -266,6 +270,13 @@ static void make_read_only(kc *m, struct shown_page *page)
 {
     page->writable = false;
     if (mprotect(at(m->windows, page->linear), PAGE_SIZE, PROT_READ))
+        kc_no_memory(m);
+}
+
+static void let_define(kc *m, struct shown_page *page)
+{
+    page->is_defining = true;
+    if (mprotect(shadow_at(m->windows, page->linear), PAGE_SIZE, PROT_READ | PROT_WRITE))
         kc_no_memory(m);
 }
 
@@ -552,6 +563,15 @@ void kc_windows_on_fill(kc *m, uint32_t linear, uint64_t physical)
         drop(m, page);
 }
 
+/* A store may be one to a return address, before it is made. */
+static void look_at_store(kc *m, const void *context, const struct fast_access *access)
+{
+    uint64_t value = access->is_store ? kc_fast_access_stores(context, access) : 0;
+
+    if (access->is_store && m->windows->shadow)
+        kc_look_at_return(m, (uint32_t)(access->at - (uintptr_t)m->windows->base), access->size, &value, access->place);
+}
+
 static bool on_fault(kc *m, uintptr_t address, void *context)
 {
     uintptr_t base = (uintptr_t)m->windows->base;
@@ -561,6 +581,7 @@ static bool on_fault(kc *m, uintptr_t address, void *context)
         return false;
     uint32_t pc = kc_fast_access_pc(m, &access);
     if (address - base < WINDOW_SIZE && fill(m, (uint32_t)(address - base), access.is_store)) {
+        look_at_store(m, context, &access);
         if (m->windows->shadow) /* what was loaded of it was nobody's */
             kc_look_at_access(m, (uint32_t)(access.at - base), access.size, access.is_store, access.place);
         return true;
@@ -574,7 +595,8 @@ static bool on_fault(kc *m, uintptr_t address, void *context)
 /* Where the sum of an address and the poison of its first byte leads, from the shadow on. */
 #define ECHO ((uintptr_t)KC_POISONED_AT)
 
-/* A store that changes the shadow: of a page for the first time; of one that is not shown, or of poison, where the access itself has told all. */
+/* A store that changes the shadow: of a page for the first time; of one that is not shown, or of poison, where the access itself has told all.
+ * Where only return addresses are marked so, it comes again. */
 static bool on_shadow_fault(kc *m, uintptr_t address, void *context)
 {
     struct windows *w = m->windows;
@@ -584,12 +606,18 @@ static bool on_shadow_fault(kc *m, uintptr_t address, void *context)
     if (!w->shadow || !kc_fast_access_at(m, context, &access) || !access.is_store)
         return false;
     struct shown_page *page = linear < WINDOW_SIZE ? page_of(w, (uint32_t)(linear >> PAGE_SHIFT)) : NULL;
+    if (page && !page->is_defining && !kc_tells_uninitialised(m)) {
+        kc_shadow_watch(m, (uint64_t)page->frame << PAGE_SHIFT); /* which may take it away */
+        page = page_of(w, (uint32_t)(linear >> PAGE_SHIFT));
+        if (page && kc_shadow_keep(m, (uint64_t)page->frame << PAGE_SHIFT))
+            let_define(m, page);
+        return true;
+    }
     if (page && !page->is_defining) {
         uint64_t physical = (uint64_t)page->frame << PAGE_SHIFT | (linear & PAGE_MASK);
         kc_shadow_wrote(m, physical, access.size, kc_is_exempt(m, kc_fast_access_pc(m, &access))); /* which notes it by itself */
-        page->is_defining = kc_shadow_keep(m, physical);
-        if (page->is_defining && mprotect(shadow_at(w, page->linear), PAGE_SIZE, PROT_READ | PROT_WRITE))
-            kc_no_memory(m);
+        if (kc_shadow_keep(m, physical))
+            let_define(m, page);
     }
     kc_fast_access_skip(context, &access);
     return true;
@@ -606,6 +634,7 @@ bool kc_windows_on_poison(void *context)
         kc_fast_access_skip(context, &access);
         return true;
     }
+    look_at_store(m, context, &access);
     kc_fast_access_make(m, context, &access, (uintptr_t)m->windows->base); /* the engine tells it */
     return true;
 }

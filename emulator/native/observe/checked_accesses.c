@@ -13,6 +13,9 @@
  * An allocator may access all memory: code that Python names, and what that code calls, or a recorded call that is open. What the
  * handler of an interrupt does meanwhile is no part of the call.
  *
+ * A store to the return address of a function that goes on is bad, too. The shadow says where one may lie (core/return_addresses.h); that one does,
+ * and whose it is, is what rules of call frames say of the stack (record/unwinding.c).
+ *
  * The kernel's code and constants, which Python names, may be read, and are no matter of the shadow: their pages are not writable in
  * the TLB, so that each write is told.
  *
@@ -27,6 +30,8 @@
 #include "core/clock.h"
 #include "core/kasan.h"
 #include "core/mmu.h"
+#include "core/reports.h"
+#include "core/return_addresses.h"
 #include "core/run.h"
 #include "core/shadow.h"
 #include "core/windows.h"
@@ -154,8 +159,9 @@ static void copy_around(const kc *m, uint64_t physical, kc_bad_access *access)
     for (uint32_t i = 0; i < KC_AROUND && around + i < m->memory_end; i++) {
         access->memory[i] = *kc_at(m, around + i);
         enum kc_poison why = kc_kasan_poison(m, (uint32_t)(around + i) + moved, around + i);
+        uint8_t shadow = *kc_shadow_at(m, around + i), other = shadow == KC_RETURN ? shadow : shadow & KC_POISONED;
         why = why ? why : why_not(m, around + i, true);
-        access->shadow[i] = (uint8_t)(why ? why : (enum kc_poison)(*kc_shadow_at(m, around + i) & KC_POISONED));
+        access->shadow[i] = why ? (uint8_t)why : other;
     }
 }
 
@@ -173,7 +179,7 @@ static bool keep(kc *m, const kc_bad_access *access, uint64_t bad, const struct 
     if (origin) {
         kept->has_block = origin->block.born;
         kept->block = origin->block;
-    } else if (access->poison & KC_POISONED && access->poison != KC_READ_ONLY) {
+    } else if (access->poison & KC_POISONED && access->poison != KC_READ_ONLY && access->poison != KC_RETURN) {
         kept->has_block = kc_block_near(m, bad, &kept->block, &kept->distance);
     }
     copy_around(m, bad, kept);
@@ -266,10 +272,69 @@ static void look(kc *m, uint32_t linear, uint32_t size, bool write, int32_t offs
         kc_written_by_allocator(m, linear, size);
 }
 
+/* -- return addresses --------------------------------------------------------------------------------- */
+
+bool kc_looks_at_returns(const kc *m) { return m->checked_accesses->open && kc_has_rules(m); }
+
+/* Is what is stored at a return address the same, or another address of code? Then it is meant: longjmp() does that, and so do tracers. */
+static bool is_code_stored(kc *m, uint32_t linear, uint32_t size, uint32_t slot, uint64_t value)
+{
+    uint32_t words[2], base = kc_segment_base(m, SS);
+    uint64_t now, mask = size < sizeof now ? (UINT64_C(1) << 8 * size) - 1 : UINT64_MAX;
+
+    kc_stack_words(m, linear - base, words, 2);
+    now = (uint64_t)words[1] << 32 | words[0];
+    return ((now ^ value) & mask) == 0 || (size == sizeof words[0] && linear == base + slot && kc_is_code(m, (uint32_t)value));
+}
+
+/* The frame whose return address a store concerns, of those that rules of call frames tell: its number in the backtrace, from 1; 0: none. */
+static uint32_t frame_hit(kc *m, const struct backtrace *backtrace, uint32_t linear, uint32_t size)
+{
+    enum { WORD = 4 };
+
+    for (uint32_t i = 1; i < backtrace->sure_count; i++) {
+        uint32_t slot = kc_segment_base(m, SS) + backtrace->slots[i];
+        if (!(backtrace->interrupts >> i & 1) && slot - linear + WORD - 1 < size + WORD - 1)
+            return i;
+    }
+    return 0;
+}
+
+static void note_return(kc *m, uint32_t linear, uint32_t size, uint32_t i, struct backtrace *backtrace, uintptr_t host_pc)
+{
+    uint32_t slot = kc_segment_base(m, SS) + backtrace->slots[i];
+    kc_bad_access here = access_of(m, linear, size, KC_WRITE, slot - linear < size ? slot - linear : 0);
+
+    here.poison = KC_RETURN;
+    here.frame = slot;
+    here.variables = backtrace->frames[i];
+    here.owner = backtrace->frames[i - 1] - 1;
+    note(m, &here, (uint64_t)translated(m, linear + here.offset), NULL, backtrace, host_pc);
+}
+
+/* Stores of the function's own code to what it must not touch, or of those that it has called: the frames that lead here go on. */
+void kc_look_at_return(kc *m, uint32_t linear, uint32_t size, const uint64_t *value, uintptr_t host_pc)
+{
+    if (!host_pc || kc_ring(m) == 3 || !kc_looks_at_returns(m) || !kc_has_return(m, linear, size))
+        return;
+    kc_restore_eip(m, host_pc);
+    if (!kc_is_exempt(m, kc_pc(m))) {
+        struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
+        uint32_t i = frame_hit(m, backtrace, linear, size);
+        if (i && !(value && is_code_stored(m, linear, size, backtrace->slots[i], *value)))
+            note_return(m, linear, size, i, backtrace, host_pc);
+    }
+    kc_forget_return(m, linear, size);
+}
+
+/* -- accesses ----------------------------------------------------------------------------------------- */
+
 void kc_look_at_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc)
 {
     int32_t offset = first_bad(m, linear, size, write);
 
+    if (write)
+        kc_look_at_return(m, linear, size, NULL, host_pc);
     if (offset >= 0 && host_pc) /* without a place in translated code it is the CPU's own */
         look(m, linear, size, write, offset, host_pc);
     if (kc_tells_uninitialised(m))

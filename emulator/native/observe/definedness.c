@@ -105,7 +105,7 @@ static struct undefined undefined_byte(kc *m, uint64_t physical, uint32_t pc)
     uint8_t shadow = *kc_shadow_at(m, physical);
     const struct mark *mark = &m->definedness->marks[physical];
 
-    if (!(shadow & KC_POISONED) || shadow & KC_NO_ACCESS)
+    if (!(shadow & KC_POISONED) || shadow & KC_NO_ACCESS || shadow == KC_RETURN)
         return (struct undefined){0};
     return shadow & KC_MARKED ? (struct undefined){mark->bits, mark->origin, mark->distance} : fresh_byte(m, physical, pc);
 }

@@ -255,17 +255,24 @@ static void store(void *state, const struct fast_access *a, uint32_t guest, uint
     }
 }
 
+uint64_t kc_fast_access_stores(const void *context, const struct fast_access *access)
+{
+    const greg_t *r = ((const ucontext_t *)context)->uc_mcontext.gregs;
+
+    if (access->is_constant)
+        return access->constant;
+    return access->is_high ? (uint64_t)r[registers[access->reg - 4]] >> 8 : (uint64_t)r[registers[access->reg]];
+}
+
 void kc_fast_access_make(kc *m, void *context, const struct fast_access *access, uintptr_t base)
 {
     greg_t *r = ((ucontext_t *)context)->uc_mcontext.gregs;
     uint32_t guest = (uint32_t)(access->at - base);
 
-    if (access->is_store) {
-        uint64_t value = access->is_high ? (uint64_t)r[registers[access->reg - 4]] >> 8 : (uint64_t)r[registers[access->reg]];
-        store(kc_state_at(m), access, guest, access->is_constant ? access->constant : value);
-    } else {
+    if (access->is_store)
+        store(kc_state_at(m), access, guest, kc_fast_access_stores(context, access));
+    else
         r[registers[access->reg]] = (greg_t)loaded(kc_state_at(m), access, guest);
-    }
     r[REG_RIP] = (greg_t)access->next;
 }
 

@@ -11,6 +11,9 @@ enum { KC_SUPERVISOR = 2 }; /* MMU_KNOSMAP_IDX, target/i386/cpu.h */
 enum { KC_STORES = 1 << 12 };
 struct store_log { uint64_t count, stores[KC_STORES]; };
 
+/* What an instruction does with a return address. */
+enum kc_return_use { KC_NO_RETURN, KC_PUSHES_RETURN /* it calls */, KC_TAKES_RETURN /* it returns */, KC_READS_RETURN };
+
 struct fast_window {
     uintptr_t base;
     bool is_near;
@@ -18,6 +21,8 @@ struct fast_window {
     bool is_defining; /* stores change the shadow: what they write is initialised */
     bool is_exempt;   /* where they do: the access is an allocator's */
     struct store_log *log; /* where its stores are noted */
+    enum kc_return_use returns; /* of the instruction, where return addresses are marked: in the shadow of guest address 0 there */
+    uintptr_t marks;
 };
 
 /* Such an instruction of the host, as a fault has found it. */
@@ -43,6 +48,8 @@ unsigned kc_or_operation(void);
 
 /* What a fault's context says. False: it is not in translated code of this machine, or no access of ours. */
 bool kc_fast_access_at(kc *m, const void *context, struct fast_access *out);
+/* What it stores. */
+uint64_t kc_fast_access_stores(const void *context, const struct fast_access *access);
 /* The address of the guest's instruction; EIP is exact then. */
 uint32_t kc_fast_access_pc(kc *m, const struct fast_access *access);
 /* Let the engine make the access, then go on after it. An exception of the guest leaves for good. */

@@ -24,7 +24,7 @@
 #include "unicorn/jumps.h"
 #include "unicorn/reports.h"
 
-enum { MOVI_I64 = 0x40, LD32U_I64 = 0x47, LD_I64 = 0x49, ST8_I64 = 0x4a, ST_I64 = 0x4d, ADD_I64 = 0x4e, SUB_I64 = 0x4f, SET_LABEL = 1, ADD_I32 = 0x11, EXTEND = 0x6d }; /* tcg-opc.h of QEMU 5.0 */
+enum { MOVI_I64 = 0x40, LD32U_I64 = 0x47, LD_I64 = 0x49, ST8_I64 = 0x4a, ST32_I64 = 0x4c, ST_I64 = 0x4d, ADD_I64 = 0x4e, SUB_I64 = 0x4f, SET_LABEL = 1, ADD_I32 = 0x11, EXTEND = 0x6d }; /* tcg-opc.h of QEMU 5.0 */
 enum { AND_FROM_OR = -1, XOR_FROM_OR = 1 }; /* tcg-opc.h: and, or, xor */
 enum { TYPE_I64 = 1, ALWAYS = 1, EQUAL = 8, NOT_LESS_UNSIGNED = 5 };                                            /* tcg.h */
 enum { BLOCK_BASE = 8, BLOCK_FLAGS = 16, BLOCK_SIZE = 20, BLOCK_ICOUNT = 22, BLOCK_KIND = 24 };                                        /* struct TranslationBlock */
@@ -38,7 +38,10 @@ enum { UNKNOWN = 0x3c0ffee5 };
 enum { OPERATIONS_MAX = 1200 };
 
 /* Bits of each byte of the shadow, and how far they are from one another. */
-enum { POISON_BIT = 7, WRITTEN_SHIFT = 3, STORE_SHIFT = 3 };
+enum { POISON_BIT = 7, WRITTEN_SHIFT = 3, STORE_SHIFT = 3, RETURN_SHIFT = 2 };
+
+/* The shadow of a return address. */
+#define RETURN_WORD ((uint32_t)KC_EACH_BYTE * KC_RETURN)
 
 typedef void tcg;  /* the state of a translation */
 typedef char *var; /* a variable of the code that is translated */
@@ -340,12 +343,15 @@ static void emit_note(tcg *state, uintptr_t address, unsigned size, const struct
     forget(state, (var[]){at, count, store, place}, 4);
 }
 
-/* Of a word of the shadow, bit 7 of the bytes that count: in a store not of those that are only uninitialised, in an allocator of no others. */
+/* Of a word of the shadow, bit 7 of the bytes that count: in a store not of those that are only uninitialised, in an allocator of no others.
+ * Of the former, return addresses count. */
 static void select_poison(tcg *state, var word, bool is_store, bool is_exempt)
 {
     var shifted = T.tcg_temp_new_internal(state, TYPE_I64, false);
 
     if (is_store) {
+        T.tcg_gen_shri_i64(state, arg(state, shifted), arg(state, word), RETURN_SHIFT);
+        T.tcg_gen_op3(state, kc_or_operation(), (uintptr_t)word, (uintptr_t)word, (uintptr_t)shifted);
         T.tcg_gen_andi_i64(state, arg(state, word), arg(state, word), (int64_t)(KC_EACH_BYTE * KC_NO_ACCESS));
         T.tcg_gen_shli_i64(state, arg(state, word), arg(state, word), POISON_BIT);
     } else if (is_exempt) {
@@ -413,10 +419,62 @@ static var poisoned(tcg *state, kc *m, uintptr_t address, unsigned load_shadow)
     return sum;
 }
 
+/* Where the marks of a return address lie, and what they are; where these are `is`, they become `then`. */
+static var marks_of(tcg *state, uintptr_t address, const struct fast_window *window, uint32_t is, uint32_t then, var *at)
+{
+    *at = T.tcg_temp_new_internal(state, TYPE_I64, false);
+    var now = T.tcg_temp_new_internal(state, TYPE_I64, false), from = constant(state, is), to = constant(state, then);
+
+    T.tcg_gen_addi_i64(state, arg(state, *at), address, (int64_t)window->marks);
+    T.tcg_gen_op3(state, LD32U_I64, (uintptr_t)now, (uintptr_t)*at, 0);
+    T.tcg_gen_movcond_i64(state, EQUAL, arg(state, now), arg(state, now), arg(state, from), arg(state, to), arg(state, now));
+    forget(state, (var[]){from, to}, 2);
+    return now;
+}
+
+/* A call has pushed its return address: whoever stores there from now on is looked at (core/return_addresses.h). */
+static void emit_mark(tcg *state, uintptr_t address, const struct fast_window *window)
+{
+    var at, marks = marks_of(state, address, window, 0, RETURN_WORD, &at);
+
+    T.tcg_gen_op3(state, ST32_I64, (uintptr_t)marks, (uintptr_t)at, 0);
+    forget(state, (var[]){at, marks}, 2);
+}
+
+/* A return address is loaded, which is no bad access because of its marks; and is none any more, if the instruction returns. */
+static void emit_return(tcg *state, uintptr_t value, uintptr_t address, unsigned operation, const struct fast_window *window)
+{
+    var at, marks = marks_of(state, address, window, RETURN_WORD, 0, &at), sum = T.tcg_temp_new_internal(state, TYPE_I64, false);
+    bool is_checked = window->shadow && !window->is_exempt;
+
+    T.tcg_gen_shli_i64(state, arg(state, sum), arg(state, marks), is_checked ? KC_POISON_SHIFT : 0);
+    T.tcg_gen_op3(state, ADD_I64, (uintptr_t)sum, (uintptr_t)sum, (uintptr_t)state + address);
+    T.tcg_gen_op3(state, operation, (uintptr_t)state + value, is_checked ? (uintptr_t)sum : (uintptr_t)state + address, window->base);
+    if (window->returns == KC_TAKES_RETURN)
+        T.tcg_gen_op3(state, ST32_I64, (uintptr_t)marks, (uintptr_t)at, 0);
+    forget(state, (var[]){at, marks, sum}, 3);
+}
+
+static void emit_access(tcg *state, kc *m, bool is_store, uintptr_t value, uintptr_t address, unsigned operation, unsigned load_shadow, const struct fast_window *window)
+{
+    if (window->is_defining) {
+        emit_defining(state, is_store, value, address, operation, load_shadow, window);
+        return;
+    }
+    var at = window->shadow ? poisoned(state, m, address, load_shadow) : NULL;
+    if (!at && !window->is_near) {
+        at = T.tcg_temp_new_internal(state, TYPE_I64, false);
+        T.tcg_gen_addi_i64(state, arg(state, at), address, (int64_t)window->base);
+    }
+    T.tcg_gen_op3(state, operation, (uintptr_t)state + value, at ? (uintptr_t)at : (uintptr_t)state + address, window->is_near ? window->base : 0);
+    if (at)
+        forget(state, &at, 1);
+}
+
 /* An access as one operation on the host's memory, see fast_accesses.c. False: it cannot be. */
 static bool emit_fast(tcg *state, bool is_store, uintptr_t value, uintptr_t address, uintptr_t mode, unsigned kind)
 {
-    enum { KINDS = 8 }; /* two bits of size, and one for the sign */
+    enum { KINDS = 8, SIZE = 3, WORDS = 2 }; /* two bits of size, and one for the sign */
     static const uint8_t loads[KINDS] = {0x43, 0x45, 0x47, LD_I64, 0x44, 0x46, 0x48, LD_I64}, stores[KINDS] = {0x4a, 0x4b, 0x4c, ST_I64, 0x4a, 0x4b, 0x4c, ST_I64};
     kc *m = kc_running();
     struct fast_window window;
@@ -425,19 +483,13 @@ static bool emit_fast(tcg *state, bool is_store, uintptr_t value, uintptr_t addr
         !kc_fast_accesses_hold(m, state))
         return false;
     unsigned operation = is_store ? stores[kind] : loads[kind];
-    if (window.is_defining) {
-        emit_defining(state, is_store, value, address, operation, loads[kind & 3], &window);
-        check_exit_request_x86_64(state);
-        return true;
-    }
-    var at = window.shadow ? poisoned(state, m, address, loads[kind & 3]) : NULL;
-    if (!at && !window.is_near) {
-        at = T.tcg_temp_new_internal(state, TYPE_I64, false);
-        T.tcg_gen_addi_i64(state, arg(state, at), address, (int64_t)window.base);
-    }
-    T.tcg_gen_op3(state, operation, (uintptr_t)state + value, at ? (uintptr_t)at : (uintptr_t)state + address, window.is_near ? window.base : 0);
-    if (at)
-        forget(state, &at, 1);
+    bool is_word = (kind & SIZE) == WORDS;
+    if (is_word && !is_store && (window.returns == KC_TAKES_RETURN || window.returns == KC_READS_RETURN))
+        emit_return(state, value, address, operation, &window);
+    else
+        emit_access(state, m, is_store, value, address, operation, loads[kind & SIZE], &window);
+    if (is_word && is_store && window.returns == KC_PUSHES_RETURN)
+        emit_mark(state, address, &window);
     check_exit_request_x86_64(state);
     return true;
 }
