@@ -66,8 +66,6 @@ def _why_no_accesses(kind: Kind, report: CheckReport, machine: Machine) -> str:
         return "with --memory reference nobody tells each access"
     if kind is Kind.USE_AFTER_SCOPE and machine.image.kasan is None:
         return "the kernel was not compiled with KASAN"
-    if kind is Kind.RETURN_WRITE and not machine.image.unwind_table:
-        return "the kernel has no call frame information"
     if kind is Kind.RETURN_WRITE and Kind.OUT_OF_BOUNDS in report.checked:
         return "this machine has no fast memory"
     return "there were more bad accesses than are kept"

@@ -13,16 +13,27 @@ from tests.helpers.return_address_cases import CASES, PRELUDE
 if TYPE_CHECKING:
     from pathlib import Path
 
-TABLES: Final = ("-fno-asynchronous-unwind-tables",)
+RULES: Final = ("-fno-asynchronous-unwind-tables",)
 """For compilers: call frame information lies in .debug_frame, which no linker script leaves out."""
-MODES: Final = [*((*each, False) for each in COMPILERS), ("gcc", "-O2", True)]
+FRAME_POINTERS: Final = (*RULES, "-g0")
+MODES: Final = [
+    *((*each, RULES, False) for each in COMPILERS),
+    *((*each, FRAME_POINTERS, False) for each in COMPILERS),
+    ("gcc", "-O2", RULES, True),
+]
 
 
-@pytest.mark.parametrize(("compiler", "level", "uninitialised"), MODES)
+@pytest.mark.parametrize(("compiler", "level", "options", "uninitialised"), MODES)
 @pytest.mark.parametrize("allocator", ["heap", "litecore", "btron_mpl"])
 def test_each_write_over_a_return_address_is_found_once_and_no_right_one(
-    tmp_path: Path, allocator: str, compiler: str, level: str, *, uninitialised: bool
+    tmp_path: Path,
+    allocator: str,
+    compiler: str,
+    level: str,
+    options: tuple[str, ...],
+    *,
+    uninitialised: bool,
 ) -> None:
-    file = build(tmp_path, allocator, CASES, compiler, level, prelude=PRELUDE, options=TABLES)
+    file = build(tmp_path, allocator, CASES, compiler, level, prelude=PRELUDE, options=options)
     kernel = Kernel(file, allocator, "fast", uninitialised=uninitialised)
     check(kernel, cases_of(allocator, CASES), {})

@@ -14,9 +14,7 @@ void kc_on_run(kc *m);
 void kc_on_interrupt(kc *m, uint32_t at, uint32_t eip, uint32_t cs, uint32_t handler);
 
 /* -- observe/checked_accesses.c -- */
-/* Are stores to return addresses looked at? */
-bool kc_looks_at_returns(const kc *m);
-/* If so, and one lies there: the guest is going to store a value; NULL: it is not known. */
+/* The guest is going to store a value, where a return address may lie; NULL: it is not known. */
 void kc_look_at_return(kc *m, uint32_t linear, uint32_t size, const uint64_t *value, uintptr_t host_pc);
 
 /* -- observe/probes.c -- */

@@ -103,7 +103,7 @@ static void slow_add(struct windows *w, uint32_t pc)
     w->slow_count++;
 }
 
-bool kc_marks_returns(const kc *m) { return m->windows->shadow && kc_looks_at_returns(m); }
+bool kc_marks_returns(const kc *m) { return m->windows->shadow; }
 
 bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
 {

@@ -14,7 +14,7 @@
  * handler of an interrupt does meanwhile is no part of the call.
  *
  * A store to the return address of a function that goes on is bad, too. The shadow says where one may lie (core/return_addresses.h); that one does,
- * and whose it is, is what rules of call frames say of the stack (record/unwinding.c).
+ * and whose it is, is what the stack's backtrace says (record/unwinding.c).
  *
  * The kernel's code and constants, which Python names, may be read, and are no matter of the shadow: their pages are not writable in
  * the TLB, so that each write is told.
@@ -274,8 +274,6 @@ static void look(kc *m, uint32_t linear, uint32_t size, bool write, int32_t offs
 
 /* -- return addresses --------------------------------------------------------------------------------- */
 
-bool kc_looks_at_returns(const kc *m) { return m->checked_accesses->open && kc_has_rules(m); }
-
 /* Is what is stored at a return address the same, or another address of code? Then it is meant: longjmp() does that, and so do tracers. */
 static bool is_code_stored(kc *m, uint32_t linear, uint32_t size, uint32_t slot, uint64_t value)
 {
@@ -287,14 +285,23 @@ static bool is_code_stored(kc *m, uint32_t linear, uint32_t size, uint32_t slot,
     return ((now ^ value) & mask) == 0 || (size == sizeof words[0] && linear == base + slot && kc_is_code(m, (uint32_t)value));
 }
 
-/* The frame whose return address a store concerns, of those that rules of call frames tell: its number in the backtrace, from 1; 0: none. */
+/* Is it known where the instruction's own function has its return address? Without rules only where that keeps a frame pointer: elsewhere
+ * it is known by what lies there, which is what may have been left there. */
+static bool is_frame_known(kc *m, const struct backtrace *backtrace)
+{
+    return backtrace->count > 1 && (kc_has_rule(m, kc_reg(m, UC_X86_REG_EIP)) || backtrace->slots[1] == kc_ebp(m) + sizeof(uint32_t));
+}
+
+/* The frame whose return address a store concerns: its number in the backtrace, from 1; 0: none, of those since the last interrupt. */
 static uint32_t frame_hit(kc *m, const struct backtrace *backtrace, uint32_t linear, uint32_t size)
 {
     enum { WORD = 4 };
 
-    for (uint32_t i = 1; i < backtrace->sure_count; i++) {
+    if (!is_frame_known(m, backtrace))
+        return 0;
+    for (uint32_t i = 1; i < backtrace->count && !(backtrace->interrupts >> i & 1); i++) {
         uint32_t slot = kc_segment_base(m, SS) + backtrace->slots[i];
-        if (!(backtrace->interrupts >> i & 1) && slot - linear + WORD - 1 < size + WORD - 1)
+        if (slot - linear + WORD - 1 < size + WORD - 1)
             return i;
     }
     return 0;
@@ -315,7 +322,7 @@ static void note_return(kc *m, uint32_t linear, uint32_t size, uint32_t i, struc
 /* Stores of the function's own code to what it must not touch, or of those that it has called: the frames that lead here go on. */
 void kc_look_at_return(kc *m, uint32_t linear, uint32_t size, const uint64_t *value, uintptr_t host_pc)
 {
-    if (!host_pc || kc_ring(m) == 3 || !kc_looks_at_returns(m) || !kc_has_return(m, linear, size))
+    if (!host_pc || kc_ring(m) == 3 || !kc_marks_returns(m) || !kc_has_return(m, linear, size))
         return;
     kc_restore_eip(m, host_pc);
     if (!kc_is_exempt(m, kc_pc(m))) {

@@ -95,8 +95,6 @@ static bool is_same(kc *m, const struct unwound *unwound)
     return true;
 }
 
-bool kc_has_rules(const kc *m) { return m->unwinding->rule_count; }
-
 bool kc_is_code(const kc *m, uint32_t address)
 {
     for (uint32_t i = 0; i < m->unwinding->code_range_count; i++)
@@ -133,6 +131,8 @@ static const kc_rule *rule_of(kc *m, uint32_t pc)
 }
 
 _Static_assert(RULE_SLOTS == 1 << (32 - 20), "rule_of() takes the upper 12 bits");
+
+bool kc_has_rule(kc *m, uint32_t pc) { return rule_of(m, pc); }
 
 static uint32_t code_at(kc *m, uint32_t eip)
 {
@@ -267,8 +267,6 @@ static enum found find_caller(kc *m, struct unwound *unwound, struct level *leve
         found = find_interrupted(m, unwound, slot, level);
     if (found == NOTHING && has_slot)
         found = go_to_caller(m, unwound, slot, ebp, level);
-    if (unwound->backtrace.sure)
-        unwound->backtrace.sure_count = unwound->backtrace.count;
     if (found == NOTHING)
         found = find_interrupted(m, unwound, UINT32_MAX, level);
     if (found != NOTHING || rule || !kc_is_entry_code(m, level->pc))
@@ -297,7 +295,6 @@ static void start(struct unwound *unwound, uint32_t frame, uint32_t esp)
     unwound->read_count = w->count = w->number = w->end = 0;
     w->interrupts = 0;
     w->sure = true;
-    w->sure_count = 1;
     add(&unwound->backtrace, esp, frame, false);
 }
 

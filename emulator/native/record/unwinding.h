@@ -8,7 +8,6 @@
 struct backtrace {
     uint32_t count, number; /* of the stack; 0: it was not asked for yet */
     bool sure;              /* by rules only, to the end */
-    uint32_t sure_count;    /* so many slots, the first of them, are known by rules only */
     bool is_whole;          /* up to the first function of the stack. If not, KC_NOTHING_KNOWN follows the frames */
     uint32_t end;           /* of the outermost frame; 0: not known */
     uint64_t interrupts;    /* which frames are instructions that were interrupted, bit by bit */
@@ -22,8 +21,8 @@ void kc_unwinding_free(kc *m);
 struct backtrace *kc_stack_at_entry(kc *m, const struct slot *at, uint32_t caller);
 /* From any instruction: it is the first frame, its address + 1 as if it were a return address, and ESP its slot. */
 struct backtrace *kc_stack_at(kc *m, uint32_t eip);
-/* Are there rules of call frames? */
-bool kc_has_rules(const kc *m);
+/* Do rules of call frames say where the return address lies, at an instruction? */
+bool kc_has_rule(kc *m, uint32_t pc);
 /* Does code lie at an address? */
 bool kc_is_code(const kc *m, uint32_t address);
 
