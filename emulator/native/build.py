@@ -8,7 +8,7 @@ from cffi import FFI
 
 NATIVE = Path(__file__).parent
 ROOMS = ("analysis", "core", "observe", "record", "unicorn")
-CDEF_HEADERS = ("core.h", "analysis/analysis.h")
+CDEF_HEADERS = ("analysis/analysis.h", "core.h")
 CALLBACKS = """
 extern "Python" {
     uint32_t kc_on_port_read(void *handle, uint32_t port, int32_t size);

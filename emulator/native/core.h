@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "analysis/analysis.h"
+
 /* cdef begin */
 typedef struct kc kc;
 
@@ -608,20 +610,6 @@ enum kc_poison {
  * KC_UNINITIALISED: some bits of it are, see observe/definedness.c. */
 enum { KC_NO_ACCESS = 1, KC_MARKED = 2, KC_WRITTEN = 8, KC_POISONED = 0x80 };
 enum { KC_REDZONE_SIZE = 16 }; /* bytes on each side of a block, at most */
-
-/* What a recorded function does to blocks, as a profile says it: roles, and what its result is. */
-enum kc_role { KC_ROLE_OTHER, KC_ROLE_ALLOC, KC_ROLE_FREE, KC_ROLE_REALLOC, KC_ROLE_SHARE, KC_ROLE_RESET, KC_ROLE_SEED, KC_ROLE_DEFER };
-enum kc_result { KC_RESULT_OTHER, KC_RESULT_POINTER, KC_RESULT_FRAME, KC_RESULT_ERROR };
-enum { KC_NO_VALUE = 0xff, KC_AREAS = 128 };
-typedef struct {
-    uint8_t role, result, area; /* area: its number, below KC_AREAS */
-    bool pages;                 /* the blocks of the area are runs of pages */
-    bool stores_block;          /* `out` of the row says where the block is, and not the result */
-    bool is_one_page;           /* no value says how long the block is: it is a page */
-    /* Which of the call's values say what; KC_NO_VALUE: none does. start and end: memory that is given to the allocator. */
-    uint8_t ptr, frame, size, count, page_count, order, when, pool, start, end;
-    uint32_t first_failure, failure_count; /* of the ranges of results that say that there is no block */
-} kc_block_function;
 
 /* A block: an address as the kernel knows it, of an area of frames a physical one. */
 typedef struct {

@@ -6,16 +6,9 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from emulator.loader.elf.headers import EXECUTABLE_SECTION, LOADED_SECTION, WRITABLE_SECTION
-from emulator.machine.core.observed import (
-    BLOCK_VALUES,
-    NO_COMPILED_CHECKS,
-    BlockFunction,
-    BlockResult,
-    BlockRole,
-    CompiledChecks,
-)
+from emulator.machine.core.observed import NO_COMPILED_CHECKS, CompiledChecks
 from emulator.profile.binding import allocator_code
-from emulator.profile.functions import Result
+from emulator.trace.blocks.block_functions import block_functions
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -25,17 +18,9 @@ if TYPE_CHECKING:
     from emulator.machine.core.checked_accesses import CheckedAccesses
     from emulator.machine.core.observed import BadAccesses
     from emulator.machine.machine import Machine
-    from emulator.profile.functions import TracedFunction
     from emulator.profile.model import Profile
 
-_RESULTS: Final = {
-    Result.POINTER: BlockResult.POINTER,
-    Result.FRAME: BlockResult.FRAME,
-    Result.ERROR: BlockResult.ERROR,
-}
-_LENGTHS: Final = {"size", "pages", "order"}
 _OF_START: Final = re.compile(r"(?<![a-z])(init|boot|setup|start|discard|multiboot)")
-_ALWAYS: Final = {"ptr", "frame", "when"}  # what they are counts, even where they are not known
 
 
 def check_accesses(
@@ -82,15 +67,6 @@ def _compiled_checks(image: KernelImage) -> CompiledChecks:
     code = instrumented_code(image)
     shadow = {at: value for each in static_variables(image).known for at, value in each.shadow()}
     return CompiledChecks(code, [*reports(image), *copying_functions(image, code)], shadow)
-
-
-def block_functions(profile: Profile) -> list[BlockFunction]:
-    """Return what the functions of a profile do to blocks, in its order."""
-    areas = profile.areas
-    return [
-        _block_function(each, areas.index(each.area), pages=profile.pages(each.area))
-        for each in profile.functions
-    ]
 
 
 def kernel_objects(image: KernelImage) -> list[tuple[int, int]]:
@@ -157,28 +133,6 @@ def _without_pages_of(
             first = high
         if first < end:
             yield first, end
-
-
-def _block_function(function: TracedFunction, area: int, *, pages: bool) -> BlockFunction:
-    names = function.parameters
-    values: dict[str, int] = {
-        name: names.index(name)
-        for name in BLOCK_VALUES
-        if name in names and (name in _ALWAYS or function.knows(name))
-    }
-    if "count" in function.unknown:
-        values.pop("size", None)
-    is_frame = "frame" in names or function.result is Result.FRAME
-    return BlockFunction(
-        BlockRole[function.role.name],
-        _RESULTS.get(function.result, BlockResult.OTHER),
-        area,
-        pages,
-        function.stores_block,
-        is_frame and not _LENGTHS & set(names),
-        values,
-        function.failures,
-    )
 
 
 def _disjoint(

@@ -26,6 +26,7 @@ class LoggedTrace(Trace):
         self._log = log
         self._symbolizer = symbolizer
         self._histories = {}
+        self._places = {}
         self._usages = {}
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -44,6 +45,7 @@ _AFTER_ARGUMENTS: Final[Mapping[str, type[np.generic]]] = {
     "stack": np.uint32,
 }
 _CALLS_AT_ONCE: Final = 4096
+_FEW: Final = 8  # a share of the rows
 
 
 def argument_count(profile: Profile) -> int:
@@ -116,21 +118,65 @@ class CallTable:
         profile: The functions whose calls they are.
 
     Attributes:
+        chunks: As given.
         profile: As given.
     """
 
     def __init__(self, chunks: Sequence[Chunk], profile: Profile) -> None:
         self.profile = profile
-        self._chunks = chunks
+        self.chunks = chunks
         self._arguments: dict[int, U32] = {}
 
     def __len__(self) -> int:
-        return sum(chunk.rows for chunk in self._chunks)
+        return sum(chunk.rows for chunk in self.chunks)
 
     @property
     def functions(self) -> tuple[TracedFunction, ...]:
         """The functions, by their code in the column `function`."""
         return self.profile.functions
+
+    @cached_property
+    def counts(self) -> I64:
+        """How many calls of each function there are, by its code."""
+        most = len(self.functions)
+        return sum(
+            (np.bincount(chunk.columns["function"], minlength=most) for chunk in self.chunks),
+            start=np.zeros(most, np.int64),
+        )
+
+    def rows_of(self, code: int) -> I64:
+        """Return the rows of the calls of a function, by its code."""
+        if not self.counts[code]:
+            return np.empty(0, np.int64)
+        chunks = zip(self.chunks, self._first_rows.tolist(), strict=True)
+        return np.concatenate(
+            [np.flatnonzero(chunk.columns["function"] == code) + first for chunk, first in chunks]
+        )
+
+    def take(self, name: str, rows: I64) -> Column:
+        """Return the values of a column in some rows; if these are few, without putting all of it together.
+
+        Args:
+            name: As in `column_types`.
+            rows: Which ones.
+        """
+        if len(rows) > len(self) // _FEW:
+            whole = self.argument(int(name[3:])) if name.startswith("arg") else getattr(self, name)
+            values: Column = whole[rows]
+            return values
+        values = np.empty(len(rows), column_types(self.profile)[name])
+        order = np.argsort(rows, kind="stable")
+        found = np.searchsorted(self._first_rows, rows[order], side="right") - 1
+        borders = np.flatnonzero(np.diff(found, prepend=-1, append=len(self.chunks)))
+        for start, stop in pairwise(borders.tolist()):
+            chunk, chosen = int(found[start]), order[start:stop]
+            values[chosen] = self.chunks[chunk].columns[name][rows[chosen] - self._first_rows[chunk]]
+        return values
+
+    @cached_property
+    def _first_rows(self) -> I64:
+        """The first row of each chunk."""
+        return np.array([chunk.first_call - 1 for chunk in self.chunks], np.int64)
 
     # -- calls as values ---------------------------------------------------------------------------
 
@@ -140,23 +186,23 @@ class CallTable:
         Raises:
             IndexError: There is none.
         """
-        index = bisect_right(self._chunks, number, key=lambda chunk: chunk.first_call) - 1
+        index = bisect_right(self.chunks, number, key=lambda chunk: chunk.first_call) - 1
         if index >= 0:
-            chunk = self._chunks[index]
+            chunk = self.chunks[index]
             row = number - chunk.first_call
             if row < chunk.rows:
                 return next(self._calls(chunk, np.array([row])))
         raise IndexError(f"no call {number}; there are {len(self)}")
 
     def __iter__(self) -> Iterator[Call]:
-        for chunk in self._chunks:
+        for chunk in self.chunks:
             for start in range(0, chunk.rows, _CALLS_AT_ONCE):
                 yield from self._calls(chunk, np.arange(start, min(start + _CALLS_AT_ONCE, chunk.rows)))
 
     def chosen(self, mask: Flags) -> Iterator[Call]:
         """Yield the calls for which a mask, one flag for each call, is true."""
         first = 0
-        for chunk in self._chunks:
+        for chunk in self.chunks:
             rows = np.flatnonzero(mask[first : first + chunk.rows])
             for start in range(0, len(rows), _CALLS_AT_ONCE):
                 yield from self._calls(chunk, rows[start : start + _CALLS_AT_ONCE])
@@ -299,7 +345,7 @@ class CallTable:
         return self._joined("stack")
 
     def _joined(self, name: str) -> Column:
-        parts = [chunk.columns[name] for chunk in self._chunks]
+        parts = [chunk.columns[name] for chunk in self.chunks]
         if len(parts) == 1:
             return parts[0]
         return np.concatenate(parts) if parts else np.empty(0, column_types(self.profile)[name])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from emulator.guest.symbolizer import Frame
 from emulator.hle.kernels import error_names
 from emulator.machine.core.stacks import FRAMES_MAX
 from emulator.trace.blocks.blocks import NEVER
-from emulator.trace.blocks.history import AreaHistory, area_history
+from emulator.trace.blocks.flat_areas import flat_histories
+from emulator.trace.blocks.history import AreaHistory, FlatFacts, area_history
+from emulator.trace.blocks.places import Places
 from emulator.trace.file.checks import check_calls
 from emulator.trace.file.reader import read_contents, reported
 from emulator.trace.queries.totals import Peak, StackTotals, Usage, peak_of, totals_by_stack, usage_of
@@ -49,6 +49,7 @@ class Trace:
         self._contents = contents
         self._stacks = stacks  # batch and row of the definition of each
         self._histories: dict[str, AreaHistory] = {}
+        self._places: dict[str, Places] = {}
         self._usages: dict[str, Usage] = {}
 
     @classmethod
@@ -86,8 +87,7 @@ class Trace:
     @property
     def never_called(self) -> tuple[str, ...]:
         """The recorded functions of which there is no call."""
-        counts = np.bincount(self.calls.function, minlength=len(self.functions))
-        functions = zip(self.functions, counts, strict=True)
+        functions = zip(self.functions, self.calls.counts.tolist(), strict=True)
         return tuple(each.name for each, calls in functions if not calls and each.copies is None)
 
     @property
@@ -151,6 +151,13 @@ class Trace:
         """
         return self._history(area).blocks
 
+    def places(self, area: str) -> Places:
+        """Return the addresses at which blocks of an area were ever made."""
+        if area not in self._places:
+            flat = self.flat(area)
+            self._places[area] = Places.of(self.blocks(area)) if flat is None else flat.places
+        return self._places[area]
+
     def live(self, event: int | None, area: str) -> Blocks:
         """Return the blocks that are live after an event; None: at the end."""
         return self.blocks(area).live_after(NEVER - 1 if event is None else event)
@@ -163,7 +170,8 @@ class Trace:
 
     def peak(self, area: str) -> Peak:
         """Return when most bytes of an area were in use."""
-        return peak_of(self.usage(area))
+        flat = self.flat(area)
+        return peak_of(self.usage(area)) if flat is None else flat.peak
 
     def by_stack(self, area: str) -> list[StackTotals]:
         """Return what each call stack has done in an area, those with most bytes at its peak first."""
@@ -177,9 +185,15 @@ class Trace:
         """Return the numbers of calls that gave back what was not live."""
         return self._history(area).stray
 
+    def flat(self, area: str) -> FlatFacts | None:
+        """Return what is known besides of an area that is flat; None: it is not."""
+        return self._history(area).flat
+
     def _history(self, area: str) -> AreaHistory:
+        if area not in self.areas:
+            raise KeyError(f"no area {area!r}; there are: {', '.join(self.areas)}")
+        if not self._histories:
+            self._histories = flat_histories(self.calls)
         if area not in self._histories:
-            if area not in self.areas:
-                raise KeyError(f"no area {area!r}; there are: {', '.join(self.areas)}")
             self._histories[area] = area_history(self.calls, area)
         return self._histories[area]

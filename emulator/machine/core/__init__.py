@@ -6,6 +6,7 @@ __all__ = [
     "core_types",
     "cpu",
     "doctor",
+    "flat_areas",
     "handle",
     "lives",
     "observed",

@@ -7,9 +7,10 @@ import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from emulator.errors import HostError
+from emulator.machine.core.block_functions import block_function_rows
 from emulator.machine.core.core_types import Access, Registers
 from emulator.machine.core.handle import ffi, lib
-from emulator.machine.core.observed import BLOCK_VALUES, AllocatedBlock, BadAccess, BadAccesses, Poison, Use
+from emulator.machine.core.observed import AllocatedBlock, BadAccess, BadAccesses, Poison, Use
 from emulator.machine.core.observer import Observer, callers_of
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from emulator.machine.core.stacks import Stacks
 
 _REGISTERS: Final = struct.Struct(f"<{len(Registers._fields)}I")
-_OF_VALUES: Final = {"pages": "page_count"}  # names in core.h, where they differ
 
 
 class CheckedAccesses(Observer):
@@ -42,15 +42,10 @@ class CheckedAccesses(Observer):
         self._kept: BadAccesses | None = None
         if core.reference:  # its fills are Unicorn's own
             raise ValueError("accesses are not checked with the reference MMU")
-        failures = [each for function in functions for each in function.failures]
-        rows = ffi.new("kc_block_function[]", len(functions))
-        first_failure = 0
-        for row, function in zip(rows, functions, strict=True):
-            _fill(row, function, first_failure)
-            first_failure += len(function.failures)
+        rows, failures = block_function_rows(functions)
         arrays = (
             rows,
-            ffi.new("uint32_t[]", [bound for each in failures for bound in each]),
+            failures,
             *map(_extents, memory),
             _extents(compiled.code),
             ffi.new("kc_report[]", compiled.reports),
@@ -60,7 +55,7 @@ class CheckedAccesses(Observer):
             (
                 *arrays,
                 len(functions),
-                len(failures),
+                len(failures) // 2,
                 *map(len, arrays[2:]),
                 uninitialised,
                 ends_run is not None,
@@ -144,14 +139,6 @@ class CheckedAccesses(Observer):
             bytes(access.memory),
             tuple(map(Poison, access.shadow)),
         )
-
-
-def _fill(row: Any, function: BlockFunction, first_failure: int) -> None:
-    row.role, row.result, row.area = function.role, function.result, function.area
-    row.pages, row.stores_block, row.is_one_page = function.pages, function.stores_block, function.is_one_page
-    row.first_failure, row.failure_count = first_failure, len(function.failures)
-    for name in BLOCK_VALUES:
-        setattr(row, _OF_VALUES.get(name, name), function.values.get(name, lib.KC_NO_VALUE))
 
 
 def _extents(ranges: Sequence[tuple[int, int]]) -> Any:

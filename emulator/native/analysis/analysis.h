@@ -6,6 +6,30 @@
 #include <stdint.h>
 
 /* cdef begin */
+/* -- what calls say of blocks: block_calls.c ------------------------------------------------------ */
+
+/* What a recorded function does to blocks, as a profile says it: roles, and what its result is. */
+enum kc_role { KC_ROLE_OTHER, KC_ROLE_ALLOC, KC_ROLE_FREE, KC_ROLE_REALLOC, KC_ROLE_SHARE, KC_ROLE_RESET, KC_ROLE_SEED, KC_ROLE_DEFER };
+enum kc_result { KC_RESULT_OTHER, KC_RESULT_POINTER, KC_RESULT_FRAME, KC_RESULT_ERROR };
+enum { KC_NO_VALUE = 0xff, KC_AREAS = 128 };
+typedef struct {
+    uint8_t role, result, area; /* area: its number, below KC_AREAS */
+    bool pages;                 /* the blocks of the area are runs of pages */
+    bool stores_block;          /* `out` of the row says where the block is, and not the result */
+    bool is_one_page;           /* no value says how long the block is: it is a page */
+    /* Which of the call's values say what; KC_NO_VALUE: none does. start and end: memory that is given to the allocator. */
+    uint8_t ptr, frame, size, count, page_count, order, when, pool, start, end;
+    uint32_t first_failure, failure_count; /* of the ranges of results that say that there is no block */
+} kc_block_function;
+
+/* Calls that follow each other, a column for each fact; see kc_call_rows() in core.h. */
+typedef struct {
+    uint32_t count, first_call;
+    const int8_t *function;
+    const uint32_t *parent, *entered, *left, *result, *out, *stack;
+    const uint32_t *const *values; /* by their numbers: a column each */
+} kc_call_columns;
+
 /* -- the lives of blocks: pairing.c -------------------------------------------------------------- */
 
 /* What happened to blocks, by event: nothing (0), a birth (1), a death (2), a share (3), and at which address. */
@@ -17,6 +41,35 @@ typedef struct {
 /* `died` holds for each birth, in order, when its block is forgotten, and is set to when it dies if that is before.
  * `taken`, all 0, becomes 1 for each event that took an owner from a block. -1: no memory. */
 int kc_pair(const kc_block_events *changes, uint32_t *died, uint8_t *taken);
+
+/* -- the lives of blocks in flat areas: flat_areas.c -------------------------------------------- */
+
+/* An area is flat as long as each call that is about its blocks is in no other such call, and makes a block or gives one back, whole; of an
+ * area of pages no block is made over a live one, and none is given back that does not live. Columns have room for all calls of functions of
+ * the area that make blocks, `stray` for those that give them back. */
+typedef struct {
+    bool pages;               /* the blocks are runs of pages; the only one that is given */
+    bool is_flat;            /* else nothing here says anything */
+    bool may_overlap;         /* blocks may have been made over live ones */
+    bool sizes_fit;           /* who says of what size a block is that is given back says it right; of an area of pages nothing */
+    uint32_t *address, *size, *born, *born_call, *died, *died_call, *stack; /* of blocks, in the order of their birth */
+    uint32_t *failed, *stray; /* calls that made no block, in the order of their return, and that gave back none */
+    uint32_t block_count, failed_count, stray_count;
+    uint32_t peak_event, peak_blocks; /* since when most bytes lived, first, and in how many blocks */
+    int64_t peak_bytes;
+} kc_flat_area;
+typedef struct kc_flat kc_flat;
+/* Follow the blocks of areas, by their numbers; those from the 64th on are not flat. All but areas is copied. NULL: no memory. */
+kc_flat *kc_flat_new(const kc_block_function *functions, uint32_t function_count, const uint32_t *failures, uint32_t failure_count,
+                       kc_flat_area *areas, uint32_t area_count);
+/* Take the next calls, with their returns, whenever these are. Returns how many areas are flat so far; -1: no memory. */
+int kc_flat_follow(kc_flat *p, const kc_call_columns *calls);
+/* There are no more. -1: no memory. */
+int kc_flat_end(kc_flat *p);
+/* How many addresses there are at which blocks of an area were made. Unless `address` is NULL, they are stored there, in no order, with the
+ * longest block that was made there, and the event of the latest birth. */
+uint32_t kc_flat_places(const kc_flat *p, uint32_t area, uint32_t *address, uint32_t *longest, uint32_t *newest);
+void kc_flat_delete(kc_flat *p);
 
 /* -- which blocks overlap: overlaps.c; how close they lie: strides.c; how many there are: usage.c -- */
 

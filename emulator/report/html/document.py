@@ -25,7 +25,7 @@ _PATH_MAX = 500
 
 def shown_areas(trace: Trace) -> list[str]:
     """Return the areas that the page is about: those whose functions were called, or all if none were."""
-    called = {trace.functions[code].area for code in np.unique(trace.calls.function)}
+    called = {trace.functions[code].area for code in np.flatnonzero(trace.calls.counts)}
     return [area for area in trace.areas if area in called] or list(trace.areas)
 
 
@@ -60,7 +60,7 @@ def _area(trace: Trace, area: str) -> dict[str, object]:
     return {
         "name": clipped(area),
         "pages": trace.profile.pages(area),
-        "calls": int(np.isin(trace.calls.function, codes).sum()),
+        "calls": int(trace.calls.counts[codes].sum()),
         "allocated": int(blocks.size.sum(dtype=np.int64)),
         "peak": trace.peak(area)._asdict(),
         "taken": [column.tolist() for column in GapMeasure(blocks, trace.profile.area(area)).taken],

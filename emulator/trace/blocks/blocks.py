@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
     from emulator.trace.table import U32, Flags
 
@@ -37,7 +39,8 @@ class Blocks(NamedTuple):
 
     def where(self, chosen: Flags) -> Blocks:
         """Return the blocks for which *chosen* is true."""
-        return Blocks(*(column[chosen] for column in self))
+        rows = np.flatnonzero(chosen)
+        return Blocks(*(column[rows] for column in self))
 
     def live_after(self, event: int) -> Blocks:
         """Return those that were live after an event."""

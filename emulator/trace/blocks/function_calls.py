@@ -48,12 +48,12 @@ class FunctionCalls:
     @cached_property
     def entered(self) -> U32:
         """Events of the entries."""
-        return self._calls.entered[self.rows]
+        return self._calls.take("entered", self.rows)
 
     @cached_property
     def left(self) -> U32:
         """Events of the returns; 0: they did not return."""
-        return self._calls.left[self.rows]
+        return self._calls.take("left", self.rows)
 
     @cached_property
     def returned(self) -> Flags:
@@ -67,6 +67,11 @@ class FunctionCalls:
         if self.function.result is not Result.ERROR:
             return np.zeros(len(self.rows), np.bool_)
         return self.failed
+
+    @property
+    def done(self) -> Flags:
+        """Whether they did to blocks what they are for, if they needed no block for that."""
+        return ~self.refused & self.counts
 
     @cached_property
     def failed(self) -> Flags:
@@ -92,16 +97,16 @@ class FunctionCalls:
     @cached_property
     def result(self) -> U32:
         """EAX at the return."""
-        return self._calls.result[self.rows]
+        return self._calls.take("result", self.rows)
 
     @cached_property
     def out(self) -> U32:
         """The block that is known by more than EAX; see `Call`."""
-        return self._calls.out[self.rows]
+        return self._calls.take("out", self.rows)
 
     def word(self, parameter: str) -> U32:
         """Return the words of a parameter."""
-        return self._calls.argument(self.function.parameters.index(parameter))[self.rows]
+        return self._calls.take(f"arg{self.function.parameters.index(parameter)}", self.rows)
 
     def made(self) -> tuple[U32, Flags]:
         """Return where the new blocks are, and which calls succeeded if they returned."""
@@ -173,8 +178,8 @@ def by_function(calls: CallTable, area: str | None = None) -> Iterator[FunctionC
     """Yield all calls of each function, in the profile's order; of those of one area, if it is given."""
     for code, function in enumerate(calls.functions):
         if area is None or function.area == area:
-            rows = np.flatnonzero(calls.function == code)
-            if len(rows):  # else the function's columns need not be put together
+            rows = calls.rows_of(code)
+            if len(rows):
                 yield FunctionCalls(calls, function, rows)
 
 

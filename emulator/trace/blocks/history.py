@@ -21,10 +21,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.trace.blocks.operations import AreaOperations, Operations
+    from emulator.trace.blocks.places import Places
+    from emulator.trace.queries.totals import Peak
     from emulator.trace.table import I64, U8, U32, U64, CallTable, Flags
 
 _LARGEST = 0xFFFF_FFFF
 _BY_ALLOCATOR = 255  # beside the kinds of operations: a free that the allocator makes for itself
+
+
+class FlatFacts(NamedTuple):
+    """What the one pass over the calls has seen of an area that is flat (`flat_areas`); nobody has to look for it again.
+
+    Attributes:
+        peak: When most bytes were in use.
+        may_overlap: Blocks may have been made over live ones; never in an area of pages.
+        sizes_fit: Whoever says of what size a block is that he gives back says it right; says nothing of an area of pages.
+        places: Where blocks were made.
+    """
+
+    peak: Peak
+    may_overlap: bool
+    sizes_fit: bool
+    places: Places
 
 
 class AreaHistory(NamedTuple):
@@ -34,11 +52,13 @@ class AreaHistory(NamedTuple):
         blocks: All that ever lived.
         failed: Calls that should have made a block and did not, ascending.
         stray: Calls that gave back what was not live, ascending.
+        flat: Of an area that is flat.
     """
 
     blocks: Blocks
     failed: U32
     stray: U32
+    flat: FlatFacts | None = None
 
 
 def area_history(calls: CallTable, area: str) -> AreaHistory:

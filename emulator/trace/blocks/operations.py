@@ -119,11 +119,11 @@ def area_operations(calls: CallTable, area: str) -> AreaOperations:
             for name, operations in _explained(each, inherited[each.rows], pages=pages).items():
                 found[name].append(operations)
     joined = AreaOperations(*(_joined(parts) for parts in found.values()))
-    single = _without_repeats(joined, calls.parent, pages=pages)
+    single = _without_repeats(joined, calls, pages=pages)
     return single if pages else _without_empty(single, calls)
 
 
-def _without_repeats(operations: AreaOperations, parent: U32, *, pages: bool) -> AreaOperations:
+def _without_repeats(operations: AreaOperations, calls: CallTable, *, pages: bool) -> AreaOperations:
     """Leave out what an inner call did for the call around it: to the same block, or a part of it.
 
     A wrapper returns the block of the call inside it, an aligned variant returns a part, and a block that makes the heap grow holds the one
@@ -132,6 +132,7 @@ def _without_repeats(operations: AreaOperations, parent: U32, *, pages: bool) ->
     births, deaths, shares = operations.births, operations.deaths, operations.shares
     if not (births.nested.any() or deaths.nested.any() or shares.nested.any()):
         return operations
+    parent = calls.parent
     made = spans_of(births, pages=pages, unknown=_SPACE)
     freed, shared = (spans_of(each, pages=pages, unknown=1) for each in (deaths, shares))
     again = _repeated(shared, made, parent) | _repeated(shared, shared, parent)
@@ -207,7 +208,7 @@ def _explained(calls: FunctionCalls, around: U8, *, pages: bool) -> dict[str, Op
         return _made(calls, around)
     if role is Role.REALLOC:
         return _moved(calls, around)
-    done = ~calls.refused & calls.counts
+    done = calls.done
     if role in (Role.FREE, Role.DEFER):
         freed = _operations(calls, around, calls.entered, calls.named())
         given_back = done & _names_block(calls, pages=pages) & ((around & _SEEDS) == 0)

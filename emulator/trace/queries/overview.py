@@ -106,12 +106,13 @@ def function_counts(trace: Trace) -> Iterator[FunctionCounts]:
 def peak_call(trace: Trace, area: str) -> Call | None:
     """Return the call that made the peak of an area; None: there was never a block."""
     blocks = trace.blocks(area)
-    makers = blocks.born_call[blocks.born == trace.peak(area).event]
-    return trace[int(makers[0])] if len(makers) else None
+    event = trace.peak(area).event
+    row = int(np.searchsorted(blocks.born, np.uint32(event)))
+    return trace[int(blocks.born_call[row])] if event else None
 
 
 def _counts(trace: Trace, code: int, function: TracedFunction) -> FunctionCounts:
-    calls = FunctionCalls(trace.calls, function, np.flatnonzero(trace.calls.function == code))
+    calls = FunctionCalls(trace.calls, function, trace.calls.rows_of(code))
     failed, returned = (int(np.count_nonzero(each)) for each in (calls.failed, calls.returned))
     return FunctionCounts(function.name, function.area, len(calls.rows), failed, len(calls.rows) - returned)
 

@@ -157,6 +157,30 @@ def scenario():
     return count[0], find_overlaps(lives, 9, 10), strides
 """
 
+# Calls that are all open at once, and calls that return at once; each with a block of its own.
+FLAT_SCENARIO = """
+from emulator.machine.core.flat_areas import OF_BLOCKS, OF_CALLS, FlatAreas
+from emulator.machine.core.observed import BlockFunction, BlockResult, BlockRole
+
+ALLOC = BlockFunction(BlockRole.ALLOC, BlockResult.POINTER, 0, False, False, False, {{"size": 0}}, ((0, 0),))
+CALLS = 1000
+
+def words(numbers):
+    return array("I", numbers)
+
+def scenario():
+    room = {{name: words(range(2 * CALLS)) for name in (*OF_BLOCKS, *OF_CALLS)}}
+    areas = FlatAreas([ALLOC], [(False, room)])
+    columns = dict.fromkeys(("parent", "out", "stack"), words([0] * CALLS))
+    columns |= {{"function": bytes(CALLS), "entered": words(range(1, CALLS + 1)), "arg0": words([16] * CALLS)}}
+    columns |= {{"left": words(range(2 * CALLS, CALLS, -1)), "result": words(range(4096, 4096 + 16 * CALLS, 16))}}
+    areas.follow(1, CALLS, columns, 1)
+    columns |= {{"entered": words(range(3001, 3001 + 2 * CALLS, 2)), "left": words(range(3002, 3002 + 2 * CALLS, 2))}}
+    columns["result"] = words(range(1 << 24, (1 << 24) + (CALLS << 12), 1 << 12))
+    areas.follow(CALLS + 1, CALLS, columns, 1)
+    return areas.end(), list(room["address"])
+"""
+
 # Many blocks at many places, made inside of another call and alone; one that is given back, and accessed after that.
 BLOCKS_GUEST = """
         pushl   $24
@@ -301,6 +325,7 @@ def test_each_request_of_the_core_has_failed_once(tmp_path: Path) -> None:
         (with_scenario(CHECKED_SCENARIO), BLOCKS_GUEST, "fast"),
         (with_scenario(UNWRITTEN_SCENARIO), UNWRITTEN_GUEST, "fast"),
         (with_scenario(FORKS_SCENARIO), BLOCKS_GUEST, "fast"),
+        (with_scenario(FLAT_SCENARIO), GUEST, "fast"),
     ):
         count, *messages, sites = run_without_memory(
             tmp_path, program.format(guest=guest, mmu=mmu)

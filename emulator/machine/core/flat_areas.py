@@ -1,0 +1,130 @@
+"""The lives of blocks in areas where these are flat, worked out in the core in one pass over the calls."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from emulator.errors import HostError
+from emulator.machine.core.block_functions import block_function_rows
+from emulator.native import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from typing_extensions import Buffer
+
+    from emulator.machine.core.observed import BlockFunction
+
+_ffi, _lib = _core.ffi, _core.lib
+_COLUMNS: Final = ("parent", "entered", "left", "result", "out", "stack")
+OF_BLOCKS: Final = ("address", "size", "born", "born_call", "died", "died_call", "stack")
+"""Columns of blocks in the order of their birth, as `Blocks` has them."""
+OF_CALLS: Final = ("failed", "stray")
+"""Columns of calls: those that made no block, in the order of their return; those that gave back what was not live."""
+
+
+def column_names(values: int) -> tuple[str, ...]:
+    """Return the columns of calls that are used, where so many have arguments."""
+    return ("function", *_COLUMNS, *(f"arg{index}" for index in range(values)))
+
+
+class FlatArea(NamedTuple):
+    """What was found out about a flat area.
+
+    Attributes:
+        blocks: So many rows of each of `OF_BLOCKS` are filled.
+        failed: So many of the column of that name.
+        stray: The same.
+        may_overlap: Blocks may have been made over live ones.
+        sizes_fit: Whoever says of what size a block is that he gives back says it right; says nothing of an area of pages.
+        peak: The first event after which most bytes lived, how many these were, and in how many blocks.
+        places: The addresses at which blocks were made, in no order; the size of the longest one that was, and the event of the latest
+            birth there: columns of unsigned words.
+    """
+
+    blocks: int
+    failed: int
+    stray: int
+    may_overlap: bool
+    sizes_fit: bool
+    peak: tuple[int, int, int]
+    places: tuple[array[int], array[int], array[int]]
+
+
+class FlatAreas:
+    """Follows the blocks of some areas for as long as these are flat; see `kc_flat_area` in analysis.h.
+
+    Args:
+        functions: By their codes in the calls; areas of theirs that are not among the given ones do not matter.
+        areas: By number: whether the blocks are runs of pages, and the columns that are filled, by the names of `OF_BLOCKS` and
+            `OF_CALLS`: unsigned words, with room for all of it.
+
+    Raises:
+        HostError: No memory is left; so do `follow` and `end`.
+    """
+
+    def __init__(
+        self, functions: Sequence[BlockFunction], areas: Sequence[tuple[bool, Mapping[str, Buffer]]]
+    ) -> None:
+        rows, failures = block_function_rows(functions)
+        self._kept = [{name: _writable(column) for name, column in columns.items()} for _, columns in areas]
+        self._areas = _ffi.new("kc_flat_area[]", len(areas))
+        for area, (pages, _), columns in zip(self._areas, areas, self._kept, strict=True):
+            area.pages = pages
+            for name, column in columns.items():
+                setattr(area, name, column)
+        flat = _lib.kc_flat_new(rows, len(functions), failures, len(failures) // 2, self._areas, len(areas))
+        if not flat:
+            raise _no_memory()
+        self._flat = _ffi.gc(flat, _lib.kc_flat_delete)
+
+    def follow(self, first_call: int, rows: int, columns: Mapping[str, Buffer], values: int) -> bool:
+        """Take the next calls; return whether an area is flat so far.
+
+        Args:
+            first_call: Number of the first one.
+            rows: How many there are.
+            columns: As the columns of a table of calls are named.
+            values: How many columns ``arg0``, ``arg1`` ... there are.
+        """
+        words = [_ffi.from_buffer("uint32_t[]", columns[name]) for name in _COLUMNS]
+        arguments = [_ffi.from_buffer("uint32_t[]", columns[f"arg{index}"]) for index in range(values)]
+        function = _ffi.from_buffer("int8_t[]", columns["function"])
+        given = _ffi.new("uint32_t *[]", arguments)
+        calls = _ffi.new("kc_call_columns *", (rows, first_call, function, *words, given))
+        flat: int = _lib.kc_flat_follow(self._flat, calls)
+        if flat < 0:
+            raise _no_memory()
+        return flat > 0
+
+    def end(self) -> list[FlatArea | None]:
+        """Return what was found out about each area after the last call; None of one that is not flat."""
+        if _lib.kc_flat_end(self._flat):
+            raise _no_memory()
+        return [
+            self._found(number, area) if area.is_flat else None for number, area in enumerate(self._areas)
+        ]
+
+    def _found(self, number: int, area: Any) -> FlatArea:  # noqa: ANN401 - of cffi
+        peak = (area.peak_event, area.peak_bytes, area.peak_blocks)
+        count = _lib.kc_flat_places(self._flat, number, _ffi.NULL, _ffi.NULL, _ffi.NULL)
+        places = tuple(array("I", bytes(4 * count)) for _ in range(3))
+        _lib.kc_flat_places(self._flat, number, *map(_writable, places))
+        return FlatArea(
+            area.block_count,
+            area.failed_count,
+            area.stray_count,
+            area.may_overlap,
+            area.sizes_fit,
+            peak,
+            (places[0], places[1], places[2]),
+        )
+
+
+def _writable(column: Buffer) -> Any:  # noqa: ANN401 - of cffi
+    return _ffi.from_buffer("uint32_t[]", column, require_writable=True)
+
+
+def _no_memory() -> HostError:
+    return HostError("no memory is left to follow the lives of blocks")

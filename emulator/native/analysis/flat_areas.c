@@ -1,0 +1,461 @@
+/*
+ * The lives of the blocks of flat areas, in one pass over the calls.
+ *
+ * Theory. A block is made when its call returns, and given back when one is entered. Calls come in the order of their entries; those that are
+ * open wait for their returns in a heap, so that all of it happens in order of events. Most calls return at the next event and wait
+ * for nothing. A hash table knows by address the block that was made there last, and a bitmap which memory live blocks cover.
+ *
+ * Whatever takes more than that, such as an allocator that calls itself, or a run of pages that is given back in parts, ends the flatness of
+ * the area: emulator/trace/blocks/history.py knows what it means.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/analysis.h"
+#include "analysis/block_calls.h"
+
+enum { AREAS = 64, VALUES = 8, FIRST_BITS = 10, WORD_BITS = 64 };
+enum { BYTE_UNIT = 2 }; /* log2 of the bytes that a bit stands for; of an area of pages it is KC_PAGE_BITS */
+enum { LEAF_BITS = 18, LEAVES = 1 << (32 - BYTE_UNIT - LEAF_BITS), LONGEST = 1 << LEAF_BITS, LEAF_WORDS = LONGEST / 64 };
+#define NEVER UINT32_MAX
+
+/* -- which memory live blocks cover -------------------------------------------------------------- */
+
+/* A bit for each unit, in leaves that are there once they are needed. */
+typedef struct {
+    uint64_t *leaves[LEAVES];
+    uint8_t unit;
+} cover;
+
+/* The bits of the units [first, last] that lie in a word. */
+static uint64_t mask_in(uint32_t word, uint32_t first, uint32_t last)
+{
+    uint64_t mask = ~0ull;
+
+    if (word == first / WORD_BITS)
+        mask &= ~0ull << first % WORD_BITS;
+    if (word == last / WORD_BITS)
+        mask &= ~0ull >> (WORD_BITS - 1 - last % WORD_BITS);
+    return mask;
+}
+
+static uint64_t **leaf_of(cover *c, uint32_t word) { return &c->leaves[word / LEAF_WORDS]; }
+
+enum covered { WAS_FREE, WAS_COVERED, NO_MEMORY };
+
+/* Cover [address, address + size), and say whether a part of it was covered. */
+static enum covered cover_block(cover *c, uint32_t address, uint32_t size)
+{
+    uint64_t end = (uint64_t)address + size - 1;
+    uint32_t first = address >> c->unit, last = (uint32_t)(end < UINT32_MAX ? end : UINT32_MAX) >> c->unit;
+    enum covered found = WAS_FREE;
+
+    for (uint32_t at = first / WORD_BITS; at <= last / WORD_BITS; at++) {
+        uint64_t mask = mask_in(at, first, last), **leaf = leaf_of(c, at);
+        if (!*leaf && !(*leaf = calloc(LEAF_WORDS, sizeof(uint64_t))))
+            return NO_MEMORY;
+        if ((*leaf)[at % LEAF_WORDS] & mask)
+            found = WAS_COVERED;
+        (*leaf)[at % LEAF_WORDS] |= mask;
+    }
+    return found;
+}
+
+static void uncover_block(cover *c, uint32_t address, uint32_t size)
+{
+    uint64_t end = (uint64_t)address + size - 1;
+    uint32_t first = address >> c->unit, last = (uint32_t)(end < UINT32_MAX ? end : UINT32_MAX) >> c->unit;
+
+    for (uint32_t at = first / WORD_BITS; at <= last / WORD_BITS; at++)
+        (*leaf_of(c, at))[at % LEAF_WORDS] &= ~mask_in(at, first, last);
+}
+
+/* -- what was made at an address last ------------------------------------------------------------ */
+
+typedef struct {
+    uint32_t address, block, size, longest; /* block: its number, from 1; 0: the place is free. longest: of all that were made there */
+    bool is_live;
+} place;
+
+typedef struct {
+    place *places;
+    uint32_t bits, used;
+} table;
+
+static place *find(const table *t, uint32_t address)
+{
+    uint32_t mask = (1u << t->bits) - 1, at = address * 2654435769u >> (32 - t->bits);
+
+    while (t->places[at].block && t->places[at].address != address)
+        at = (at + 1) & mask;
+    return &t->places[at];
+}
+
+static bool grow(table *t)
+{
+    table larger = {calloc(2ull << t->bits, sizeof(place)), t->bits + 1, t->used};
+
+    if (!larger.places)
+        return false;
+    for (uint64_t i = 0; i < 1ull << t->bits; i++)
+        if (t->places[i].block)
+            *find(&larger, t->places[i].address) = t->places[i];
+    free(t->places);
+    *t = larger;
+    return true;
+}
+
+/* -- areas ---------------------------------------------------------------------------------------- */
+
+typedef struct {
+    kc_flat_area *out;
+    table table;
+    cover cover;
+    int64_t bytes;
+    uint32_t blocks; /* that live */
+} area;
+
+/* A call that makes a block, if it returns. */
+typedef struct {
+    uint32_t call, left, result, out, size, stack;
+    uint8_t function;
+} waiting;
+
+/* A call inside of which others may be, and the areas that it and the calls around it are about. */
+typedef struct {
+    uint32_t call, left;
+    uint64_t areas;
+} open;
+
+/* A function, and which of its calls' values are used. */
+typedef struct {
+    kc_block_function as;
+    uint8_t used[VALUES], used_count;
+} function;
+
+struct kc_flat {
+    function *functions;
+    uint32_t *failures;
+    uint32_t function_count, area_count, flat_count;
+    area areas[AREAS];
+    waiting *heap; /* by `left` */
+    open *opened;  /* by `call` */
+    uint32_t heap_count, heap_capacity, open_count, open_capacity;
+    bool has_memory;
+};
+
+static bool no_memory(kc_flat *p)
+{
+    p->has_memory = false;
+    return false;
+}
+
+static bool reserve(void *list, uint32_t count, uint32_t *capacity, size_t size)
+{
+    void *now, *larger;
+    uint32_t room = *capacity ? 2 * *capacity : 64;
+
+    if (count < *capacity)
+        return true;
+    memcpy(&now, list, sizeof now);
+    if (!(larger = realloc(now, room * size)))
+        return false;
+    memcpy(list, &larger, sizeof larger);
+    *capacity = room;
+    return true;
+}
+
+static void forget_area(kc_flat *p, area *a)
+{
+    if (!a->out->is_flat)
+        return;
+    a->out->is_flat = false;
+    p->flat_count--;
+}
+
+static uint32_t whole_pages(uint32_t size)
+{
+    return size ? kc_limited(((uint64_t)size + KC_PAGE_BYTES - 1) >> KC_PAGE_BITS << KC_PAGE_BITS) : KC_PAGE_BYTES;
+}
+
+/* A live block is given back, or its address is handed out again: then no call has done that. */
+static void die(area *a, place *at, uint32_t event, uint32_t call)
+{
+    at->is_live = false;
+    a->out->died[at->block - 1] = event;
+    a->out->died_call[at->block - 1] = call;
+    a->bytes -= at->size;
+    a->blocks--;
+}
+
+/* Note that memory is covered; false: the area is not flat, or there is no memory. */
+static bool cover_memory(kc_flat *p, area *a, uint32_t address, uint32_t size)
+{
+    if (a->out->may_overlap)
+        return true;
+    enum covered was = size >> a->cover.unit > LONGEST ? WAS_COVERED : cover_block(&a->cover, address, size ? size : 1);
+    if (was == NO_MEMORY)
+        return no_memory(p);
+    if (was == WAS_COVERED && a->out->pages)
+        forget_area(p, a);
+    a->out->may_overlap |= was == WAS_COVERED;
+    return a->out->is_flat;
+}
+
+/* A call has returned. */
+static bool leave(kc_flat *p, const waiting *w)
+{
+    const kc_block_function *f = &p->functions[w->function].as;
+    area *a = &p->areas[f->area];
+    kc_flat_area *out = a->out;
+    uint32_t address, size = w->size;
+
+    if (!out->is_flat)
+        return true;
+    if (!kc_has_made(f, p->failures, w->result, w->out, &address)) {
+        if (f->role == KC_ROLE_ALLOC || !kc_may_be_empty(f) || size)
+            out->failed[out->failed_count++] = w->call;
+        return true;
+    }
+    if (a->out->pages) {
+        size = whole_pages(size);
+        if (address % KC_PAGE_BYTES || (uint64_t)address + size > UINT32_MAX) {
+            forget_area(p, a);
+            return true;
+        }
+    } else if (!size && kc_may_be_empty(f)) { /* perhaps the address that stands for all such blocks */
+        forget_area(p, a);
+        return true;
+    }
+    if (a->table.used >= 1u << (a->table.bits - 1) && !grow(&a->table))
+        return no_memory(p);
+    place *at = find(&a->table, address);
+    if (!at->block)
+        a->table.used++;
+    else if (at->is_live)
+        die(a, at, w->left, 0);
+    uint32_t block = out->block_count++;
+    *at = (place){address, block + 1, size, size > at->longest ? size : at->longest, true};
+    out->address[block] = address;
+    out->size[block] = size;
+    out->born[block] = w->left;
+    out->born_call[block] = w->call;
+    out->died[block] = NEVER;
+    out->died_call[block] = 0;
+    out->stack[block] = w->stack;
+    a->bytes += size;
+    a->blocks++;
+    if (a->bytes > out->peak_bytes) {
+        out->peak_bytes = a->bytes;
+        out->peak_blocks = a->blocks;
+        out->peak_event = w->left;
+    }
+    return cover_memory(p, a, address, size) || p->has_memory;
+}
+
+/* A block is given back by a call that is entered. */
+static void give_back(kc_flat *p, area *a, const kc_block_function *f, const uint32_t *values, uint32_t event, uint32_t call)
+{
+    kc_flat_area *out = a->out;
+    uint32_t address = kc_named_by(f, values);
+    uint32_t given = f->role == KC_ROLE_FREE && kc_says_size(f) ? kc_size_of(f, values) : 0;
+    place *at = find(&a->table, address);
+
+    if (!at->block || !at->is_live || (a->out->pages && given && whole_pages(given) != at->size)) {
+        if (a->out->pages)
+            forget_area(p, a);
+        else
+            out->stray[out->stray_count++] = call;
+        return;
+    }
+    out->sizes_fit &= f->role != KC_ROLE_FREE || !kc_says_size(f) || !at->size || given == at->size;
+    die(a, at, event, call);
+    if (!out->may_overlap)
+        uncover_block(&a->cover, address, at->size ? at->size : 1);
+}
+
+/* -- the order of events -------------------------------------------------------------------------- */
+
+static bool wait_for(kc_flat *p, const waiting *w)
+{
+    if (!reserve(&p->heap, p->heap_count, &p->heap_capacity, sizeof *p->heap))
+        return no_memory(p);
+    uint32_t at = p->heap_count++;
+    for (; at && p->heap[(at - 1) / 2].left > w->left; at = (at - 1) / 2)
+        p->heap[at] = p->heap[(at - 1) / 2];
+    p->heap[at] = *w;
+    return true;
+}
+
+/* Let all calls return that do so before an event. */
+static bool return_until(kc_flat *p, uint32_t event)
+{
+    while (p->heap_count && p->heap[0].left < event) {
+        waiting first = p->heap[0], last = p->heap[--p->heap_count];
+        uint32_t at = 0;
+        for (uint32_t child; (child = 2 * at + 1) < p->heap_count; at = child) {
+            child += child + 1 < p->heap_count && p->heap[child + 1].left < p->heap[child].left;
+            if (p->heap[child].left >= last.left)
+                break;
+            p->heap[at] = p->heap[child];
+        }
+        p->heap[at] = last;
+        if (!leave(p, &first))
+            return false;
+    }
+    return true;
+}
+
+/* The areas that the calls around a call are about; all where they are not known. */
+static uint64_t areas_around(const kc_flat *p, uint32_t parent)
+{
+    uint32_t low = 0, high = p->open_count;
+
+    if (!parent)
+        return 0;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (p->opened[middle].call < parent)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < p->open_count && p->opened[low].call == parent ? p->opened[low].areas : UINT64_MAX;
+}
+
+/* A call is entered; it is in row `row`. */
+static bool enter(kc_flat *p, const kc_call_columns *c, uint32_t row)
+{
+    uint32_t call = c->first_call + row, entered = c->entered[row], left = c->left[row], values[VALUES];
+    const function *of = &p->functions[c->function[row]];
+    const kc_block_function *f = &of->as;
+    area *a = f->area < p->area_count ? &p->areas[f->area] : NULL;
+    uint64_t around = areas_around(p, c->parent[row]), own = 0;
+
+    if (!return_until(p, entered))
+        return false;
+    if (a && f->role != KC_ROLE_OTHER && (f->when == KC_NO_VALUE || c->values[f->when][row]))
+        own = 1ull << f->area;
+    if (left != entered + 1) {
+        while (p->open_count && p->opened[p->open_count - 1].left < entered)
+            p->open_count--;
+        if (!reserve(&p->opened, p->open_count, &p->open_capacity, sizeof *p->opened))
+            return no_memory(p);
+        p->opened[p->open_count++] = (open){call, left ? left : NEVER, around | own};
+    }
+    if (!own || !a->out->is_flat || f->role == KC_ROLE_SEED)
+        return true;
+    bool makes = f->role == KC_ROLE_ALLOC || f->role == KC_ROLE_REALLOC;
+    bool forgets = f->role == KC_ROLE_RESET && !a->blocks;
+    if (around & own || (!makes && !forgets && f->role != KC_ROLE_FREE)) {
+        forget_area(p, a);
+        return true;
+    }
+    for (uint32_t i = 0; i < of->used_count; i++)
+        values[of->used[i]] = c->values[of->used[i]][row];
+    uint32_t result = c->result[row], size = kc_size_of(f, values), address;
+    bool gives_back = f->role == KC_ROLE_FREE ? !(left && f->result == KC_RESULT_ERROR && result)
+                                              : f->role == KC_ROLE_REALLOC && left &&
+                      (kc_has_made(f, p->failures, result, c->out[row], &address) || (kc_may_be_empty(f) && !size));
+    if (gives_back && kc_names_block(f, values, a->out->pages && !makes))
+        give_back(p, a, f, values, entered, call);
+    if (!makes || !left)
+        return true;
+    waiting w = {call, left, result, c->out[row], size, c->stack[row], (uint8_t)c->function[row]};
+    return left == entered + 1 ? leave(p, &w) : wait_for(p, &w);
+}
+
+/* -- from outside --------------------------------------------------------------------------------- */
+
+static function *with_used_values(const kc_block_function *functions, uint32_t count)
+{
+    function *list = calloc(count + 1, sizeof *list);
+
+    for (uint32_t i = 0; list && i < count; i++) {
+        const kc_block_function *f = &functions[i];
+        const uint8_t all[] = {f->ptr, f->frame, f->size, f->count, f->page_count, f->order};
+        list[i].as = *f;
+        for (size_t j = 0; j < sizeof all; j++)
+            if (all[j] != KC_NO_VALUE)
+                list[i].used[list[i].used_count++] = all[j];
+    }
+    return list;
+}
+
+static bool open_area(area *a, kc_flat_area *out)
+{
+    a->out = out;
+    a->table = (table){calloc(1 << FIRST_BITS, sizeof(place)), FIRST_BITS, 0};
+    a->cover.unit = out->pages ? KC_PAGE_BITS : BYTE_UNIT;
+    out->is_flat = out->sizes_fit = true;
+    return a->table.places;
+}
+
+kc_flat *kc_flat_new(const kc_block_function *functions, uint32_t function_count, const uint32_t *failures, uint32_t failure_count,
+                       kc_flat_area *areas, uint32_t area_count)
+{
+    kc_flat *p = calloc(1, sizeof *p);
+
+    if (!p)
+        return NULL;
+    p->functions = with_used_values(functions, function_count);
+    p->failures = malloc(failure_count * 2 * sizeof *failures + 1);
+    p->has_memory = p->functions && p->failures;
+    p->function_count = function_count;
+    for (; p->area_count < area_count && p->area_count < AREAS; p->area_count++)
+        p->has_memory &= open_area(&p->areas[p->area_count], &areas[p->area_count]);
+    p->flat_count = p->area_count;
+    if (!p->has_memory) {
+        kc_flat_delete(p);
+        return NULL;
+    }
+    memcpy(p->failures, failures, failure_count * 2 * sizeof *failures);
+    return p;
+}
+
+int kc_flat_follow(kc_flat *p, const kc_call_columns *calls)
+{
+    for (uint32_t row = 0; row < calls->count && p->flat_count; row++) {
+        if ((uint32_t)calls->function[row] >= p->function_count) { /* of which nothing is said */
+            for (uint32_t i = 0; i < p->area_count; i++)
+                forget_area(p, &p->areas[i]);
+            break;
+        }
+        if (!enter(p, calls, row))
+            return -1;
+    }
+    return (int)p->flat_count;
+}
+
+int kc_flat_end(kc_flat *p) { return return_until(p, NEVER) ? 0 : -1; }
+
+uint32_t kc_flat_places(const kc_flat *p, uint32_t number, uint32_t *address, uint32_t *longest, uint32_t *newest)
+{
+    const area *a = &p->areas[number];
+    uint32_t count = 0;
+
+    for (uint64_t i = 0; i < 1ull << a->table.bits && address; i++) {
+        const place *each = &a->table.places[i];
+        if (!each->block)
+            continue;
+        address[count] = each->address;
+        longest[count] = each->longest;
+        newest[count++] = a->out->born[each->block - 1];
+    }
+    return a->table.used;
+}
+
+void kc_flat_delete(kc_flat *p)
+{
+    for (uint32_t i = 0; i < p->area_count; i++) {
+        free(p->areas[i].table.places);
+        for (uint32_t leaf = 0; leaf < LEAVES; leaf++)
+            free(p->areas[i].cover.leaves[leaf]);
+    }
+    free(p->functions);
+    free(p->failures);
+    free(p->heap);
+    free(p->opened);
+    free(p);
+}

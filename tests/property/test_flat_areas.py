@@ -1,0 +1,222 @@
+"""The one pass over the calls of flat areas against the general analysis, which handles all areas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from emulator.check.calls.checks import check_calls
+from emulator.check.calls.results import KnownMemory
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import PAGES, AreaRules, Profile
+from emulator.trace import trace as trace_module
+from emulator.trace.blocks.flat_areas import flat_histories
+from emulator.trace.blocks.history import area_history
+from emulator.trace.blocks.overlaps import made_over_live
+from emulator.trace.blocks.places import Places
+from emulator.trace.queries.totals import peak_of, usage_of
+from emulator.trace.table import CallTable
+from tests.helpers.traces import FAILURE, PROFILE, WHO, Row, TraceBuilder
+
+if TYPE_CHECKING:
+    from emulator.trace.blocks.history import AreaHistory
+
+PAGE = 4096
+BYTES = Profile(
+    "bytes",
+    (
+        TracedFunction("get", "bytes", Role.ALLOC, ("size",), Result.POINTER, 0),
+        TracedFunction("get_many", "bytes", Role.ALLOC, ("count", "size"), Result.POINTER, 0),
+        TracedFunction("get_some", "bytes", Role.ALLOC, ("out", "size"), Result.ERROR),
+        TracedFunction("put", "bytes", Role.FREE, ("ptr",), Result.NONE),
+        TracedFunction("put_sized", "bytes", Role.FREE, ("ptr", "size"), Result.ERROR),
+        TracedFunction("put_if", "bytes", Role.FREE, ("ptr", "when"), Result.NONE),
+        TracedFunction("renew", "bytes", Role.REALLOC, ("ptr", "size"), Result.POINTER, 0),
+        TracedFunction("open_heap", "bytes", Role.RESET, (), Result.NONE),
+        TracedFunction("look", "bytes", Role.OTHER, ("ptr",), Result.VALUE),
+        TracedFunction("take", "pool", Role.ALLOC, ("pool",), Result.POINTER, 0),
+        TracedFunction("give", "pool", Role.FREE, ("pool", "ptr"), Result.ERROR),
+    ),
+    {"bytes": AreaRules(alignment=8)},
+)
+PAGED = Profile(
+    "pages",
+    (
+        TracedFunction("get_frame", "frames", Role.ALLOC, (), Result.FRAME, FAILURE),
+        TracedFunction("get_frames", "frames", Role.ALLOC, ("pages",), Result.FRAME, FAILURE),
+        TracedFunction("get_run", "frames", Role.ALLOC, ("order",), Result.POINTER, 0),
+        TracedFunction("put_frame", "frames", Role.FREE, ("frame",), Result.ERROR),
+        TracedFunction("put_frames", "frames", Role.FREE, ("frame", "pages"), Result.ERROR),
+        TracedFunction("put_run", "frames", Role.FREE, ("ptr",), Result.NONE),
+        TracedFunction("get_page", "cache", Role.ALLOC, ("size",), Result.POINTER, 0),
+        TracedFunction("put_page", "cache", Role.FREE, ("ptr",), Result.NONE),
+    ),
+    {"frames": PAGES},
+)
+MEMORY = KnownMemory(((0, 0xA0000), (0x100000, 0x500000)), ((0x1000, 0x1800),))
+ADDRESSES = st.sampled_from([*range(0x1000, 0x3000, 0x400), 0x2004, 0x200000, 0, FAILURE, 0xFFFF_FF00])
+FRAMES = st.sampled_from([*range(1, 12), (1 << 20) - 1, 1 << 20, FAILURE])
+RESULTS = {
+    Result.POINTER: ADDRESSES,
+    Result.FRAME: FRAMES,
+    Result.ERROR: st.sampled_from([0, 0, 0, FAILURE]),
+    Result.NONE: st.just(7),
+    Result.VALUE: st.just(7),
+}
+SIZES = st.sampled_from([1, 16, 0x400, 0x404, 0x800, PAGE + 1])
+ARGUMENTS = {
+    "ptr": ADDRESSES,
+    "frame": FRAMES,
+    "size": SIZES,
+    "count": st.sampled_from([1, 1, 2, FAILURE]),
+    "pages": st.sampled_from([1, 1, 1, 2, 3]),
+    "order": st.sampled_from([0, 0, 1, 2]),
+    "pool": st.sampled_from([1, 2]),
+    "when": st.sampled_from([0, 1]),
+    "out": st.just(0x9000),
+}
+
+
+class Tasks:
+    """Draws calls of tasks that take turns. Mostly they are about memory as allocators that work are."""
+
+    def __init__(self, draw: st.DrawFn, profile: Profile, inside: int) -> None:
+        self.builder = TraceBuilder(profile)
+        self.builder.stacks[WHO] = 1
+        self._draw, self._functions, self._inside = draw, profile.functions, inside
+        self._opened: list[Row] = []
+        self._blocks: dict[str, list[tuple[int, int]]] = {}  # by area: address and size of those that live
+        self._top = 0x10000
+        leaves, self._at_once = draw(
+            st.sampled_from([(5, 7), (2, 1)])
+        )  # tenths: the last one opens many calls
+        for _ in range(draw(st.integers(0, 60))):
+            if self._opened and self._chance(leaves):
+                self._leave(draw(st.integers(0, len(self._opened) - 1)))
+            else:
+                self._enter()
+        while self._opened and self._chance(9):
+            self._leave(-1)
+
+    def _chance(self, tenths: int) -> bool:
+        return bool(self._draw(st.integers(0, 9)) < tenths)
+
+    def _enter(self) -> None:
+        builder, opened = self.builder, self._opened
+        code = self._draw(st.integers(0, len(self._functions) - 1))
+        function = self._functions[code]
+        if function.role is Role.RESET and builder.rows and self._chance(9):
+            return
+        parent = builder.rows.index(opened[-1]) + 1 if opened and self._chance(self._inside) else 0
+        words = {name: self._draw(ARGUMENTS.get(name, st.just(0))) for name in function.parameters}
+        if function.role is Role.REALLOC and self._chance(3):
+            words["size"] = 0
+        if function.role.names_block and self._chance(9):
+            blocks = self._blocks.get(function.area)
+            if not blocks:
+                return
+            address, size = blocks.pop(self._draw(st.integers(0, len(blocks) - 1)))
+            if "frame" in words and "pages" not in words and size > PAGE:
+                return
+            exact = {"ptr": address, "frame": address // PAGE, "pages": size // PAGE}
+            if function.role is Role.FREE:
+                exact["size"] = size
+            words |= {name: value for name, value in exact.items() if name in words}
+        builder.events += 1
+        opened.append(Row(code, builder.events, parent, arguments=tuple(words.values()), stack=1))
+        builder.rows.append(opened[-1])
+        if self._chance(self._at_once):
+            self._leave(-1)
+        elif self._chance(1):
+            opened.pop()  # it never returns
+
+    def _leave(self, position: int) -> None:
+        row = self._opened.pop(position)
+        function, draw = self._functions[row.function], self._draw
+        words = dict(zip(function.parameters, row.arguments, strict=True))
+        self.builder.events += 1
+        row.left, row.result = self.builder.events, draw(RESULTS[function.result])
+        row.out = draw(ADDRESSES) if function.stores_block else 0
+        size = words.get("size", PAGE * words.get("pages", 1 << words.get("order", 0)))
+        blocks = self._blocks.setdefault(function.area, [])
+        if function.role.makes_block and self._chance(9):
+            address = self._top
+            self._top += 4 * PAGE
+            if blocks and self._chance(1):
+                address = blocks[-1][0]  # handed out twice
+            blocks.append((address, size))
+            row.out, row.result = address, address // PAGE if function.result is Result.FRAME else address
+        if function.role.makes_block and function.result is Result.ERROR:
+            row.result = 0
+        if function.role is Role.REALLOC and words["size"] == 0:
+            row.result = 0  # it has freed the block
+
+
+@st.composite
+def tasks(draw: st.DrawFn, profile: Profile, *, inside: int = 0) -> TraceBuilder:
+    """Draw such calls; *inside*: tenths of them are made inside of one that is open."""
+    return Tasks(draw, profile, inside).builder
+
+
+def table(builder: TraceBuilder, rows: int) -> CallTable:
+    return CallTable([chunk for chunk, _ in builder.chunks(rows)], builder.profile)
+
+
+def check_history(calls: CallTable, area: str, flat: AreaHistory) -> None:
+    general = area_history(calls, area)
+    for name, mine, expected in zip(flat.blocks._fields, flat.blocks, general.blocks, strict=True):
+        assert mine.dtype == expected.dtype
+        assert mine.tolist() == expected.tolist(), name
+    assert flat.failed.tolist() == general.failed.tolist()
+    assert flat.stray.tolist() == general.stray.tolist()
+    assert flat.flat is not None
+    assert flat.flat.peak == peak_of(usage_of(general.blocks))
+    places = Places.of(general.blocks)
+    assert [each.tolist() for each in flat.flat.places] == [each.tolist() for each in places]
+    over = made_over_live(general.blocks, calls.last_event, 0, pages=calls.profile.pages(area))[0]
+    assert flat.flat.may_overlap or not over
+
+
+many_examples = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@many_examples
+@given(st.data())
+def test_histories_are_those_of_the_general_analysis(data: st.DataObject) -> None:
+    profile = data.draw(st.sampled_from([BYTES, PAGED, PROFILE]))
+    calls = table(
+        data.draw(tasks(profile, inside=data.draw(st.sampled_from([0, 3])))), data.draw(st.integers(1, 9))
+    )
+    for area, flat in flat_histories(calls).items():
+        check_history(calls, area, flat)
+
+
+@many_examples
+@given(tasks(BYTES))
+def test_calls_outside_of_each_other_are_flat(builder: TraceBuilder) -> None:
+    """Unless a heap with blocks is opened anew. So the comparison is not one of nothing."""
+    calls = table(builder, 1 << 16)
+    found = flat_histories(calls)
+    assert "pool" in found
+    blocks = area_history(calls, "bytes").blocks
+    opens = [
+        row.entered for row in builder.rows if builder.profile.functions[row.function].name == "open_heap"
+    ]
+    lives = [bool(((blocks.born < event) & (blocks.died >= event)).any()) for event in opens]
+    assert ("bytes" in found) == (not any(lives))
+
+
+@many_examples
+@given(st.data())
+def test_findings_are_those_of_the_general_analysis(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "flat.kmt"
+    builder = data.draw(st.sampled_from([BYTES, PAGED]).flatmap(tasks))
+    found = check_calls(builder.trace(path, chunk=7), MEMORY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trace_module, "flat_histories", lambda _calls: {})
+        assert check_calls(builder.trace(path, chunk=7), MEMORY) == found
