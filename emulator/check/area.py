@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from emulator.check.findings import BlockHistory
     from emulator.profile.functions import TracedFunction
     from emulator.trace.blocks.blocks import Blocks
+    from emulator.trace.blocks.history import FlatFacts
     from emulator.trace.blocks.operations import AreaOperations
+    from emulator.trace.blocks.places import Places
     from emulator.trace.table import I64, U32
     from emulator.trace.trace import Trace
 
@@ -30,6 +32,20 @@ MOST_ALIKE: Final = 16
 
 _PAGE: Final = np.uint32(0xFFFF_F000)
 _RANGE: Final = ("start", "end")
+
+
+class Frees(NamedTuple):
+    """What was given back of an area, one column for each fact.
+
+    Attributes:
+        address: Of the block, or the part of it.
+        size: Bytes; 0 where the call does not say.
+        event: At which the call was entered.
+    """
+
+    address: U32
+    size: U32
+    event: U32
 
 
 class Area:
@@ -62,10 +78,41 @@ class Area:
         """All blocks that were ever allocated in it."""
         return self.trace.blocks(self.name)
 
+    @property
+    def flat(self) -> FlatFacts | None:
+        """What is known besides if it is flat; None: it is not."""
+        return self.trace.flat(self.name)
+
+    @property
+    def places(self) -> Places:
+        """The addresses at which its blocks were ever made."""
+        return self.trace.places(self.name)
+
     @cached_property
     def operations(self) -> AreaOperations:
         """What the calls did to its blocks."""
         return area_operations(self.trace.calls, self.name)
+
+    @property
+    def frees(self) -> Frees:
+        """What was given back, whether it lived or not."""
+        if self.flat is None or not self.pages:
+            deaths = self.operations.deaths
+            return Frees(deaths.address, deaths.size, deaths.event)
+        freed = self.blocks.where(self.blocks.died_call != 0)  # and nothing else was
+        return Frees(freed.address, freed.size, freed.died)
+
+    @property
+    def resets(self) -> U32:
+        """Events at which all its blocks were forgotten, or those of a pool, ascending."""
+        columns = self.trace.calls
+        each = [
+            FunctionCalls(columns, function, columns.rows_of(code))
+            for code, function in self.functions(Role.RESET)
+        ]
+        return np.sort(
+            np.concatenate([np.empty(0, np.uint32), *(calls.entered[calls.done] for calls in each)])
+        )
 
     def function(self, call: int) -> TracedFunction:
         """Return the function of a call."""
@@ -85,9 +132,9 @@ class Area:
     def allocations(self, parameter: str) -> Iterator[tuple[I64, U32]]:
         """Yield, for each allocating function with a parameter, the positions of the blocks that it returned, and that argument."""
         for code, function in self.functions(*MAKING):
-            if parameter in function.parameters:
+            if parameter in function.parameters and self.trace.calls.counts[code]:
                 rows = self.blocks.born_call.astype(np.int64) - 1
-                blocks = np.flatnonzero(self.trace.calls.function[rows] == code)
+                blocks = np.flatnonzero(self.trace.calls.take("function", rows) == code)
                 yield blocks, FunctionCalls(self.trace.calls, function, rows[blocks]).word(parameter)
 
     def unseen_from(self, *roles: Role) -> int:
@@ -137,6 +184,8 @@ class Area:
             The selected calls, in order. To the first call of a group that is not selected as a whole belongs a line that says
             so.
         """
+        if not len(calls):
+            return {}
         alike: dict[tuple[int, int], list[int]] = {}
         rows = calls.astype(np.int64) - 1
         columns = self.trace.calls

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from emulator.guest.symbolizer import Frame
     from emulator.trace.blocks.blocks import Blocks
+    from emulator.trace.table import Call
     from emulator.trace.trace import Trace
 
 
@@ -28,6 +29,10 @@ class CallSites:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self._frames: Callable[[int], tuple[Frame, ...]] = cache(trace.frames)
+
+    def of(self, call: Call, event: int) -> CallSite:
+        """Return a call at one of its events."""
+        return CallSite(call.number, event, call.function, self._frames(call.stack))
 
     def entry(self, number: int) -> CallSite:
         """Return a call at its entry."""

@@ -137,7 +137,7 @@ def measure(trace: Trace, lost: Mapping[str, tuple[int, int]]) -> dict[str, Area
 
 
 def _peak(call_sites: CallSites, call: Call) -> CallSite:
-    return call_sites.entry(call.number) if call.left is None else call_sites.exit(call.number)
+    return call_sites.of(call, call.entered if call.left is None else call.left)
 
 
 def _callers(trace: Trace, area: str) -> dict[str, CallerMeasures]:

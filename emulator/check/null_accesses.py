@@ -148,10 +148,14 @@ def is_used_on_purpose(machine: Machine, seen: PageZero, event: int) -> bool:
 
 def came_up(trace: Trace) -> int | None:
     """Return the event at which the first call that allocates had returned; None: none has."""
-    calls = trace.calls
     codes = [code for code, function in enumerate(trace.functions) if function.role.makes_block]
-    returned = calls.left[calls.returned & np.isin(calls.function, codes)]
-    return int(returned.min()) if len(returned) else None
+    event = None
+    for chunk in trace.calls.chunks:
+        if event is not None and chunk.columns["entered"][0] > event:
+            break
+        left = chunk.columns["left"][np.isin(chunk.columns["function"], codes)]
+        event = min((*left[left != 0].tolist(), *([] if event is None else [event])), default=None)
+    return event
 
 
 def null_accesses(machine: Machine, seen: PageZero, trace: Trace, ending: Ending) -> list[Finding] | None:

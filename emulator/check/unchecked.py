@@ -73,7 +73,7 @@ def _why_no_accesses(kind: Kind, report: CheckReport, machine: Machine) -> str:
 
 def _unseen(report: CheckReport, trace: Trace, machine: Machine) -> Iterator[tuple[Kind, str]]:
     """Yield the kinds of which the run has shown nothing. Later ones count more."""
-    called = [trace.functions[code] for code in np.unique(trace.calls.function)]
+    called = [trace.functions[code] for code in np.flatnonzero(trace.calls.counts)]
     frees = [each for each in called if each.role in (Role.FREE, Role.REALLOC)]
     yield from _unseen_of_frees(trace, frees)
     for each in called:

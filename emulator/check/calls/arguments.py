@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def wrong_sizes(area: Area) -> Iterator[Finding]:
     """Yield the frees with a wrong size. In an area of pages any part of a block may be freed."""
-    if area.pages:
+    if area.pages or (area.flat is not None and area.flat.sizes_fit):
         return
     for frees, blocks in _frees(area):
         given = frees.asked_size()
@@ -61,13 +61,14 @@ def _frees(area: Area) -> Iterator[tuple[FunctionCalls, I64]]:
     calls, blocks = area.trace.calls, area.blocks
     died_call: U32 | None = None
     for code, function in area.functions(Role.FREE):
-        if not {"size", "pages", "order", "pool"} & set(function.parameters):
+        says_more = {"size", "pages", "order", "pool"} & set(function.parameters)
+        if not says_more or not calls.counts[code]:
             continue
         if died_call is None:  # most areas have no such function
             freed = np.flatnonzero(blocks.died_call)
             died_call = blocks.died_call[freed]
         rows = died_call.astype(np.int64) - 1
-        mine = calls.function[rows] == code
+        mine = calls.take("function", rows) == code
         yield FunctionCalls(calls, function, rows[mine]), freed[mine]
 
 

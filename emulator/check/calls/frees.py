@@ -22,6 +22,7 @@ from emulator.check.area import MAKING, MOST_ALIKE
 from emulator.check.findings import Finding, Kind, sized_address
 from emulator.profile.functions import Role
 from emulator.trace.blocks.function_calls import NOWHERE
+from emulator.trace.queries.distinct import sorted_set
 from emulator.x86 import PAGE_SIZE, WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 def wrong_frees(area: Area) -> Iterator[Finding]:
     """Yield a finding for each stray free, in order of events."""
     stray = area.trace.stray_frees(area.name)
-    wrong = np.union1d(stray[~_given(area, stray)], _inside_pages(area))
+    wrong = sorted_set(np.concatenate((stray[~_given(area, stray)], _inside_pages(area))))
     unseen = area.unseen_from(*MAKING)
     for call, details in area.first_of_each(wrong).items():
         call_site, address = area.call_sites.entry(call), _address(area, call)
@@ -49,7 +50,7 @@ def wrong_frees(area: Area) -> Iterator[Finding]:
 
 def _inside_pages(area: Area) -> U32:
     """Return the calls that are given an address inside a page, where the allocator promises whole pages."""
-    if not area.pages:
+    if not area.pages or area.flat is not None:  # whose blocks all begin at pages
         return np.empty(0, np.uint32)
     deaths = area.operations.deaths
     odd = deaths.address & np.uint32(min(area.rules.alignment, PAGE_SIZE) - 1) != 0
@@ -63,6 +64,8 @@ def _given(area: Area, stray: U32) -> Flags:
     They are at least `MOST_ALIKE` from one call site, of addresses at even distances, where never was a block.
     """
     given = np.zeros(len(stray), np.bool_)
+    if len(stray) < MOST_ALIKE:
+        return given
     rows, columns = stray.astype(np.int64) - 1, area.trace.calls
     call_sites = columns.function[rows].astype(np.int64) << 8 * WORD_SIZE | columns.stack[rows]
     for call_site, count in zip(*np.unique(call_sites, return_counts=True), strict=True):

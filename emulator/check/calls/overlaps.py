@@ -21,6 +21,8 @@ _MOST_OVERLAPS: Final = 4096
 
 def overlapping(area: Area) -> Iterator[Finding]:
     """Yield a finding for each block that was allocated over a live one."""
+    if area.flat is not None and not area.flat.may_overlap:
+        return
     blocks = area.blocks
     count, found = made_over_live(blocks, area.trace.event_count, _MOST_OVERLAPS, pages=area.pages)
     unseen = area.unseen_from(*ENDING)  # from then on a block may have been given back

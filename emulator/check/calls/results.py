@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from emulator.check.area import Area
     from emulator.machine.machine import Machine
-
-"""Of every block, in bytes: that of a pointer."""
+    from emulator.trace.table import I64, U32
 
 LOW_RAM: Final = 0xA0000  # bytes; above them are video memory and ROM
 
@@ -71,6 +70,17 @@ def bad_results(area: Area, memory: KnownMemory) -> Iterator[Finding]:
 
 def _misaligned(area: Area) -> Iterator[tuple[int, str]]:
     address = area.blocks.address
+    if area.flat is None or (area.places.address & (area.rules.alignment - 1)).any():
+        yield from _against_rules(area, address)
+    for blocks, align in area.allocations("align"):
+        power = (align & (align - np.uint32(1))) == 0  # what else it may mean is not known
+        wrong = power & ((address[blocks] & (align - np.uint32(1))) != 0) & (align != 0)
+        for index, asked in zip(blocks[wrong].tolist(), align[wrong].tolist(), strict=True):
+            yield index, f"is not aligned to the {asked} bytes that were asked for"
+
+
+def _against_rules(area: Area, address: U32) -> Iterator[tuple[int, str]]:
+    """Yield the blocks that are not aligned as all of the area have to be."""
     alignment = area.rules.alignment
     if area.pages:
         births = area.operations.births
@@ -80,22 +90,25 @@ def _misaligned(area: Area) -> Iterator[tuple[int, str]]:
                 yield index, f"was answered as 0x{answered:08x}, which is not aligned to {alignment} bytes"
     for index in np.flatnonzero(address & np.uint32(alignment - 1)).tolist():
         yield index, f"is not aligned to {alignment} bytes"
-    for blocks, align in area.allocations("align"):
-        power = (align & (align - np.uint32(1))) == 0  # what else it may mean is not known
-        wrong = power & ((address[blocks] & (align - np.uint32(1))) != 0) & (align != 0)
-        for index, asked in zip(blocks[wrong].tolist(), align[wrong].tolist(), strict=True):
-            yield index, f"is not aligned to the {asked} bytes that were asked for"
 
 
 def _misplaced(area: Area, memory: KnownMemory) -> Iterator[tuple[int, str]]:
-    start = area.blocks.address
-    last = start + np.maximum(area.blocks.size, 1).astype(np.uint64) - np.uint64(1)
-    for low, end in memory.fixed:
-        for index in np.flatnonzero((start < end) & (last >= low)).tolist():
-            yield index, f"lies in the kernel's own code at 0x{low:08x}-0x{end:08x}"
+    places, blocks = area.places, area.blocks
+    if not any(len(found) for found, _ in _outside(places.address, places.end, memory)):
+        return
+    start = blocks.address.astype(np.int64)
+    for found, problem in _outside(start, start + np.maximum(blocks.size, 1), memory):
+        for index in found.tolist():
+            yield index, problem
+
+
+def _outside(start: I64, end: I64, memory: KnownMemory) -> Iterator[tuple[I64, str]]:
+    """Yield the positions of ranges [start, end) that are not where blocks can be, and why not."""
+    for low, stop in memory.fixed:
+        found = np.flatnonzero((start < stop) & (end > low))
+        yield found, f"lies in the kernel's own code at 0x{low:08x}-0x{stop:08x}"
     if memory.usable is not None:
         inside = np.zeros(len(start), np.bool_)
-        for low, end in memory.usable:
-            inside |= (start >= low) & (last < end)
-        for index in np.flatnonzero(~inside).tolist():
-            yield index, "lies outside RAM"
+        for low, stop in memory.usable:
+            inside |= (start >= low) & (end <= stop)
+        yield np.flatnonzero(~inside), "lies outside RAM"

@@ -70,7 +70,7 @@ def find_leaks(trace: Trace, memory: GuestWords, rerun: Rerun | None = None) -> 
     areas = [Area(trace, name) for name in trace.areas]
     live, heap = live_blocks(areas, memory)
     evidence = Evidence(live, memory, WordWriters(trace, rerun))
-    scan = Reachability(live, heap, memory, OwnRecords(live, trace.calls.parent), evidence)
+    scan = Reachability(live, heap, memory, OwnRecords(live, trace.calls), evidence)
     return _LeakFinder(areas, live, memory, scan).leaks()
 
 

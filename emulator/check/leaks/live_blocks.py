@@ -16,7 +16,8 @@ from emulator.check.area import MAKING
 from emulator.check.leaks.heap_memory import HeapMemory, Spans
 from emulator.profile.functions import Result, Role
 from emulator.trace.blocks.blocks import NEVER
-from emulator.trace.queries.distinct import distinct
+from emulator.trace.blocks.places import Places
+from emulator.trace.queries.distinct import distinct, sorted_set
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from emulator.check.area import Area
     from emulator.check.leaks.guest_words import GuestWords
-    from emulator.trace.table import I64, U32, Flags
+    from emulator.trace.table import I64, U32, CallTable, Flags
 
 
 class LiveBlocks(NamedTuple):
@@ -65,7 +66,7 @@ class LiveBlocks(NamedTuple):
         """Find the words that are the address of a block's header; the result is like that of `into`."""
         found = [
             (positions, target)
-            for size in np.unique(self.header[self.header > 0]).tolist()
+            for size in sorted_set(self.header[self.header > 0]).tolist()
             for positions, target in [self.start_at(words.astype(np.int64) + size)]
         ]
         none = (np.empty(0, np.int64), np.empty(0, np.int64))
@@ -129,25 +130,20 @@ class LiveBlocks(NamedTuple):
             yield int(start[low]), int(ends[high - 1])
 
 
-class Located(NamedTuple):
-    """Where the blocks of an area lie; see `LiveBlocks`."""
+def located(area: Area, addresses: I64, memory: GuestWords) -> tuple[I64, Flags]:
+    """Return where blocks of an area lie by the page tables of now, given where it says they do.
 
-    area: Area
-    address: I64
-    unmapped: Flags
-
-
-def located_blocks(area: Area, memory: GuestWords) -> Located:
-    """Return where all blocks of an area, dead ones, too, lie by the page tables of now."""
-    address = area.blocks.address.astype(np.int64)
+    Returns:
+        Their linear addresses, and which are not mapped: of these it is the physical one.
+    """
     if memory.spaces is None or not _are_physical(area, memory):
-        return Located(area, address, np.zeros(len(address), np.bool_))
-    linear, unmapped = address.copy(), address < memory.size
+        return addresses, np.zeros(len(addresses), np.bool_)
+    linear, unmapped = addresses.copy(), addresses < memory.size
     for start, end, offset in memory.spaces.direct_maps:
-        inside = unmapped & (address + offset >= start) & (address + offset < end)
+        inside = unmapped & (addresses + offset >= start) & (addresses + offset < end)
         linear[inside] += offset
         unmapped &= ~inside
-    return Located(area, linear, unmapped)
+    return linear, unmapped
 
 
 def _are_physical(area: Area, memory: GuestWords) -> bool:
@@ -174,26 +170,26 @@ def live_blocks(areas: Sequence[Area], memory: GuestWords) -> tuple[LiveBlocks, 
     flags = none.astype(np.bool_)
     parts = [(none, none, flags, none, none, flags, none, none, flags, none)]
     had = [(none, none, flags)]
-    all_located = [located_blocks(area, memory) for area in areas]
-    for number, located in enumerate(all_located):
-        blocks = located.area.blocks
+    places = [_located_places(area, area.places, memory) for area in areas]
+    for number, area in enumerate(areas):
+        blocks = area.blocks
         index = np.flatnonzero(blocks.died == NEVER)
-        is_heap = _are_heaps(located, index, [other for other in all_located if other is not located])
-        end = located.address + np.maximum(blocks.size, 1)
-        others = np.ones(len(end), np.bool_)
-        others[index[is_heap]] = False
-        had.append((located.address[others], end[others], located.unmapped[others]))
-        index = index[~is_heap]
-        rules, ones = located.area.rules, np.ones(len(index), np.int64)
+        start, unmapped = located(area, blocks.address[index].astype(np.int64), memory)
+        end = start + np.maximum(blocks.size[index], 1)
+        others = [each for other, each in enumerate(places) if other != number]
+        is_heap = _are_heaps(Spans(start, end), blocks.born[index], others)
+        had.append(_memory_had(area, index[is_heap], places[number], memory))
+        index, is_block = index[~is_heap], ~is_heap
+        rules, ones = area.rules, np.ones(len(index), np.int64)
         parts.append(
             (
-                located.address[index],
-                end[index],
+                start[is_block],
+                end[is_block],
                 blocks.size[index] > 0,
                 number * ones,
                 index,
-                located.unmapped[index],
-                _numbers(located.area, index),
+                unmapped[is_block],
+                _numbers(area, index),
                 rules.header * ones,
                 rules.interior * ones > 0,
                 blocks.born_call[index].astype(np.int64),
@@ -201,8 +197,8 @@ def live_blocks(areas: Sequence[Area], memory: GuestWords) -> tuple[LiveBlocks, 
         )
     columns = [np.concatenate(each) for each in zip(*parts, strict=True)]
     order = np.argsort(columns[0], kind="stable")
-    start, stop, unmapped = (np.concatenate(each) for each in zip(*had, strict=True))
-    linear, physical = (Spans.of(start[chosen], stop[chosen]) for chosen in (~unmapped, unmapped))
+    low, high, of_frames = (np.concatenate(each) for each in zip(*had, strict=True))
+    linear, physical = (Spans.of(low[chosen], high[chosen]) for chosen in (~of_frames, of_frames))
     return LiveBlocks(*(column[order] for column in columns)), HeapMemory(linear, physical, memory)
 
 
@@ -215,19 +211,19 @@ class OwnRecords:
 
     Args:
         live: All live blocks.
-        parent: By call, from 1: the call in which it was made; 0: in none.
+        calls: All calls.
     """
 
-    def __init__(self, live: LiveBlocks, parent: U32) -> None:
+    def __init__(self, live: LiveBlocks, calls: CallTable) -> None:
         self._live = live
-        self._span = len(parent) + 1
+        self._span = len(calls) + 1
         found = [np.empty(0, np.int64)]
         block, call = np.arange(len(live.start)), live.born_call
         while len(block):
-            around = parent[call - 1].astype(np.int64)
+            around = calls.take("parent", call - 1).astype(np.int64)
             block, call = block[around != 0], around[around != 0]
             found.append(block * self._span + call)
-        self._inside = np.unique(np.concatenate(found))
+        self._inside = sorted_set(np.concatenate(found))
 
     def are_own(self, addresses: I64, words: np.ndarray) -> Flags:
         """Return which words lie in a block that was taken inside the call that returned the block whose addresses they are.
@@ -269,29 +265,51 @@ def _numbers(area: Area, index: I64) -> I64:
     numbers = np.full(len(index), -1)
     rows = blocks.born_call[index].astype(np.int64) - 1
     for code, function in area.functions(*MAKING):
-        made = calls.function[rows] == code
+        made = calls.take("function", rows) == code
         if function.result is Result.FRAME:
             numbers[made] = blocks.address[index[made]] // PAGE_SIZE
         elif function.block:
-            numbers[made] = calls.result[rows[made]]
+            numbers[made] = calls.take("result", rows[made])
     return numbers
 
 
-def _are_heaps(located: Located, index: I64, others: Sequence[Located]) -> Flags:
-    """Return which blocks have had blocks of another area allocated inside them, since they were allocated themselves."""
-    result = np.zeros(len(index), np.bool_)
-    if not len(index):
-        return result
-    blocks = located.area.blocks
-    start = located.address[index]
-    end = start + np.maximum(blocks.size[index], 1)  # of unknown size: at least what begins where it does
-    for other in others:
-        addresses, by_address = distinct(other.address)
+class _LocatedPlaces(NamedTuple):
+    """Where blocks of an area were ever made, [start, end), by the page tables of now; see `Places`."""
+
+    start: I64
+    end: I64
+    unmapped: Flags
+    newest: U32
+
+
+def _located_places(area: Area, places: Places, memory: GuestWords) -> _LocatedPlaces:
+    start, unmapped = located(area, places.address, memory)
+    return _LocatedPlaces(start, start + places.end - places.address, unmapped, places.newest)
+
+
+def _memory_had(area: Area, heaps: I64, places: _LocatedPlaces, memory: GuestWords) -> tuple[I64, I64, Flags]:
+    """Return the memory that the blocks of an area have had, but for some; and which is known by physical addresses only."""
+    if len(heaps):
+        others = np.ones(len(area.blocks.born), np.bool_)
+        others[heaps] = False
+        places = _located_places(area, Places.of(area.blocks.where(others)), memory)
+    return places.start, places.end, places.unmapped
+
+
+def _are_heaps(live: Spans, born: U32, others: Sequence[_LocatedPlaces]) -> Flags:
+    """Return which blocks have had blocks of other areas allocated inside them, since they were allocated themselves.
+
+    Args:
+        live: The blocks; of unknown size: at least what begins where they do.
+        born: Events of their births.
+        others: Where these blocks were made.
+    """
+    result = np.zeros(len(born), np.bool_)
+    for other in others if len(born) else ():
+        addresses, by_address = distinct(other.start)
         newest = np.zeros(len(addresses), np.uint32)
-        np.maximum.at(newest, by_address, other.area.blocks.born)
-        first, stop = np.searchsorted(addresses, start), np.searchsorted(addresses, end)
+        np.maximum.at(newest, by_address, other.newest)
+        first, stop = np.searchsorted(addresses, live.start), np.searchsorted(addresses, live.end)
         for position in np.flatnonzero(first < stop).tolist():
-            result[position] |= bool(
-                newest[first[position] : stop[position]].max() > blocks.born[index[position]]
-            )
+            result[position] |= bool(newest[first[position] : stop[position]].max() > born[position])
     return result

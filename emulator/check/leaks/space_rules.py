@@ -17,7 +17,7 @@ import numpy as np
 
 from emulator.check.area import Area
 from emulator.check.findings import Finding, Kind, with_rest
-from emulator.check.leaks.live_blocks import located_blocks
+from emulator.check.leaks.live_blocks import located
 from emulator.trace.blocks.blocks import NEVER
 from emulator.x86 import PAGE_SIZE
 
@@ -89,7 +89,7 @@ def _pages_by_frame(trace: Trace, memory: GuestWords) -> dict[int, _Page]:
     """Return the pages of all blocks of pages by their frames; of each frame the one that was allocated last."""
     found: dict[int, _Page] = {}
     for area in (Area(trace, name) for name in trace.areas if trace.profile.pages(name)):
-        _, addresses, unmapped = located_blocks(area, memory)
+        addresses, unmapped = located(area, area.blocks.address.astype(np.int64), memory)
         for row, (start, is_physical) in enumerate(zip(addresses.tolist(), unmapped.tolist(), strict=True)):
             named = int(area.blocks.address[row])
             for offset in range(0, int(area.blocks.size[row]), PAGE_SIZE):

@@ -80,7 +80,7 @@ def own_reservations(area: Area, own: Iterable[tuple[int, int, str]]) -> list[Re
 
 def reserve_calls(area: Area) -> list[Reservation]:
     """Return what calls of `memmap_reserve` have reserved. A new start of the area forgets it."""
-    resets = np.sort(area.operations.resets.event)
+    resets = area.resets
     found = []
     for start, end, event, row in _reserve_calls(area.trace):
         later = resets[np.searchsorted(resets, event) :]
@@ -98,19 +98,17 @@ def _frames(start: int, end: int) -> tuple[int, int]:
 def _reserve_calls(trace: Trace) -> list[tuple[int, int, int, int]]:
     columns = trace.calls
     codes = [code for code, function in enumerate(trace.functions) if function.name == _RESERVE]
-    rows = np.flatnonzero(np.isin(columns.function, codes) & (columns.left != 0))
-    start, end = columns.argument(0)[rows], columns.argument(1)[rows]
-    chosen = (
-        each
-        for each in zip(start.tolist(), end.tolist(), columns.left[rows].tolist(), rows.tolist(), strict=True)
-    )
+    rows = np.sort(np.concatenate([np.empty(0, np.int64), *map(columns.rows_of, codes)]))
+    rows = rows[columns.take("left", rows) != 0]
+    start, end, left = (columns.take(name, rows) for name in ("arg0", "arg1", "left"))
+    chosen = (each for each in zip(start.tolist(), end.tolist(), left.tolist(), rows.tolist(), strict=True))
     return [each for each in chosen if each[0] < each[1]]
 
 
 def _reservation(area: Area, frames: tuple[int, int], since: int, until: int, name: str) -> Reservation:
     first, stop = frames
     given_back = np.full(stop - first, until, np.uint32)
-    frees = area.operations.deaths
+    frees = area.frees
     low = frees.address.astype(np.int64) // PAGE_SIZE
     high = low + np.maximum(frees.size // PAGE_SIZE, 1)
     chosen = (low < stop) & (high > first) & (frees.event > since)
