@@ -184,9 +184,8 @@ class Units:
     @cached_property
     def _ranges(self) -> ARanges | None:
         """The table of the units' code, which not all units are in; None: there is none."""
-        if self.dwarf is None or self.dwarf.debug_aranges_sec is None:
-            return None
-        return self.dwarf.get_aranges()
+        table: ARanges | None = None if self.dwarf is None else self.dwarf.get_aranges()
+        return table
 
     @cached_property
     def _pieces(self) -> tuple[list[int], list[Entry], list[Entry]]:
