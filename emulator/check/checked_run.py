@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from emulator.check.accesses.bad_accesses import bad_accesses
@@ -28,16 +26,17 @@ from emulator.check.structures.locks import check_locks
 from emulator.check.structures.run_audits import RunAudits
 from emulator.check.unchecked import unchecked_kinds
 from emulator.errors import HostError
+from emulator.guest.symbolizer import Symbolizer
 from emulator.hle.layers import lockstep_calls
 from emulator.profile.binding import unknown_parameters
 from emulator.profile.functions import Role
 from emulator.profile.known import structures_of
 from emulator.replay.engine import Rerun
 from emulator.run.ending import Budget, How
-from emulator.run.recorded import record_run, trace_so_far
+from emulator.run.to_end import run_to_end
 from emulator.trace.checking import check_accesses
-from emulator.trace.file.recorder import trace_header
-from emulator.trace.trace import Trace
+from emulator.trace.logged import LoggedTrace
+from emulator.trace.recording import CallLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,12 +44,12 @@ if TYPE_CHECKING:
     from emulator.check.findings import Finding
     from emulator.check.leaks.leaks import Leaks
     from emulator.check.structures.kernel_checks import KernelChecks
-    from emulator.machine.core.checked_accesses import CheckedAccesses
     from emulator.machine.core.observed import BadAccesses, PageZero, StaleUse
     from emulator.machine.machine import Machine
     from emulator.machine.recording import Recording
     from emulator.profile.model import Profile
     from emulator.run.ending import Ending
+    from emulator.trace.trace import Trace
 
 DEFAULT_BUDGET: Final = Budget(max_instructions=10**10, timeout_s=60.0)
 
@@ -65,8 +64,26 @@ _OF_STRUCTURES: Final = {
 _LENGTHS: Final = {"size", "pages", "order"}
 
 
+_FIRST_PAUSE: Final = 1 << 20
+"""Instructions, about a millisecond, until it is said how far the run is; doubled up to the longest pause."""
+_LONGEST_PAUSE: Final = 1 << 27
+
+
 def _ignore(_what: object) -> None:
     pass
+
+
+def _tell_progress(machine: Machine, log: CallLog, on_progress: Callable[[int], None]) -> None:
+    pause = _FIRST_PAUSE
+
+    def tell() -> None:
+        nonlocal pause
+        pause = min(2 * pause, _LONGEST_PAUSE)
+        on_progress(log.recording.event_count)
+        machine.pause_after(pause, tell)
+
+    if on_progress is not _ignore:
+        machine.pause_after(pause, tell)
 
 
 def check_kernel(  # noqa: PLR0913 - the run, and who takes part in it
@@ -98,32 +115,28 @@ def check_kernel(  # noqa: PLR0913 - the run, and who takes part in it
         on_progress: Called with the number of the last event now and then.
 
     Raises:
-        TraceNotWritten: There is no room for the recording among the temporary files.
         HostError: No memory is left.
     """
     check = Check(
         machine, profile, new_machine, sanitize=sanitize, uninitialised=uninitialised, halts_at=halts_at
     )
-    with tempfile.TemporaryDirectory(prefix="kmemu-check-") as folder:
-        started = time.perf_counter()
-        path = Path(folder) / "run.kmt"
+    started = time.perf_counter()
 
-        def start(recording: Recording) -> None:
-            if walk_every:
-                machine.calls.at_entries(walk_every, check.audits.audit)
-            on_start(recording)
+    def start(recording: Recording) -> None:
+        if walk_every:
+            machine.calls.at_entries(walk_every, check.audits.audit)
+        on_start(recording)
 
-        ending = check.record(path, budget, start, on_progress)
-        check.audits.audit()
-        trace = Trace.read(str(path))
-        report = check.report(trace, ending)
-        unchecked = unchecked_kinds(report, trace, machine)
-        return replace(
-            report,
-            checked=report.checked - unchecked.keys(),
-            unchecked=unchecked,
-            seconds=time.perf_counter() - started,
-        )
+    ending, trace = check.record(budget, start, on_progress)
+    check.audits.audit()
+    report = check.report(trace, ending)
+    unchecked = unchecked_kinds(report, trace, machine)
+    return replace(
+        report,
+        checked=report.checked - unchecked.keys(),
+        unchecked=unchecked,
+        seconds=time.perf_counter() - started,
+    )
 
 
 class Check:
@@ -167,16 +180,12 @@ class Check:
 
     def record(
         self,
-        path: Path,
         budget: Budget,
         on_start: Callable[[Recording], None],
         on_progress: Callable[[int], None] = _ignore,
-    ) -> Ending:
-        """Run the kernel to its end, with its trace in a file; the arguments are those of `check_kernel`."""
+    ) -> tuple[Ending, Trace]:
+        """Run the kernel to its end, and record its calls; the arguments are those of `check_kernel`."""
         machine = self._machine
-        header = trace_header(
-            machine, self._profile, kernel=machine.image.path, version="", command_line=(), layers={}
-        )
         with (
             machine.observers.seek_stale() if self._seeks_stale else nullcontext() as stale,
             machine.observers.guard_page_zero()
@@ -184,27 +193,26 @@ class Check:
             else nullcontext() as guard,
             ExitStack() as closing,
         ):
-            checks: list[CheckedAccesses] = []
+            log = CallLog(machine, self._profile)
 
-            def start(recording: Recording) -> None:
-                if self._sanitize and machine.mmu != "reference":
-                    ends = None if self._halts_at is None else self._ends(recording, path, self._halts_at)
-                    checked = check_accesses(machine, self._profile, ends, uninitialised=self._uninitialised)
-                    checks.append(closing.enter_context(checked))
-                on_start(recording)
+            def trace() -> Trace:
+                return LoggedTrace(log, Symbolizer(machine.image))
 
-            ending = record_run(machine, path, header, budget, on_start=start, on_progress=on_progress)
-            self._accesses = checks[0].seen() if checks else None
+            if self._sanitize and machine.mmu != "reference":
+                ends = None if self._halts_at is None else ends_at(machine, trace, self._halts_at)
+                checked = check_accesses(machine, self._profile, ends, uninitialised=self._uninitialised)
+                closing.enter_context(checked)
+            else:
+                checked = None
+            on_start(log.recording)
+            _tell_progress(machine, log, on_progress)
+            ending = run_to_end(machine, budget)
+            self._accesses = None if checked is None else checked.seen()
         self._stale = stale.uses() if stale is not None else ()
         self._page_zero = guard.seen() if guard is not None else None
         if isinstance(ending.error, HostError):
             raise ending.error
-        return ending
-
-    def _ends(
-        self, recording: Recording, path: Path, halts_at: Callable[[Finding], bool]
-    ) -> Callable[[BadAccesses], bool]:
-        return ends_at(self._machine, lambda: trace_so_far(recording, path), halts_at)
+        return ending, trace()
 
     def report(self, trace: Trace, ending: Ending) -> CheckReport:
         """Make the checks of a run that has ended, and return all findings."""

@@ -12,8 +12,6 @@ from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.flat_areas import flat_histories
 from emulator.trace.blocks.history import AreaHistory, FlatFacts, area_history
 from emulator.trace.blocks.places import Places
-from emulator.trace.file.checks import check_calls
-from emulator.trace.file.reader import read_contents, reported
 from emulator.trace.queries.totals import Peak, StackTotals, Usage, peak_of, totals_by_stack, usage_of
 from emulator.trace.table import CallTable
 
@@ -59,6 +57,11 @@ class Trace:
         Raises:
             BadFile: It cannot be read, or it is no trace, or it is damaged.
         """
+        from emulator.trace.file.checks import (
+            check_calls,
+        )  # they have pyarrow, which calls in memory do not need
+        from emulator.trace.file.reader import read_contents, reported
+
         name = os.fspath(path)
         contents = read_contents(name)
         with reported(name):

@@ -93,18 +93,17 @@ def checked(  # noqa: PLR0913 - all but two have a default
         audit()
         machine.pause_after(50_000, pause)
 
-    path = directory / "run.kmt"
     if every:
-        event = every
+        event, path = every, directory / "run.kmt"
         with record_trace(machine, path, profile):
             while (outcome := machine.run(stop_at_event=event)).ending is Returned.EVENT:
                 audit()
                 event += every
-        ending = ending_of(machine, outcome)
+        ending, trace = ending_of(machine, outcome), Trace.read(path)
     else:
-        ending = check.record(path, Budget(max_instructions), lambda _recording: pause())
+        ending, trace = check.record(Budget(max_instructions), lambda _recording: pause())
     at_end(machine)
     audit()
     rerun = check.rerun(ending)
     assert rerun is not None
-    return Checked(machine, checks, Trace.read(path), rerun, check.audits, at_rest, ending.by_itself)
+    return Checked(machine, checks, trace, rerun, check.audits, at_rest, ending.by_itself)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from struct import Struct, pack
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.check.checked_run import Check
@@ -21,7 +20,6 @@ from emulator.profile.known import match
 from emulator.profile.reader import read_profile
 from emulator.run.ending import Budget
 from emulator.trace.blocks.blocks import NEVER
-from emulator.trace.trace import Trace
 from tests.helpers.c_kernel import compile_kernel
 
 if TYPE_CHECKING:
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from emulator.check.check_report import CheckReport
     from emulator.check.findings import CallSite, Finding
     from emulator.profile.model import Profile
+    from emulator.trace.trace import Trace
 
 KERNELS: Final = Path(__file__).parents[1] / "property" / "kernels"
 SLOTS: Final = 32
@@ -699,11 +698,8 @@ class Kernel(NamedTuple):
         image = KernelImage(self.data, f"{self.kind.name}.elf")
         machine = machine_with(image, program)
         check = Check(machine, self.profile, lambda: machine_with(image, program))
-        with TemporaryDirectory(prefix="kmemu-programs-") as folder:
-            path = Path(folder) / "run.kmt"
-            ending = check.record(path, Budget(10_000_000), lambda _recording: None)
-            trace = Trace.read(path)
-            report = check.report(trace, ending)
+        ending, trace = check.record(Budget(10_000_000), lambda _recording: None)
+        report = check.report(trace, ending)
         return Run(report, trace, _logged(machine), _words(machine, "answers", MOST_OPERATIONS))
 
     def file(self, program: Program) -> bytes:
