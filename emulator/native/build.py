@@ -89,6 +89,15 @@ ffibuilder.set_source(
     depends=[*(f"emulator/native/{path.name}" for path in NATIVE.glob("*.h")), *files("*.h")],
     include_dirs=["emulator/native", unicorn_headers()],
     libraries=["dl", "pthread"],
-    extra_compile_args=["-std=gnu11", "-O2", "-flto=auto", "-g1", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"],
+    extra_compile_args=[
+        "-std=gnu11",
+        "-O2",
+        "-flto=auto",
+        "-g1",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-fvisibility=hidden",
+    ],
     extra_link_args=["-O2", "-flto=auto"],
 )
