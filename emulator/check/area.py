@@ -199,6 +199,36 @@ class Area:
                 chosen[group[0]] = (f"the first {MOST_ALIKE} of {len(group)} such calls were looked at",)
         return dict(sorted(chosen.items()))
 
+    def given_by(self, address: int, event: int) -> int:
+        """Return the last call that had given the allocator the memory at an address by an event; 0: none had.
+
+        Functions with the role ``seed`` do that, and in an area that is not of pages those with the role ``reset``, if they have the parameters
+        ``start`` and ``end``.
+        """
+        of_it = [
+            number for number, left, start, end in self._gifts if start <= address < end and left <= event
+        ]
+        return max(of_it, default=0)
+
+    @cached_property
+    def _gifts(self) -> list[tuple[int, int, int, int]]:
+        """Calls that gave the allocator memory and have returned: their numbers, events of their returns, and from where to where."""
+        calls = self.trace.calls
+        found: list[tuple[int, int, int, int]] = []
+        for code, function in self.functions(*((Role.SEED,) if self.pages else (Role.SEED, Role.RESET))):
+            if set(_RANGE) <= set(function.parameters):
+                rows = np.flatnonzero((calls.function == code) & calls.returned)
+                words = (FunctionCalls(calls, function, rows).word(name).tolist() for name in _RANGE)
+                found += zip((rows + 1).tolist(), calls.left[rows].tolist(), *words, strict=True)
+        return found
+
+    def has_had(self, start: int, end: int, event: int) -> bool:
+        """Return whether a block that was made by an event has had one of the bytes from an address to another."""
+        blocks = self.blocks
+        first = blocks.address.astype(np.int64)
+        is_in = (first < end) & (first + np.maximum(blocks.size, 1) > start)
+        return bool((is_in & (blocks.born <= event)).any())
+
     def was_reserved(self, address: int, event: int) -> bool:
         """Return whether the page of an address had been reserved before an event.
 

@@ -33,7 +33,7 @@ from emulator.machine.core.core_types import Access
 from emulator.machine.core.observed import REDZONE_SIZE, AllocatedBlock, Poison, Use
 from emulator.profile.functions import Role
 from emulator.wording import address_range, counted
-from emulator.x86 import LONGEST_INSTRUCTION
+from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -93,6 +93,18 @@ class _Sweep(NamedTuple):
     times: int
 
 
+class _Gift(NamedTuple):
+    """Memory that an allocator has to hand out.
+
+    Attributes:
+        area: Its area.
+        call: That has given the memory to it last.
+    """
+
+    area: Area
+    call: int
+
+
 def bad_accesses(machine: Machine, accesses: Iterable[BadAccess], trace: Trace) -> list[Finding]:
     """Return a finding for each mistake, in order of the first accesses.
 
@@ -142,6 +154,7 @@ class _Reader:
         self._symbolizer = Symbolizer(machine.image)
         self._fields = Fields(machine.image)
         self._variables = Variables(machine)
+        self._seeded = [Area(trace, area) for area in self._areas]
         self._unseen_from = cache(lambda area: Area(trace, area).unseen_from(Role.ALLOC, Role.REALLOC))
 
     def may_be_in_block(self, access: BadAccess) -> bool:
@@ -212,6 +225,9 @@ class _Reader:
         if access.poison is Poison.RETURN:
             owner = self._symbolizer.instruction(access.owner).function
             return f"{_done(access)}, over the return address of {owner or f'0x{access.owner:08x}'}"
+        gift = self._gift(access)
+        if gift is not None and self._is_unused_page(access, gift):
+            return f"{_done(access)}, in a page that {gift.area.name} has never handed out"
         return _message(access) if variable is None else _message_of_variable(access, variable)
 
     def _read(self, linear: int) -> Iterator[str]:
@@ -222,7 +238,23 @@ class _Reader:
     def _area(self, access: BadAccess) -> str:
         if access.poison in _AREAS:
             return _AREAS[access.poison]
-        return "" if access.block is None else self._areas[access.block.area]
+        if access.block is not None:
+            return self._areas[access.block.area]
+        gift = self._gift(access)
+        return "" if gift is None else gift.area.name
+
+    def _gift(self, access: BadAccess) -> _Gift | None:
+        """Return whose memory it is that no block has, far from any; None: that is not the case, or not known."""
+        if access.poison is not Poison.GAP or _kind(access) is not Kind.UNALLOCATED:
+            return None
+        address = access.linear + access.offset
+        gifts = (_Gift(area, area.given_by(address, access.event)) for area in self._seeded)
+        return max((each for each in gifts if each.call), key=lambda each: each.call, default=None)
+
+    def _is_unused_page(self, access: BadAccess, gift: _Gift) -> bool:
+        """Return whether an allocator of pages has never handed out the page of an access."""
+        page = (access.linear + access.offset) & -PAGE_SIZE
+        return gift.area.pages and not gift.area.has_had(page, page + PAGE_SIZE, access.event)
 
     def _history(self, access: BadAccess) -> BlockHistory | None:
         """Return the life of the block that an access concerns; None where none is known."""
@@ -241,6 +273,19 @@ class _Reader:
                 return f"it is the constant {symbol.name}+0x{address - symbol.address:x}"
         return "it is a constant, or part of one"
 
+    def _memory(self, access: BadAccess) -> Iterator[str]:
+        """Yield what the memory is that was accessed, where it is no block's and no variable's."""
+        gift = self._gift(access)
+        if gift is not None:
+            start, end = (gift.area.argument(gift.call, name) for name in ("start", "end"))
+            given = f"call #{gift.call}, {gift.area.function(gift.call).name}"
+            yield f"{gift.area.name} got {address_range(start, end)} by {given}"
+        if access.poison is Poison.RETURN:
+            to = self._symbolizer.caller(access.variables)
+            yield f"the return address at 0x{access.frame:08x} leads to {to[0] if to else f'0x{access.variables:08x}'}"
+        if access.poison is Poison.READ_ONLY:
+            yield self._read_only(access.linear + access.offset)
+
     def _details(
         self, group: Sequence[_Sweep], history: BlockHistory | None, variable: Variable | None
     ) -> Iterator[str]:
@@ -257,11 +302,7 @@ class _Reader:
             field = self._fields.text(history, access.distance)
             if field:
                 yield field
-        if access.poison is Poison.RETURN:
-            to = self._symbolizer.caller(access.variables)
-            yield f"the return address at 0x{access.frame:08x} leads to {to[0] if to else f'0x{access.variables:08x}'}"
-        if access.poison is Poison.READ_ONLY:
-            yield self._read_only(access.linear + access.offset)
+        yield from self._memory(access)
         if variable is not None:
             extent = address_range(variable.address, variable.address + variable.size)
             if access.poison is Poison.RETURN:
