@@ -27,6 +27,7 @@ class Writer(NamedTuple):
         location: What lies there; None: nothing is known of it.
         event: The event after which it happened.
         eip: Address of the instruction that wrote, linear.
+        callers: Return addresses of the calls around it, innermost first.
         text: The instruction.
         source: Its source line, as far as it is known.
         backtrace: The frame of the instruction itself first, then its callers.
@@ -38,6 +39,7 @@ class Writer(NamedTuple):
     location: Location | None
     event: int
     eip: int
+    callers: tuple[int, ...]
     text: str
     source: str
     backtrace: tuple[Frame, ...]
@@ -78,4 +80,6 @@ def _writer(machine: Machine, word: Word, location: Location | None, write: Last
     )
     stack = Symbolizer(machine.image).backtrace(write.eip, write.callers)
     source = source_text(machine.image, line) if line is not None else ""
-    return Writer(word.address, location, write.event, write.eip, text, source, stack, before, after)
+    return Writer(
+        word.address, location, write.event, write.eip, write.callers, text, source, stack, before, after
+    )

@@ -81,16 +81,36 @@ _USES: Final = {
 }
 
 
+class Mistake(NamedTuple):
+    """A mistake, and what shows it.
+
+    Attributes:
+        finding: What is said of it.
+        accesses: The bad accesses that it is, in order of the first ones.
+    """
+
+    finding: Finding
+    accesses: tuple[BadAccess, ...]
+
+
 class _Sweep(NamedTuple):
     """Records of one instruction with one call stack that belong together.
 
     Attributes:
-        first: The first of them.
-        times: How many accesses they are.
+        accesses: The records, in order of the first accesses.
     """
 
-    first: BadAccess
-    times: int
+    accesses: tuple[BadAccess, ...]
+
+    @property
+    def first(self) -> BadAccess:
+        """The first of them."""
+        return self.accesses[0]
+
+    @property
+    def times(self) -> int:
+        """How many accesses they are."""
+        return sum(each.times for each in self.accesses)
 
 
 class _Gift(NamedTuple):
@@ -113,14 +133,21 @@ def bad_accesses(machine: Machine, accesses: Iterable[BadAccess], trace: Trace) 
         accesses: In order of the first ones.
         trace: Of the run.
     """
+    return [each.finding for each in mistakes(machine, accesses, trace)]
+
+
+def mistakes(machine: Machine, accesses: Iterable[BadAccess], trace: Trace) -> list[Mistake]:
+    """Return each mistake, as `bad_accesses` does, with its accesses."""
     reader = _Reader(machine, trace)
     unmeant = MeantWrites(machine, trace).left_out(accesses)
     certain = [reader.of_living(access) for access in unmeant if not reader.may_be_in_block(access)]
     groups: dict[tuple[object, ...], list[_Sweep]] = {}
     for sweep in _sweeps(certain):
         groups.setdefault(reader.mistake(sweep.first), []).append(sweep)
-    found = [reader.finding(group) for group in list(groups.values())[:MOST_FINDINGS]]
-    return with_rest(found, len(groups))
+    shown = list(groups.values())[:MOST_FINDINGS]
+    found = with_rest([reader.finding(group) for group in shown], len(groups))
+    records = (tuple(access for sweep in group for access in sweep.accesses) for group in shown)
+    return [Mistake(*each) for each in zip(found, records, strict=True)]
 
 
 def _sweeps(accesses: Iterable[BadAccess]) -> list[_Sweep]:
@@ -133,7 +160,7 @@ def _sweeps(accesses: Iterable[BadAccess]) -> list[_Sweep]:
             runs[-1].append(access)
         else:
             runs.append([access])
-    found = [_Sweep(run[0], sum(each.times for each in run)) for runs in together.values() for run in runs]
+    found = [_Sweep(tuple(run)) for runs in together.values() for run in runs]
     return sorted(found, key=lambda each: each.first.time_ns)
 
 

@@ -44,7 +44,8 @@ examples:
   kmemu step firmware:overflow --at 18                  opens after event 18
   kmemu step firmware:overflow --at 18 --print          prints instead
   kmemu step firmware:overflow --who memmap+8 --json    who wrote there last?
-  kmemu step firmware:overflow --sanitize               opens before the first bad access
+  kmemu step firmware:overflow --sanitize               opens before a bad access
+  kmemu step firmware:overflow --sanitize --who 0x10b020    was it a bad one?
 """
 
 
@@ -101,12 +102,14 @@ class _Run:
 
     Attributes:
         timeline: As given.
-        findings: The bad accesses, in order; none before `record`.
+        bad_accesses: Those of the run; none before `record`.
     """
 
     def __init__(self, timeline: Timeline, options: Namespace) -> None:
+        from emulator.debug.bad_accesses import BadAccessesOfRun  # not for --help
+
         self.timeline = timeline
-        self.findings: list[Finding] = []
+        self.bad_accesses = BadAccessesOfRun()
         self._options = options
 
     def record(self) -> None:
@@ -138,13 +141,15 @@ class _Run:
         """The event to begin with."""
         if self._options.at is not None:
             return int(self._options.at)
-        sites = (finding.call_site for finding in self.findings)
+        sites = (finding.call_site for finding in self.bad_accesses.findings)
         return next((site.event for site in sites if site is not None), 0)
 
     def _find(self, seen: BadAccesses) -> None:
-        from emulator.check.accesses.bad_accesses import bad_accesses
+        from emulator.check.accesses.bad_accesses import mistakes  # few runs need it
+        from emulator.debug.bad_accesses import BadAccessesOfRun
 
-        self.findings = bad_accesses(self.timeline.machine, seen.accesses, self.timeline.trace())
+        found = mistakes(self.timeline.machine, seen.accesses, self.timeline.trace())
+        self.bad_accesses = BadAccessesOfRun(found, is_checked=True)
 
 
 def _check(options: Namespace) -> None:
@@ -189,7 +194,7 @@ def _answer(run: _Run, options: Namespace, address: int | None, modules: tuple[S
         timeline.run_to_end()
     else:
         timeline.go_to(options.at)
-    _print_writer(timeline, address, options)
+    _print_writer(run, address, options)
 
 
 def _print_view(run: _Run, options: Namespace, modules: tuple[Span, ...]) -> None:
@@ -200,18 +205,18 @@ def _print_view(run: _Run, options: Namespace, modules: tuple[Span, ...]) -> Non
     from emulator.wording import printable
 
     output, timeline = Output(), run.timeline
-    view = read_view(timeline, Locator(timeline.machine), modules)
+    view = read_view(timeline, Locator(timeline.machine), modules, run.bad_accesses)
     if options.json:
         document = view_document(view, timeline.profile.functions)
         if options.sanitize:
             from emulator.report.documents.check import finding_document  # few runs need it
 
-            document["findings"] = list(map(finding_document, run.findings))
+            document["findings"] = list(map(finding_document, run.bad_accesses.findings))
         output.json({"profile": timeline.profile.name, **document})
     else:
         output.lines(view_lines(view, output.style))
         if options.sanitize:
-            output.lines(_access_lines(run.findings, timeline.position.event, output.style))
+            output.lines(_access_lines(run.bad_accesses.findings, timeline.position.event, output.style))
         output.lines(["", f"profile {printable(timeline.profile.title)}"])
 
 
@@ -232,23 +237,29 @@ def _access_lines(findings: Sequence[Finding], event: int, style: Style) -> Iter
         yield "none"
 
 
-def _print_writer(timeline: Timeline, address: int, options: Namespace) -> None:
+def _print_writer(run: _Run, address: int, options: Namespace) -> None:
     from emulator.debug.step.view_document import writer_document
     from emulator.debug.step.view_text import writer_lines
     from emulator.debug.writer import last_writer
     from emulator.guest.locator import Locator
 
-    output = Output()
+    output, timeline = Output(), run.timeline
     try:
         writer = last_writer(timeline, Locator(timeline.machine), address)
     except ValueError as error:
         raise CommandLineError(str(error)) from error
+    bad = None if writer is None else run.bad_accesses.of_write(writer)
     if options.json:
-        output.json(None if writer is None else writer_document(writer))
+        document = None if writer is None else writer_document(writer)
+        if document is not None and options.sanitize:
+            from emulator.report.documents.check import finding_document  # few runs need it
+
+            document["finding"] = None if bad is None else finding_document(bad)
+        output.json(document)
     elif writer is None:
         output.lines([f"nobody has written to 0x{address:08x} since the start"])
     else:
-        output.lines(writer_lines(writer))
+        output.lines(writer_lines(writer, bad, output.style))
 
 
 def _open(run: _Run, modules: tuple[Span, ...]) -> None:
@@ -261,6 +272,7 @@ def _open(run: _Run, modules: tuple[Span, ...]) -> None:
         run.timeline,
         run.record,
         start=lambda: run.first_event,
+        bad_accesses=lambda: run.bad_accesses,
         style=Output().style,
         modules=modules,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding
 
 from emulator.debug.addresses import read_address
+from emulator.debug.bad_accesses import BadAccessesOfRun
 from emulator.debug.step.dialogs import MessageScreen, Prompt
 from emulator.debug.step.panes import CallsPane, ViewPane
 from emulator.debug.step.panes_app import ORDER, PanesApp
@@ -15,6 +16,7 @@ from emulator.debug.step.view_text import ended_text, writer_lines
 from emulator.debug.writer import last_writer
 from emulator.guest.locator import Locator
 from emulator.replay.last_write import go_to_first_touch
+from emulator.report.text.findings import finding_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +37,7 @@ p left    previous call                e      to the entry of this call
 N         next call of this block      f      first call that touched an address
 g         go to an event               w      who wrote a word last
 r         run to the failure           /      search a function
+b         next bad access (--sanitize)
 
 tab       next pane                    1-7    this pane
 arrows    move in a pane               < >    scroll sideways
@@ -51,6 +54,7 @@ class StepApp(PanesApp):
         timeline: Not recorded yet.
         record: A function that records its run.
         start: Returns, after the recording, the event at which the program opens.
+        bad_accesses: Returns, after the recording, those of the run.
         style: What the terminal can show.
         modules: Where boot modules lie.
     """
@@ -67,6 +71,7 @@ class StepApp(PanesApp):
         Binding("g", "go", "Go"),
         Binding("w", "writer", "Who"),
         Binding("r", "failure", "Fail"),
+        Binding("b", "bad_access", "Bad", show=False),
         Binding("slash", "search", "Find", key_display="/"),
         Binding("tab", "pane(1)", "Pane", priority=True),
         Binding("shift+tab", "pane(-1)", show=False, priority=True),
@@ -80,12 +85,14 @@ class StepApp(PanesApp):
         record: Callable[[], None],
         *,
         start: Callable[[], int],
+        bad_accesses: Callable[[], BadAccessesOfRun] = BadAccessesOfRun,
         style: Style,
         modules: tuple[Span, ...] = (),
     ) -> None:
         super().__init__(timeline, style)
         self._record = record
         self._start = start
+        self._bad_accesses = bad_accesses
         self._modules = modules
         self._locator = Locator(timeline.machine)
         self._steps_waiting = 0  # pressed while the machine was on its way
@@ -102,7 +109,7 @@ class StepApp(PanesApp):
         self.work("recording the run", begin, self.show_view)
 
     def _read(self) -> View:
-        return read_view(self.timeline, self._locator, self._modules)
+        return read_view(self.timeline, self._locator, self._modules, self._bad_accesses())
 
     def _travel(self, move: Callable[[], object]) -> None:
         """Move the timeline, then show where it is."""
@@ -189,6 +196,41 @@ class StepApp(PanesApp):
             if not self.timeline.ending.failed:
                 self.show_message(f"it did not fail: {ended_text(self.timeline.ending)}")
 
+    def action_bad_access(self) -> None:
+        """Show the bad accesses that come next; if they do not follow at once, go to the event before them first."""
+        if self.view is None or self.is_busy:
+            self.bell()
+            return
+        found, here = self._bad_accesses(), self.view.event + self.view.at_end
+        event = found.next_event(here)
+        if event is None:
+            none = (
+                "no bad access comes after this"
+                if found.is_checked
+                else "accesses were not checked: --sanitize"
+            )
+            self.show_message(none)
+        elif self.view.bad_accesses:
+            self._show_bad_accesses(self.view)
+        else:
+            self.work("on the way", lambda: self._read_at(event), self._arrive_before_bad_access)
+
+    def _read_at(self, event: int) -> View:
+        self.timeline.go_to(event)
+        return self._read()
+
+    def _arrive_before_bad_access(self, view: View) -> None:
+        self._arrive(view)
+        self._show_bad_accesses(view)
+
+    def _show_bad_accesses(self, view: View) -> None:
+        lines = "\n\n".join("\n".join(finding_lines([each], self._plain)) for each in view.bad_accesses)
+        self.push_screen(MessageScreen("Next", lines))
+
+    @property
+    def _plain(self) -> Style:
+        return self._style._replace(colour=False)
+
     # -- questions -----------------------------------------------------------------------------------
 
     def _ask(self, question: str, proposal: str, answer: Callable[[str], None]) -> None:
@@ -249,7 +291,8 @@ class StepApp(PanesApp):
         if writer is None:
             self.show_message("nobody has written there since the start")
             return
-        self.push_screen(MessageScreen("Last writer", "\n".join(writer_lines(writer))))
+        lines = writer_lines(writer, self._bad_accesses().of_write(writer), self._plain)
+        self.push_screen(MessageScreen("Last writer", "\n".join(lines)))
 
     def _proposed(self) -> str:
         """The address under the cursor."""

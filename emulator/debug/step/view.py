@@ -14,6 +14,8 @@ from emulator.machine.consoles import Console
 from emulator.replay.changes import changes_of_last_call
 
 if TYPE_CHECKING:
+    from emulator.check.findings import Finding
+    from emulator.debug.bad_accesses import BadAccessesOfRun
     from emulator.debug.fields import FieldChange
     from emulator.guest.backtrace import StackFrame
     from emulator.guest.disassembler import CodeLine
@@ -50,6 +52,7 @@ class View(NamedTuple):
         stack: The backtrace.
         memory_map: What memory is used for.
         console: The end of what the kernel wrote so far to COM1, or where it wrote nothing, to port 0xE9.
+        bad_accesses: Those that happen before the next event, as far as they are known.
     """
 
     event: int
@@ -65,6 +68,7 @@ class View(NamedTuple):
     stack: tuple[StackFrame, ...]
     memory_map: MemoryMap
     console: str
+    bad_accesses: tuple[Finding, ...] = ()
 
     @property
     def has_returned(self) -> bool:
@@ -72,26 +76,32 @@ class View(NamedTuple):
         return self.call is not None and self.call.left == self.event
 
 
-def read_view(timeline: Timeline, locator: Locator, modules: tuple[Span, ...] = ()) -> View:
+def read_view(
+    timeline: Timeline,
+    locator: Locator,
+    modules: tuple[Span, ...] = (),
+    bad_accesses: BadAccessesOfRun | None = None,
+) -> View:
     """Read everything from the machine as it stands. It moves to find out what changed, and comes back.
 
     Args:
         timeline: The run, whose machine is read.
         locator: Says what lies in that machine's memory.
         modules: Where boot modules lie.
+        bad_accesses: Of the whole run; None: they are not known.
     """
-    machine = timeline.machine
+    machine, at = timeline.machine, timeline.position
     changes = changes_of_last_call(timeline)
     stack = backtrace(machine)
     found = changed_fields(changes, locator, machine.memory, stack)
     fields = tuple(islice(found, FIELDS_MAX))
     registers = machine.registers()
     return View(
-        timeline.position.event,
+        at.event,
         timeline.event_count,
-        timeline.position.at_end,
+        at.at_end,
         timeline.ending,
-        timeline.call_of(timeline.position.event),
+        timeline.call_of(at.event),
         fields,
         next(found, None) is not None,
         tuple(disassemble(machine, _CODE_BEFORE, _CODE_AFTER)),
@@ -100,6 +110,7 @@ def read_view(timeline: Timeline, locator: Locator, modules: tuple[Span, ...] = 
         stack,
         read_memory_map(machine, modules),
         _console(timeline),
+        () if bad_accesses is None or at.at_end else tuple(bad_accesses.after(at.event)),
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.dwarf.c_types import Encoding
 from emulator.report.text.ending import ending_text
+from emulator.report.text.findings import finding_lines
 from emulator.report.text.frames import frame_text
 from emulator.report.text.memory_map import draw_heap, draw_memory, layer_lines
 from emulator.report.text.style import BOLD, DIM, RED, rule
@@ -17,6 +18,7 @@ from kernel_model.text import defect_text, location_or_address, location_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from emulator.check.findings import Finding
     from emulator.debug.fields import FieldChange
     from emulator.debug.step.view import View
     from emulator.debug.writer import Writer
@@ -57,7 +59,12 @@ class PaneLine(NamedTuple):
 
 
 def headline(view: View) -> str:
-    """Return where the machine stands, in one line."""
+    """Return where the machine stands, in one line, and which bad access comes next."""
+    coming = view.bad_accesses[:1]
+    return _place(view) + "".join(f"; next: {printable(each.message)}" for each in coming)
+
+
+def _place(view: View) -> str:
     if view.at_end:
         return f"the end of the run: {printable(ended_text(view.ending))}"
     if view.call is None:
@@ -210,8 +217,14 @@ def view_lines(view: View, style: Style) -> Iterator[str]:
             yield style.paint(line.text, _CODES[line.tone]).rstrip()
 
 
-def writer_lines(writer: Writer) -> Iterator[str]:
-    """Yield the last writer of some bytes; printable."""
+def writer_lines(writer: Writer, bad: Finding | None, style: Style) -> Iterator[str]:
+    """Yield the last writer of some bytes; printable.
+
+    Args:
+        writer: The writer.
+        bad: The bad access that its write is, if it is one.
+        style: What is shown.
+    """
     before, after = (int.from_bytes(each, "little") for each in (writer.before, writer.after))
     digits = 2 * len(writer.after)
     yield printable(f"0x{writer.address:08x}  {location_or_address(writer.address, writer.location)}")
@@ -222,3 +235,7 @@ def writer_lines(writer: Writer) -> Iterator[str]:
         yield printable(writer.source)
     for number, frame in enumerate(writer.backtrace):
         yield f"  {number}  {frame_text(frame)}"
+    if bad is not None:
+        yield ""
+        yield "The write is a bad access:"
+        yield from finding_lines([bad], style)

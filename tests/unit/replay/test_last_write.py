@@ -9,10 +9,13 @@ from emulator.guest.locator import Locator
 from emulator.replay.engine import Position
 from emulator.replay.last_write import go_to_first_touch
 from emulator.replay.timeline import Timeline
+from emulator.report.text.style import Style
 from kernel_model.audit import Location, LocationKind, variable
 from tests.helpers.guest import FUNCTION, machine_of, symbol
 from tests.helpers.timelines import call_number, go_after_return, timeline_of
 from tests.unit.replay.test_timeline import TAKE
+
+PLAIN = Style(80, colour=False, unicode=False)
 
 
 def writer_of(timeline: Timeline, address: int | str) -> Writer:
@@ -109,7 +112,7 @@ def test_a_writer_is_shown_in_lines_and_as_a_document() -> None:
     timeline = timeline_of("overflow")
     timeline.run_to_end()
     writer = writer_of(timeline, "heap_error_count")
-    lines = list(writer_lines(writer))
+    lines = list(writer_lines(writer, None, PLAIN))
     assert lines[0] == f"0x{writer.address:08x}  heap_error_count"
     assert lines[1] == f"0x00000001 became 0x00000002 after event {writer.event}"
     document = writer_document(writer)
@@ -122,7 +125,7 @@ def test_hostile_names_are_shown_printable() -> None:
     timeline = timeline_of("overflow")
     timeline.run_to_end()
     writer = writer_of(timeline, "heap_error_count")._replace(location=evil, source="a\nb")
-    assert not any("\x1b" in line or "\n" in line for line in writer_lines(writer))
+    assert not any("\x1b" in line or "\n" in line for line in writer_lines(writer, None, PLAIN))
 
 
 def first_touch(timeline: Timeline, address: int | str) -> tuple[int, str]:

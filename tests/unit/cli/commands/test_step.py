@@ -182,6 +182,34 @@ def test_bad_accesses_of_the_run_are_listed(kmemu: Kmemu) -> None:
     assert "findings" not in json.loads(kmemu("step", "firmware:bad_late_write", "--print", "--json").out)
 
 
+def test_who_wrote_says_that_the_write_is_a_bad_access(kmemu: Kmemu) -> None:
+    words = ("step", OVERFLOW, "--sanitize", "--who", "0x10b020")
+    checked = json.loads(kmemu("check", OVERFLOW, "--sanitize", "--json").out)
+    [report] = [each["id"] for each in checked["findings"] if each["kind"] == "out-of-bounds"]
+    out = kmemu(*words).out
+    assert "\n0x00000028 became 0x41414141 after event 14\n" in out
+    assert (
+        f"\nThe write is a bad access:\nBUG: out-of-bounds write of 4 bytes to 0x0010b020, 0 bytes after a block of 24 bytes in memset\nid {report},"
+        in out
+    )
+    assert json.loads(kmemu(*words, "--json").out)["finding"]["id"] == report
+    right = (*words[:-1], "0x10b01c")
+    assert "memset" in kmemu(*right).out
+    assert "bad access" not in kmemu(*right).out
+    assert json.loads(kmemu(*right, "--json").out)["finding"] is None
+    assert "finding" not in json.loads(kmemu("step", OVERFLOW, "--who", "0x10b020", "--json").out)
+    assert "bad access" not in kmemu("step", OVERFLOW, "--who", "0x10b020").out
+
+
+def test_the_first_line_says_which_bad_access_comes_next(kmemu: Kmemu) -> None:
+    words = ("step", "firmware:bad_late_write", "--sanitize", "--print")
+    where, _, following = kmemu(*words).out.partition("\n")[0].partition("; next: ")
+    assert where == "event 14 of 16: #7 kfree has returned"
+    assert following.startswith("use after free: read of 4 bytes from 0x0010b008")
+    assert "; next:" not in kmemu(*words, "--at", "13").out
+    assert "; next:" not in kmemu(*words[:2], "--print", "--at", "14").out
+
+
 def test_a_run_that_is_stepped_through_may_end_before_the_first_bad_access(kmemu: Kmemu) -> None:
     words = ("step", "firmware:use_after_free", "--sanitize", "--print")
     done = kmemu(*words, "--halt-on-error")

@@ -6,8 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from textual.widgets import Static
 from textual.widgets._toast import Toast
 
+from emulator import boot
+from emulator.check.accesses.bad_accesses import mistakes
+from emulator.debug.bad_accesses import BadAccessesOfRun
 from emulator.debug.step import step_app
 from emulator.debug.step.dialogs import MessageScreen, Prompt
 from emulator.debug.step.pane import Pane
@@ -16,7 +20,10 @@ from emulator.debug.step.panes import CallsPane, ViewPane
 from emulator.debug.step.panes_app import ORDER
 from emulator.debug.step.step_app import StepApp
 from emulator.debug.writer import last_writer
+from emulator.profile.known import matching_profile
+from emulator.replay.timeline import Timeline
 from emulator.report.text.style import Style
+from emulator.trace.checking import check_accesses
 from tests.helpers.timelines import timeline_of
 
 if TYPE_CHECKING:
@@ -24,9 +31,9 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
+    from emulator.check.accesses.bad_accesses import Mistake
     from emulator.debug.writer import Writer
     from emulator.guest.locator import Locator
-    from emulator.replay.timeline import Timeline
 
     Scene = Callable[[StepApp, "Stage"], Awaitable[None]]
 
@@ -67,6 +74,17 @@ def app_of(kernel: str, *, start: int = 0, command_line: str = "", unicode: bool
     )
 
 
+def bad_accesses_of(kernel: str) -> BadAccessesOfRun:
+    machine = boot(f"firmware:{kernel}")
+    timeline = Timeline(machine, matching_profile(machine.image))
+    found: list[Mistake] = []
+    with check_accesses(machine, timeline.profile) as checked:
+        timeline.record(
+            at_end=lambda: found.extend(mistakes(machine, checked.seen().accesses, timeline.trace()))
+        )
+    return BadAccessesOfRun(found, is_checked=True)
+
+
 def play(
     scene: Scene,
     kernel: str = "overflow",
@@ -98,6 +116,41 @@ def notified(app: StepApp) -> str:
 def event(app: StepApp) -> int:
     assert app.view is not None
     return app.view.event
+
+
+def test_b_goes_to_the_next_bad_access_and_shows_it() -> None:
+    found = bad_accesses_of("bad_late_write")
+
+    async def run() -> None:
+        timeline = timeline_of("bad_late_write", record=False)
+        style = Style(80, colour=True, unicode=True)
+        app = StepApp(timeline, timeline.record, start=lambda: 0, bad_accesses=lambda: found, style=style)
+        async with app.run_test(size=WIDE) as pilot:
+            stage = Stage(app, pilot)
+            await stage.settle()
+            for _ in range(2):  # again where it stands: the same one
+                await stage.press("b")
+                assert event(app) == 14
+                assert isinstance(app.screen, MessageScreen)
+                text = str(app.screen.query_one(Static).render())
+                assert text.startswith("BUG: use after free: read of 4 bytes from 0x0010b008")
+                assert "\x1b" not in text
+                await stage.press("escape")
+                assert "; next: use after free: " in str(app.query_one("#headline").render())
+            await stage.press("n", "b")
+            assert event(app) == 16
+            assert "no bad access comes after this" in notified(app)
+
+    asyncio.run(run())
+
+
+def test_b_says_that_accesses_were_not_checked() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.press("b")
+        assert event(app) == 0
+        assert "accesses were not checked: --sanitize" in notified(app)
+
+    play(scene)
 
 
 @pytest.mark.parametrize(("key", "back"), [("n", "p"), ("right", "left")])
