@@ -7,8 +7,6 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from emulator.check.accesses.bad_accesses import bad_accesses
-from emulator.check.accesses.halting import ends_at
 from emulator.check.bad_endings import bad_endings, deadlocks, wild_accesses
 from emulator.check.calls.checks import check_calls
 from emulator.check.calls.results import known_memory
@@ -199,7 +197,7 @@ class Check:
                 return LoggedTrace(log, Symbolizer(machine.image))
 
             if self._sanitize and machine.mmu != "reference":
-                ends = None if self._halts_at is None else ends_at(machine, trace, self._halts_at)
+                ends = None if self._halts_at is None else self._ends(trace, self._halts_at)
                 checked = check_accesses(machine, self._profile, ends, uninitialised=self._uninitialised)
                 closing.enter_context(checked)
             else:
@@ -214,6 +212,20 @@ class Check:
             raise ending.error
         return ending, trace()
 
+    def _ends(
+        self, trace: Callable[[], Trace], halts_at: Callable[[Finding], bool]
+    ) -> Callable[[BadAccesses], bool]:
+        from emulator.check.accesses.halting import ends_at  # few runs need it
+
+        return ends_at(self._machine, trace, halts_at)
+
+    def _bad_accesses(self, seen: BadAccesses, trace: Trace) -> list[Finding]:
+        if not seen.accesses:
+            return []
+        from emulator.check.accesses.bad_accesses import bad_accesses  # most kernels make none
+
+        return bad_accesses(self._machine, seen.accesses, trace)
+
     def report(self, trace: Trace, ending: Ending) -> CheckReport:
         """Make the checks of a run that has ended, and return all findings."""
         memory = GuestWords(self._machine, structures_of(self._profile))
@@ -222,7 +234,7 @@ class Check:
         seen = self._page_zero
         nulls = None if seen is None else null_accesses(self._machine, seen, trace, ending)
         accesses = self._accesses
-        bad = [] if accesses is None else bad_accesses(self._machine, accesses.accesses, trace)
+        bad = [] if accesses is None else self._bad_accesses(accesses, trace)
         is_guarded = nulls is not None and seen is not None and not seen.missed
         return CheckReport(
             kernel=self._machine.image.path,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final
@@ -241,6 +240,8 @@ class Finding:
 
         They are made of the kind, the area, and the names of the functions in all its backtraces: no addresses, no lines.
         """
+        import hashlib  # slow: OpenSSL
+
         text = "\n".join([self.kind.value, self.area, *self._backtraces()])
         return hashlib.sha256(text.encode()).hexdigest()[:_ID_DIGITS]
 
