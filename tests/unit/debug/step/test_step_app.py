@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from textual._styles_cache import StylesCache
 from textual.widgets import Static
 from textual.widgets._toast import Toast
 
@@ -27,7 +28,7 @@ from emulator.trace.checking import check_accesses
 from tests.helpers.timelines import timeline_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from textual.pilot import Pilot
 
@@ -38,6 +39,13 @@ if TYPE_CHECKING:
     Scene = Callable[[StepApp, "Stage"], Awaitable[None]]
 
 WIDE, SMALL, TINY = (160, 48), (80, 24), (60, 20)
+
+
+@pytest.fixture(autouse=True)
+def _no_screen_stays() -> Iterator[None]:
+    """Let go of what was drawn: Textual keeps the last 1,024 widgets with their lines, 200,000 objects."""
+    yield
+    StylesCache.get_inner_outer.cache_clear()
 
 
 class Stage:
