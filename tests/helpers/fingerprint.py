@@ -1,6 +1,6 @@
-"""Runs a built-in kernel and prints what two equal runs must have in common.
+"""Runs built-in kernels and prints what two equal runs must have in common.
 
-Also a program, so that runs in several processes can be compared: python -m tests.helpers.fingerprint NAME "COMMAND LINE"
+Also a program, so that runs in several processes can be compared: python -m tests.helpers.fingerprint "COMMAND LINE" NAME...
 """
 
 from __future__ import annotations
@@ -38,4 +38,4 @@ def _digest(data: bytes | bytearray) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(fingerprint(sys.argv[1], sys.argv[2])))
+    sys.stdout.write(json.dumps({name: fingerprint(name, sys.argv[1]) for name in sys.argv[2:]}))
