@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from emulator.check.findings import Finding
 
 _MOST_INSTRUCTIONS: Final = 10_000_000
+_Memory = Literal["fast", "ordinary"]
 
 
 class Kernel:
@@ -34,9 +35,7 @@ class Kernel:
         uninitialised: Uses of what was never written are looked for, too.
     """
 
-    def __init__(
-        self, path: Path, allocator: str, memory: Literal["fast", "ordinary"], *, uninitialised: bool = False
-    ) -> None:
+    def __init__(self, path: Path, allocator: str, memory: _Memory, *, uninitialised: bool = False) -> None:
         self._machine = boot(str(path), mmu=memory)
         image, text = self._machine.image, ALLOCATORS[allocator].profile
         profile = match(parse_profile(text, "cases.toml"), image) if text else matching_profile(image)
@@ -56,6 +55,11 @@ class Kernel:
         seen = self._checked.seen()
         assert not seen.missed
         return bad_accesses(machine, seen.accesses, LoggedTrace(self._log, Symbolizer(image)))
+
+
+def memories(compiler: str, level: str) -> tuple[_Memory, ...]:
+    """Return those on which a compiler's kernels are run: of one, all."""
+    return ("fast", "ordinary") if (compiler, level) == ("gcc", "-O2") else ("fast",)
 
 
 def check(kernel: Kernel, cases: Sequence[Case], kinds: Mapping[str, str]) -> dict[str, list[Finding]]:
