@@ -2,7 +2,7 @@
  *
  * The rooms are layers. A file includes headers of its own room and of those to the left of it:
  *
- *     unicorn  ←  core  ←  record  ←  observe  ←  machine.c            analysis: stands alone
+ *     unicorn  ←  core  ←  record  ←  observe  ←  machine.c            analysis: includes nothing, any may include it
  *
  * unicorn knows the engine from inside, and where its CPU keeps things. core is the PC: memory, paging, ports, interrupts, and the
  * run. record keeps calls and call stacks. observe looks at a run: probes, watchpoints, step logs, written pages. machine.c puts a

@@ -10,7 +10,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 NATIVE = Path(__file__).parents[2] / "emulator" / "native"
-LAYERS = ("unicorn", "core", "record", "observe")  # machine.h says the same
+LAYERS = ("analysis", "unicorn", "core", "record", "observe")  # machine.h says the same
 FILES = sorted(path for room in LAYERS for path in (NATIVE / room).glob("*.[ch]"))
 PAIRS = {"core/snapshots": "core/ram", "unicorn/translation": "unicorn/counting"}
 """File -> the one whose structure it shares."""

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/block_calls.h"
 #include "core/mmu.h"
 #include "core/run.h"
 #include "core/shadow.h"
@@ -21,8 +22,7 @@
 #include "record/poisoning.h"
 
 enum { MAKES = 1, CHANGES = 2, SEEDS = 4 };
-enum { LARGEST_ORDER = 20, PAGES_4GIB = 1 << 20, NEAR_PAGES = 1 };
-#define NOWHERE UINT32_MAX /* no block is there */
+enum { NEAR_PAGES = 1 };
 
 enum kind { BIRTH, DEATH, DEFERRED, SHARED, RESET };
 
@@ -88,14 +88,6 @@ static void *grown(void *list, uint32_t count, uint32_t *capacity, size_t size)
     return list;
 }
 
-/* The block that a call is given. */
-static uint32_t named_by(const kc_block_function *f, const uint32_t *values)
-{
-    if (f->ptr != KC_NO_VALUE)
-        return values[f->ptr];
-    return f->frame != KC_NO_VALUE && values[f->frame] < PAGES_4GIB ? values[f->frame] << PAGE_SHIFT : NOWHERE;
-}
-
 /* -- calls that are open ------------------------------------------------------------------------- */
 
 static struct active *find_call(struct known *known, uint32_t call)
@@ -144,7 +136,7 @@ void kc_blocks_entered(kc *m, const struct open_call *call, uint32_t function, u
         .top = around && around->top ? around->top : f->role == KC_ROLE_OTHER ? 0 : call->call,
     };
     if (counts && effects[f->role] == CHANGES && f->role != KC_ROLE_RESET)
-        kc_place_expect(&known->table, f->area, named_by(f, call->values));
+        kc_place_expect(&known->table, f->area, kc_named_by(f, call->values));
 }
 
 /* What the calls around one do to its area, the outermost of them that changes it, or itself, and the other areas whose calls these
@@ -182,53 +174,6 @@ static void forget_calls(struct known *known, uint32_t top)
 
 /* -- what a call says ---------------------------------------------------------------------------- */
 
-static uint32_t limited(uint64_t size) { return size < UINT32_MAX ? (uint32_t)size : UINT32_MAX; }
-
-static uint32_t size_of(const kc_block_function *f, const uint32_t *values)
-{
-    if (f->size != KC_NO_VALUE)
-        return limited((uint64_t)values[f->size] * (f->count != KC_NO_VALUE ? values[f->count] : 1));
-    if (f->page_count != KC_NO_VALUE)
-        return limited((uint64_t)values[f->page_count] * PAGE_SIZE);
-    if (f->order != KC_NO_VALUE)
-        return limited((uint64_t)PAGE_SIZE << (values[f->order] < LARGEST_ORDER ? values[f->order] : LARGEST_ORDER));
-    return f->is_one_page ? PAGE_SIZE : 0;
-}
-
-static bool may_be_empty(const kc_block_function *f) { return f->size != KC_NO_VALUE || f->page_count != KC_NO_VALUE; }
-
-static bool names_block(const kc_block_function *f, const uint32_t *values, bool pages)
-{
-    if (f->ptr != KC_NO_VALUE && !values[f->ptr])
-        return false;
-    return !pages || !may_be_empty(f) || size_of(f, values);
-}
-
-static bool answers_no_block(const kc *m, const kc_block_function *f, uint32_t result)
-{
-    const uint32_t *ranges = m->blocks->failures + 2 * f->first_failure;
-
-    for (uint32_t i = 0; i < f->failure_count; i++)
-        if (result >= ranges[2 * i] && result <= ranges[2 * i + 1])
-            return true;
-    return false;
-}
-
-/* Has a call that returned made a block, and where? */
-static bool has_made(const kc *m, const kc_block_function *f, uint32_t result, uint32_t out, uint32_t *address)
-{
-    bool good = !answers_no_block(m, f, result);
-
-    *address = f->stores_block ? out : result;
-    if (f->stores_block)
-        good = out && (f->result == KC_RESULT_ERROR ? !result : good);
-    if (f->result != KC_RESULT_FRAME)
-        return good && *address != NOWHERE;
-    good &= *address < PAGES_4GIB;
-    *address <<= PAGE_SHIFT;
-    return good;
-}
-
 static bool add_operation(kc *m, const struct operation *operation)
 {
     struct known *known = &m->blocks->now;
@@ -252,8 +197,8 @@ static bool note_operations(kc *m, const struct active *call, const struct surro
     const kc_block_function *f = function_of(m, call);
     bool failed = end.has_returned && f->result == KC_RESULT_ERROR && end.result;
     struct operation each = {
-        .call = call->call, .size = size_of(f, values), .area = f->area, .knows_pool = f->pool != KC_NO_VALUE,
-        .pool = f->pool != KC_NO_VALUE ? values[f->pool] : 0, .is_nested = around->does & CHANGES, .may_be_empty = may_be_empty(f),
+        .call = call->call, .size = kc_size_of(f, values), .area = f->area, .knows_pool = f->pool != KC_NO_VALUE,
+        .pool = f->pool != KC_NO_VALUE ? values[f->pool] : 0, .is_nested = around->does & CHANGES, .may_be_empty = kc_may_be_empty(f),
         .is_frame = f->result == KC_RESULT_FRAME, .inside = {around->inside[0], around->inside[1]},
     };
     bool makes, empties;
@@ -264,30 +209,30 @@ static bool note_operations(kc *m, const struct active *call, const struct surro
         if (!end.has_returned)
             return true;
         each.event = end.event;
-        makes = has_made(m, f, end.result, end.out, &each.address);
+        makes = kc_has_made(f, m->blocks->failures, end.result, end.out, &each.address);
         each.kind = BIRTH;
         if (makes && !add_operation(m, &each))
             return false;
         empties = makes || (each.may_be_empty && !each.size);
-        if (f->role == KC_ROLE_ALLOC || !empties || !names_block(f, values, false))
+        if (f->role == KC_ROLE_ALLOC || !empties || !kc_names_block(f, values, false))
             return true;
         each.kind = DEATH;
         each.event = call->entered;
-        each.is_resized = makes && each.address == named_by(f, values);
-        each.address = named_by(f, values);
+        each.is_resized = makes && each.address == kc_named_by(f, values);
+        each.address = kc_named_by(f, values);
         each.size = 0;
         return add_operation(m, &each);
     case KC_ROLE_FREE:
     case KC_ROLE_DEFER:
         each.kind = f->role == KC_ROLE_FREE ? DEATH : DEFERRED;
         each.event = call->entered;
-        each.address = named_by(f, values);
-        return failed || !names_block(f, values, f->pages) || around->does & SEEDS || add_operation(m, &each);
+        each.address = kc_named_by(f, values);
+        return failed || !kc_names_block(f, values, f->pages) || around->does & SEEDS || add_operation(m, &each);
     case KC_ROLE_SHARE:
         each.kind = SHARED;
         each.event = end.event;
-        each.address = named_by(f, values);
-        return failed || !end.has_returned || !names_block(f, values, f->pages) || add_operation(m, &each);
+        each.address = kc_named_by(f, values);
+        return failed || !end.has_returned || !kc_names_block(f, values, f->pages) || add_operation(m, &each);
     case KC_ROLE_RESET:
         each.kind = RESET;
         each.event = call->entered;
@@ -368,9 +313,9 @@ struct page_run { uint64_t first, stop; }; /* addresses of pages */
 /* The pages of an operation; without a size, those of the latest run that began there. */
 static struct page_run run_of(const struct block_table *t, const struct operation *o)
 {
-    uint64_t start = o->address & ~PAGE_MASK, size = o->size, space = (uint64_t)PAGES_4GIB << PAGE_SHIFT;
+    uint64_t start = o->address & ~PAGE_MASK, size = o->size, space = (uint64_t)KC_PAGES_4GIB << PAGE_SHIFT;
 
-    if (o->address == NOWHERE)
+    if (o->address == KC_NOWHERE)
         return (struct page_run){space, space};
     if (!size && o->kind != BIRTH) {
         const struct place *place = kc_place_find(t, o->area, (uint32_t)start);
