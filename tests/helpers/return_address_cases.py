@@ -65,6 +65,7 @@ CASES: Final = (
     case("change", RETURN, f"{_NAME} change(slot - @0@1@); stop();"),
     case("not_code", RETURN, f"{_NAME} poke32(slot, @(u32)zeros@(u32)use@); stop();"),
     case("not_the_same", RETURN, f"{_NAME} poke32(slot, peek(slot) @^ 0x40000000@@); stop();"),
+    case("not_the_same_bytes", RETURN, f"{_NAME} copy(slot, @zeros@slot@, 4); stop();"),
     case("twice", RETURN, f"{_NAME} for (u32 i = 0; i < 2; i++) poke8(slot @+ 0@- 1@, 1); stop();"),
     case("after_much", RETURN, f"{_NAME} wide(); wide(); poke8(slot @+ 0@- 1@, 1); stop();"),
     case(
