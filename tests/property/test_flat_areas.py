@@ -19,9 +19,12 @@ from emulator.trace.blocks.overlaps import made_over_live
 from emulator.trace.blocks.places import Places
 from emulator.trace.queries.totals import peak_of, usage_of
 from emulator.trace.table import CallTable
-from tests.helpers.traces import FAILURE, PROFILE, WHO, Row, TraceBuilder
+from emulator.trace.trace import Trace
+from tests.helpers.traces import FAILURE, PROFILE, WHO, Row, TraceBuilder, random_trace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from emulator.trace.blocks.history import AreaHistory
 
 PAGE = 4096
@@ -70,7 +73,6 @@ SIZES = st.sampled_from([1, 16, 0x400, 0x404, 0x800, PAGE + 1])
 ARGUMENTS = {
     "ptr": ADDRESSES,
     "frame": FRAMES,
-    "size": SIZES,
     "count": st.sampled_from([1, 1, 2, FAILURE]),
     "pages": st.sampled_from([1, 1, 1, 2, 3]),
     "order": st.sampled_from([0, 0, 1, 2]),
@@ -83,13 +85,15 @@ ARGUMENTS = {
 class Tasks:
     """Draws calls of tasks that take turns. Mostly they are about memory as allocators that work are."""
 
-    def __init__(self, draw: st.DrawFn, profile: Profile, inside: int) -> None:
+    def __init__(self, draw: st.DrawFn, profile: Profile, inside: int, sizes: st.SearchStrategy[int]) -> None:
         self.builder = TraceBuilder(profile)
         self.builder.stacks[WHO] = 1
         self._draw, self._functions, self._inside = draw, profile.functions, inside
         self._opened: list[Row] = []
         self._blocks: dict[str, list[tuple[int, int]]] = {}  # by area: address and size of those that live
-        self._top = 0x10000
+        self._freed: list[int] = []
+        self._arguments = ARGUMENTS | {"size": sizes}
+        self._top = draw(st.sampled_from([0x10000, 0x10000, 0xFFFF_0000]))
         leaves, self._at_once = draw(
             st.sampled_from([(5, 7), (2, 1)])
         )  # tenths: the last one opens many calls
@@ -111,7 +115,7 @@ class Tasks:
         if function.role is Role.RESET and builder.rows and self._chance(9):
             return
         parent = builder.rows.index(opened[-1]) + 1 if opened and self._chance(self._inside) else 0
-        words = {name: self._draw(ARGUMENTS.get(name, st.just(0))) for name in function.parameters}
+        words = {name: self._draw(self._arguments.get(name, st.just(0))) for name in function.parameters}
         if function.role is Role.REALLOC and self._chance(3):
             words["size"] = 0
         if function.role.names_block and self._chance(9):
@@ -119,11 +123,12 @@ class Tasks:
             if not blocks:
                 return
             address, size = blocks.pop(self._draw(st.integers(0, len(blocks) - 1)))
+            self._freed.append(address)
             if "frame" in words and "pages" not in words and size > PAGE:
                 return
-            exact = {"ptr": address, "frame": address // PAGE, "pages": size // PAGE}
-            if function.role is Role.FREE:
-                exact["size"] = size
+            exact = {"ptr": address, "frame": address // PAGE}
+            if function.role is Role.FREE and self._chance(9):
+                exact |= {"size": size, "pages": size // PAGE}
             words |= {name: value for name, value in exact.items() if name in words}
         builder.events += 1
         opened.append(Row(code, builder.events, parent, arguments=tuple(words.values()), stack=1))
@@ -144,9 +149,11 @@ class Tasks:
         blocks = self._blocks.setdefault(function.area, [])
         if function.role.makes_block and self._chance(9):
             address = self._top
-            self._top += 4 * PAGE
+            self._top = (self._top + 4 * PAGE) % (1 << 32)
             if blocks and self._chance(1):
                 address = blocks[-1][0]  # handed out twice
+            elif self._freed and self._chance(3):
+                address = self._freed.pop()
             blocks.append((address, size))
             row.out, row.result = address, address // PAGE if function.result is Result.FRAME else address
         if function.role.makes_block and function.result is Result.ERROR:
@@ -156,9 +163,11 @@ class Tasks:
 
 
 @st.composite
-def tasks(draw: st.DrawFn, profile: Profile, *, inside: int = 0) -> TraceBuilder:
+def tasks(
+    draw: st.DrawFn, profile: Profile, *, inside: int = 0, sizes: st.SearchStrategy[int] = SIZES
+) -> TraceBuilder:
     """Draw such calls; *inside*: tenths of them are made inside of one that is open."""
-    return Tasks(draw, profile, inside).builder
+    return Tasks(draw, profile, inside, sizes).builder
 
 
 def table(builder: TraceBuilder, rows: int) -> CallTable:
@@ -187,11 +196,23 @@ many_examples = settings(max_examples=200, deadline=None, suppress_health_check=
 @given(st.data())
 def test_histories_are_those_of_the_general_analysis(data: st.DataObject) -> None:
     profile = data.draw(st.sampled_from([BYTES, PAGED, PROFILE]))
-    calls = table(
-        data.draw(tasks(profile, inside=data.draw(st.sampled_from([0, 3])))), data.draw(st.integers(1, 9))
-    )
+    inside, least = data.draw(st.sampled_from([(0, 1), (0, 0), (3, 1)]))
+    sizes = SIZES if least else SIZES | st.just(0)
+    calls = table(data.draw(tasks(profile, inside=inside, sizes=sizes)), data.draw(st.integers(1, 9)))
     for area, flat in flat_histories(calls).items():
         check_history(calls, area, flat)
+
+
+def test_blocks_at_thousands_of_places(tmp_path: Path) -> None:
+    """So that the table of places grows; each of them is handed out again and again."""
+    calls = Trace.read(random_trace(tmp_path / "many.kmt", 60_000, 1)).calls
+    found = flat_histories(calls)
+    for area in ("heap", "frames"):
+        flat = found[area]
+        check_history(calls, area, flat)
+        assert flat.flat is not None
+        assert not flat.flat.may_overlap
+        assert len(flat.flat.places.address) > 2000
 
 
 @many_examples
