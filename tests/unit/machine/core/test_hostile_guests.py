@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -261,8 +262,9 @@ def test_a_guest_ends_as_without_checks(name: str) -> None:
         for what, value in each.state.items():
             assert value == plain.state[what], what
     assert fast.found is not None
+    assert ordinary.found is not None
     assert fast.found.accesses
-    assert fast.found == ordinary.found
+    assert fast.found == replace(ordinary.found, has_returns=True)
     assert fast.grown < 64 << 20
 
 
