@@ -49,6 +49,7 @@
 #define WINDOW_GUARD (1ull << 20) /* behind it, for accesses that begin at the end of the address space */
 enum { PAGES_MAX = 16384 };        /* each may cost Linux a mapping */
 enum { SLOW_MAX = 1 << 14 };       /* instructions, in a table of twice the size */
+enum { READERS = 1 << 10 };        /* the same, of which one of each hash is known */
 enum { FORGOTTEN_TOGETHER = 256 }; /* pages: one call of Linux for all is less than one for each */
 enum { CR0_PG_WP = (int)(1u << 31 | 1u << 16), CR4_PSE_PAE = 1 << 4 | 1 << 5 };
 
@@ -80,6 +81,7 @@ struct windows {
     uint64_t lost, may_lose, rest; /* as instructions: more cost than were executed; when that is too much; the rest that is to come */
     uint64_t seen;                 /* the count of instructions at the last look */
     uint32_t slow[2 * SLOW_MAX], slow_count; /* addresses of instructions, by hash; 0: free */
+    uint32_t readers[READERS];               /* the same: instructions that have read marked return addresses */
 };
 
 /* -- instructions that go the ordinary way --------------------------------------------------------- */
@@ -103,6 +105,8 @@ static void slow_add(struct windows *w, uint32_t pc)
     w->slow_count++;
 }
 
+static uint32_t *reader_place(struct windows *w, uint32_t pc) { return &w->readers[pc * 2654435761u >> 22]; }
+
 bool kc_marks_returns(const kc *m) { return m->windows->shadow; }
 
 bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
@@ -114,6 +118,8 @@ bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
     bool is_exempt = w->shadow && (kc_is_exempt(m, pc) || kc_checks_itself(m, pc)), is_defining = w->shadow && kc_tells_uninitialised(m);
     *out = (struct fast_window){(uintptr_t)w->base, w->is_near, is_exempt && !is_defining ? 0 : (uintptr_t)w->shadow, is_defining, is_exempt, kc_store_log(m),
                                 kc_marks_returns(m) ? kc_return_use(m, pc) : KC_NO_RETURN, (uintptr_t)w->shadow};
+    if (kc_marks_returns(m) && out->returns == KC_NO_RETURN && *reader_place(w, pc) == pc)
+        out->returns = KC_READS_RETURN;
     return true;
 }
 
@@ -623,6 +629,18 @@ static bool on_shadow_fault(kc *m, uintptr_t address, void *context)
     return true;
 }
 
+/* What walks the stack reads return addresses: it is translated anew, and reads them as it does others. False: it is none of that. */
+static bool note_reader(kc *m, const struct fast_access *access)
+{
+    uint32_t pc = kc_fast_access_pc(m, access), *place = reader_place(m->windows, pc);
+    uint32_t linear = (uint32_t)(access->at - (uintptr_t)m->windows->base);
+
+    if (access->size != sizeof(uint32_t) || *place == pc || !kc_has_return(m, linear, sizeof(uint32_t)))
+        return false;
+    *place = pc;
+    return true;
+}
+
 bool kc_windows_on_poison(void *context)
 {
     struct fast_access access;
@@ -635,7 +653,10 @@ bool kc_windows_on_poison(void *context)
         return true;
     }
     look_at_store(m, context, &access);
+    bool is_reader = !access.is_store && note_reader(m, &access);
     kc_fast_access_make(m, context, &access, (uintptr_t)m->windows->base); /* the engine tells it */
+    if (is_reader)
+        kc_fast_access_forget(m, &access);
     return true;
 }
 
