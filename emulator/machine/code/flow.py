@@ -1,6 +1,7 @@
 """Follows the instructions of the guest from an address on.
 
-Theory. Every path is followed: past calls, and over jumps, also those into other functions. What no path reaches is not
+Theory. Every path is followed: past calls, and over jumps, also those into other functions. Calls into the middle of the function that they stand
+in are jumps as well, after which a return address is dropped: thunks for returns and for indirect branches are written so. What no path reaches is not
 followed, so data in the code does no harm. Only where a path ends in an indirect jump, perhaps through a table of cases,
 its targets are not known: then all of the function that the jump stands in is taken for code.
 
@@ -122,7 +123,7 @@ class Flow:
                 return
 
     def _note(self, instruction: CsInsn, pending: list[int]) -> None:
-        """Note a `ret`, and where a jump leads to."""
+        """Note a `ret`, and where a jump, or a call that is one, leads to."""
         if instruction.id == x86_const.X86_INS_RET:
             self.returns.add(instruction.address)
         elif _is_near_jump(instruction):
@@ -132,6 +133,11 @@ class Flow:
                 pending.append(target)
             else:
                 self._indirect.append(instruction.address)
+        elif instruction.id == x86_const.X86_INS_CALL and instruction.operands[0].type == CS_OP_IMM:
+            target = instruction.operands[0].imm & WORD_MAX
+            extent = self._image.function_extent(instruction.address)
+            if extent is not None and target in extent and target != extent.start:
+                pending.append(target)
 
     def _is_last(self, instruction: CsInsn) -> bool:
         """Return whether nothing after an instruction belongs to its path."""

@@ -135,13 +135,14 @@ BLOCKS = [
     *[(576, 70, 13, 19), (4096, 5000, 15, 21), (768, 3000, 24, 26)],
 ]
 
-STYLES = list(
-    product(
+STYLES = [
+    *product(
         ["-O0", "-O1", "-O2", "-O3", "-Os"],
         ["-fomit-frame-pointer", "-fno-omit-frame-pointer"],
         ["-fasynchronous-unwind-tables", "-fno-asynchronous-unwind-tables"],
-    )
-)
+    ),
+    *product(["-O1", "-O2"], ["-mfunction-return=thunk", "-mfunction-return=thunk-inline"]),
+]
 
 
 @pytest.mark.parametrize("style", STYLES, ids=" ".join)

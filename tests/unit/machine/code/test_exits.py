@@ -51,6 +51,10 @@ class TestOneFunction:
     def test_returns_of_called_functions_do_not_count(self) -> None:
         assert exits(function("f", "call g\n r1: ret") + function("g", "r2: ret")) == ["r1"]
 
+    def test_a_call_into_the_middle_of_the_function_is_a_jump(self) -> None:
+        thunk = "call 2f\n 1: pause\n jmp 1b\n 2: lea 4(%esp), %esp\n r1: ret"
+        assert exits(function("f", "jmp g") + function("g", thunk)) == ["r1"]
+
     @pytest.mark.parametrize(
         "end", ["jmp f", "1: hlt\n jmp 1b", "iret", "lret", "sysexit", "ljmp $8, $0x100000", "ljmp *(%eax)"]
     )
