@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,7 +94,7 @@ class Tasks:
         self._blocks: dict[str, list[tuple[int, int]]] = {}  # by area: address and size of those that live
         self._freed: list[int] = []
         self._arguments = ARGUMENTS | {"size": sizes}
-        self._top = draw(st.sampled_from([0x10000, 0x10000, 0xFFFF_0000]))
+        self._top = draw(st.sampled_from([0x10000, 0x10000, 0xFFFF_E000]))
         leaves, self._at_once = draw(
             st.sampled_from([(5, 7), (2, 1)])
         )  # tenths: the last one opens many calls
@@ -127,7 +128,7 @@ class Tasks:
             if "frame" in words and "pages" not in words and size > PAGE:
                 return
             exact = {"ptr": address, "frame": address // PAGE}
-            if function.role is Role.FREE and self._chance(9):
+            if function.role is Role.FREE and self._chance(7):
                 exact |= {"size": size, "pages": size // PAGE}
             words |= {name: value for name, value in exact.items() if name in words}
         builder.events += 1
@@ -192,15 +193,50 @@ def check_history(calls: CallTable, area: str, flat: AreaHistory) -> None:
 many_examples = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 
 
+@pytest.mark.parametrize("profile", [BYTES, PAGED, PROFILE], ids=attrgetter("name"))
 @many_examples
 @given(st.data())
-def test_histories_are_those_of_the_general_analysis(data: st.DataObject) -> None:
-    profile = data.draw(st.sampled_from([BYTES, PAGED, PROFILE]))
+def test_histories_are_those_of_the_general_analysis(profile: Profile, data: st.DataObject) -> None:
     inside, least = data.draw(st.sampled_from([(0, 1), (0, 0), (3, 1)]))
     sizes = SIZES if least else SIZES | st.just(0)
     calls = table(data.draw(tasks(profile, inside=inside, sizes=sizes)), data.draw(st.integers(1, 9)))
     for area, flat in flat_histories(calls).items():
         check_history(calls, area, flat)
+
+
+def nested() -> TraceBuilder:
+    builder = TraceBuilder()
+    builder.enter("kmalloc", 8)
+    builder.call("kmalloc", 8, result=0x2000)
+    builder.leave(0x3000)
+    return builder
+
+
+ENDS = {
+    "given back in part": TraceBuilder().call("alloc_frames", 3, result=0x10).call("free_frames", 0x10, 1),
+    "inner page given back": TraceBuilder().call("alloc_frames", 3, result=0x10).call("free_frame", 0x11),
+    "given back twice": TraceBuilder()
+    .call("alloc_frame", result=0x10)
+    .call("free_frame", 0x10)
+    .call("free_frame", 0x10),
+    "over a live one": TraceBuilder().call("alloc_frames", 2, result=0x10).call("alloc_frame", result=0x11),
+    "shared": TraceBuilder().call("alloc_frame", result=0x10).call("share_frames", 0x10, 1),
+    "of no bytes": TraceBuilder().call("kmalloc", 0, result=0x2000),
+    "inside of another": nested(),
+    "forgotten": TraceBuilder().call("kmalloc", 8, result=0x2000).call("heap_init"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_what_ends_a_flat_area(name: str) -> None:
+    areas = {PROFILE.functions[row.function].area for row in ENDS[name].rows}
+    assert not areas & flat_histories(table(ENDS[name], 1 << 16)).keys()
+
+
+def test_runs_that_are_given_back_as_a_whole_end_none() -> None:
+    builder = TraceBuilder().call("alloc_frames", 3, result=0x10).call("free_frames", 0x10, 3)
+    builder.call("alloc_frames", 2, result=0x11).call("free_frames", 0x11, 2).call("heap_init")
+    assert {"frames", "heap"} <= flat_histories(table(builder, 1 << 16)).keys()
 
 
 def test_blocks_at_thousands_of_places(tmp_path: Path) -> None:
