@@ -170,6 +170,7 @@ class Check:
         self.audits = RunAudits(machine, self.checks)
         self._seeks_stale = machine.mmu != "reference"
         self._stale: tuple[StaleUse, ...] = ()
+        self._has_sought_stale = False
         self._page_zero: PageZero | None = None
         self._sanitize = sanitize
         self._uninitialised = sanitize and uninitialised
@@ -206,7 +207,8 @@ class Check:
             _tell_progress(machine, log, on_progress)
             ending = run_to_end(machine, budget)
             self._accesses = None if checked is None else checked.seen()
-        self._stale = stale.uses() if stale is not None else ()
+        if stale is not None:
+            self._stale, self._has_sought_stale = stale.uses(), stale.is_whole
         self._page_zero = guard.seen() if guard is not None else None
         if isinstance(ending.error, HostError):
             raise ending.error
@@ -257,7 +259,7 @@ class Check:
                 self.checks,
                 audited=self.audits.any_done,
                 is_rerun=self._new_machine is not None,
-                seeks_stale=self._seeks_stale,
+                has_sought_stale=self._has_sought_stale,
             )
             - self.audits.missed
             - ({Kind.NULL_ACCESS} if not is_guarded else set())
@@ -315,7 +317,7 @@ def checked_kinds(
     *,
     audited: bool,
     is_rerun: bool,
-    seeks_stale: bool,
+    has_sought_stale: bool,
 ) -> frozenset[Kind]:
     """Return the kinds of findings that a check covers, without those of accesses: "nothing found" says something about these only.
 
@@ -325,7 +327,7 @@ def checked_kinds(
         state: What is known of the kernel's structures; None: nothing.
         audited: Whether the structures were audited at least once while they had to be whole.
         is_rerun: Whether the kernel may be run once more.
-        seeks_stale: Whether uses of stale translations were kept.
+        has_sought_stale: Whether all uses of stale translations were looked for.
     """
     kinds = set(Kind) - _OF_STRUCTURES - {*OF_ACCESSES, *OF_VALUES}
     if state is not None:
@@ -340,7 +342,7 @@ def checked_kinds(
         kinds.discard(Kind.LEAK)
     if not is_rerun:
         kinds -= {Kind.LOCK_HELD, Kind.LOCK_TWICE}
-    if not seeks_stale:
+    if not has_sought_stale:
         kinds.discard(Kind.STALE_TRANSLATION)
     frees = [each for each in profile.functions if each.role is Role.FREE]
     if not any(_LENGTHS & set(each.parameters) for each in frees if not profile.pages(each.area)):

@@ -50,6 +50,8 @@ def unchecked_kinds(report: CheckReport, trace: Trace, machine: Machine) -> dict
     reasons = {
         kind: _WHY.get(kind, "it could not be checked in this run") for kind in set(Kind) - report.checked
     }
+    if Kind.STALE_TRANSLATION in reasons and machine.mmu != "reference":
+        reasons[Kind.STALE_TRANSLATION] = "CR3 is loaded too often to check each access as well"
     sought = reasons.keys() & {*OF_ACCESSES, *OF_VALUES}
     reasons |= {kind: _why_no_accesses(kind, report, machine) for kind in sought}
     if not report.uninitialised:

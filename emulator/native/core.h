@@ -562,6 +562,8 @@ void kc_stale_close(kc *m);
 /* Those since the first opening, the first KC_STALE_USES of them; of each change of an entry the first. Returns how many there
  * were. What `uses` points to is valid while the machine is. */
 uint32_t kc_stale_uses(const kc *m, const kc_stale_use **uses);
+/* Were all uses looked for? Not once loads of CR3 were so many that checked accesses would have taken too long. */
+bool kc_stale_is_whole(const kc *m);
 
 /* -- instructions of the kernel that access page zero: observe/null_accesses.c ------------------ */
 

@@ -24,6 +24,7 @@ class StaleTranslations(Observer):
 
     def __init__(self, core: Core, stacks: Stacks) -> None:
         self._kept: tuple[StaleUse, ...] | None = None
+        self._is_whole = True
         self._stacks = stacks
         super().__init__(core, int(lib.kc_stale_uses(core.raw, ffi.new("kc_stale_use **"))))
 
@@ -35,10 +36,16 @@ class StaleTranslations(Observer):
         count = min(lib.kc_stale_uses(self._core.raw, uses), lib.KC_STALE_USES)
         return tuple(self._use(uses[0][i]) for i in range(self._number, count))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all uses were looked for: not where accesses are checked, too, and the guest loads CR3 too often for both."""
+        return self._is_whole if self._kept is not None else bool(lib.kc_stale_is_whole(self._core.raw))
+
     def close(self) -> None:
         """Look no more; what was kept stays."""
         if self._kept is None:
             self._core.check_rests("StaleTranslations.close()")
+            self._is_whole = self.is_whole
             self._kept = self.uses()
             lib.kc_stale_close(self._core.raw)
 

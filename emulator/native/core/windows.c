@@ -6,10 +6,11 @@
  * mapped, or not writable: devices, ROM, nothing at all, the pages of planes, pages with code, those that somebody watches, pages that
  * are clean since a snapshot or in their page table entry. Such an access is made by the engine, and its instruction goes the ordinary way from then on.
  *
- * A load of CR3 empties a TLB. In the window those pages stay whose entries are what they were, which is what a walk would find again. An entry may
+ * A load of CR3 empties a TLB. In the window those pages stay whose entries are what they were, or that a walk finds by others now. An entry may
  * be changed after that load and before the next access: so the frames that hold the entries of such pages are noted. Stores to these are not plain ones, and
  * are told before they are made; then the window loses the pages of the entry. What Python has written is found by a comparison. All other changes of how addresses are
- * translated empty the window.
+ * translated empty the window. Who seeks stale translations has to see each fill: for that each load of CR3 does so, too, unless accesses are checked and the guest
+ * loads it so often that the window is filled all the time.
  *
  * A base below 2 GiB is part of the host's instruction. There is room for one such window in a process; the windows of other machines lie
  * above, and cost an addition.
@@ -78,6 +79,7 @@ struct windows {
     uint32_t entry_frames[ENTRY_FRAMES_MAX], entry_frame_count; /* the same as a list */
     uint32_t cr0, cr4; /* what the pages depend on besides CR3 */
     bool rests;
+    bool keeps_unseen; /* pages stay although somebody seeks stale translations, who does not see that they are used again */
     uint64_t lost, may_lose, rest; /* as instructions: more cost than were executed; when that is too much; the rest that is to come */
     uint64_t seen;                 /* the count of instructions at the last look */
     uint32_t slow[2 * SLOW_MAX], slow_count; /* addresses of instructions, by hash; 0: free */
@@ -126,7 +128,7 @@ bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
 /* -- when it rests ---------------------------------------------------------------------------------- */
 
 /* What each costs, as instructions of the guest. */
-enum { FILL_COST = 16000, CALL_COST = 4000, COMPARISON_COST = 20 };
+enum { FILL_COST = 16000, CALL_COST = 4000, WALK_COST = 200, COMPARISON_COST = 20 };
 enum { MAY_LOSE_FIRST = 20 << 20, MAY_LOSE_MOST = 640 << 20, REST_FOR_LOSS = 20 };
 
 static uint64_t executed_since(kc *m)
@@ -144,8 +146,12 @@ static void spend(kc *m, uint64_t cost)
     uint64_t executed = executed_since(m);
 
     w->lost = (w->lost > executed ? w->lost - executed : 0) + cost;
-    if (w->rests || w->lost < w->may_lose || w->shadow) /* checks need the window more than it can cost */
+    if (w->rests || w->lost < w->may_lose)
         return;
+    if (w->shadow) { /* checks need the window more than it can cost */
+        w->keeps_unseen |= kc_seeks_stale(m);
+        return;
+    }
     w->rests = true;
     w->rest = REST_FOR_LOSS * w->may_lose;
     if (w->may_lose < MAY_LOSE_MOST)
@@ -358,6 +364,37 @@ static bool is_found(kc *m, struct shown_page *page, uint32_t cr3)
     return are_entries(m, page);
 }
 
+/* The entries that a page comes from, if a walk would find it so and write nothing: else it goes with the next load of CR3, as the TLB
+ * may have it from entries that were others. */
+static void note_entries(kc *m, struct shown_page *page)
+{
+    struct kc_translation t;
+    uint64_t last, physical = (uint64_t)page->frame << PAGE_SHIFT;
+
+    page->levels = 0;
+    if (!kc_paging(m) || !kc_walk(m, page->linear << PAGE_SHIFT, page->writable ? UC_MEM_WRITE : UC_MEM_READ, false, &t) || t.physical != physical)
+        return;
+    last = t.entries[t.entries_at[1] != KC_NO_ENTRY];
+    if (t.no_execute || !(t.entries[0] & PTE_A) || !(last & PTE_A) || (page->writable && !(last & PTE_D)))
+        return; /* bit 63 is a right or reserved, as an MSR says */
+    page->wide = t.wide;
+    if (t.wide) {
+        struct entry *first = &page->entries[page->levels++];
+        first->at = first_entry_at(m, kc_reg(m, UC_X86_REG_CR3), page->linear, true);
+        memcpy(&first->value, kc_at(m, first->at), sizeof first->value);
+    }
+    for (int i = 0; i < 2 && t.entries_at[i] != KC_NO_ENTRY; i++)
+        page->entries[page->levels++] = (struct entry){t.entries_at[i], t.entries[i]};
+}
+
+/* Does it find the page by other entries? The kernel's part of address spaces is the same, and may have tables of its own in each. */
+static bool is_found_otherwise(kc *m, struct shown_page *page)
+{
+    spend(m, WALK_COST);
+    note_entries(m, page);
+    return page->levels;
+}
+
 /* Stores to the entries of what is shown are not plain any more. False: they lie in too many frames. */
 static bool note_entry_frames(kc *m)
 {
@@ -385,7 +422,8 @@ void kc_windows_on_flush(kc *m)
     kc_windows_exempt(m, false);
     if (!w->count)
         return;
-    if (w->rests || kc_seeks_stale(m) || !modes_are(w, kc_reg(m, UC_X86_REG_CR0), kc_reg(m, UC_X86_REG_CR4))) { /* who seeks them sees each fill */
+    bool is_seen = kc_seeks_stale(m) && !w->keeps_unseen; /* who seeks them sees each fill, if that does not cost too much */
+    if (w->rests || is_seen || !modes_are(w, kc_reg(m, UC_X86_REG_CR0), kc_reg(m, UC_X86_REG_CR4))) {
         kc_windows_forget(m);
         return;
     }
@@ -394,7 +432,7 @@ void kc_windows_on_flush(kc *m)
     uint32_t cr3 = kc_reg(m, UC_X86_REG_CR3);
     spend(m, (uint64_t)w->count * COMPARISON_COST);
     for (uint32_t i = w->count; i-- > 0;)
-        if (!is_found(m, &w->pages[i], cr3))
+        if (!is_found(m, &w->pages[i], cr3) && !is_found_otherwise(m, &w->pages[i]))
             drop(m, &w->pages[i]);
     if (!note_entry_frames(m))
         kc_windows_forget(m);
@@ -426,6 +464,8 @@ void kc_windows_on_writes(kc *m)
             drop(m, &w->pages[i]);
 }
 
+bool kc_windows_show_fills(const kc *m) { return !m->windows || !m->windows->keeps_unseen; }
+
 void kc_on_modes_change(kc *m, uint32_t cr0, uint32_t cr4)
 {
     if (!modes_are(m->windows, cr0, cr4)) /* not where TS changes, at each switch of tasks */
@@ -439,29 +479,6 @@ void kc_windows_suspend(kc *m, bool begins)
 }
 
 /* -- fills ------------------------------------------------------------------------------------------ */
-
-/* The entries that a page comes from, if a walk would find it so and write nothing: else it goes with the next load of CR3, as the TLB
- * may have it from entries that were others. */
-static void note_entries(kc *m, struct shown_page *page)
-{
-    struct kc_translation t;
-    uint64_t last, physical = (uint64_t)page->frame << PAGE_SHIFT;
-
-    page->levels = 0;
-    if (!kc_paging(m) || !kc_walk(m, page->linear << PAGE_SHIFT, page->writable ? UC_MEM_WRITE : UC_MEM_READ, false, &t) || t.physical != physical)
-        return;
-    last = t.entries[t.entries_at[1] != KC_NO_ENTRY];
-    if (t.no_execute || !(t.entries[0] & PTE_A) || !(last & PTE_A) || (page->writable && !(last & PTE_D)))
-        return; /* bit 63 is a right or reserved, as an MSR says */
-    page->wide = t.wide;
-    if (t.wide) {
-        struct entry *first = &page->entries[page->levels++];
-        first->at = first_entry_at(m, kc_reg(m, UC_X86_REG_CR3), page->linear, true);
-        memcpy(&first->value, kc_at(m, first->at), sizeof first->value);
-    }
-    for (int i = 0; i < 2 && t.entries_at[i] != KC_NO_ENTRY; i++)
-        page->entries[page->levels++] = (struct entry){t.entries_at[i], t.entries[i]};
-}
 
 static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
 {

@@ -278,6 +278,8 @@ uint32_t kc_stale_uses(const kc *m, const kc_stale_use **uses)
     return m->stale_translations->count;
 }
 
+bool kc_stale_is_whole(const kc *m) { return kc_windows_show_fills(m); }
+
 int kc_stale_translations_init(kc *m) { return KC_NEW(m->stale_translations); }
 
 void kc_stale_translations_free(kc *m)

@@ -33,7 +33,9 @@ ALLOC = TracedFunction("kmalloc", "heap", Role.ALLOC, ("size",), Result.POINTER,
 
 def kinds_of(profile: Profile, how: How = How.EXIT, *, is_rerun: bool = True) -> set[Kind]:
     """Return the kinds that are searched for in a kernel whose structures are not known."""
-    return set(checked_kinds(profile, Ending(how), None, audited=False, is_rerun=is_rerun, seeks_stale=True))
+    return set(
+        checked_kinds(profile, Ending(how), None, audited=False, is_rerun=is_rerun, has_sought_stale=True)
+    )
 
 
 def with_free(*parameters: str, pages: bool = False) -> Profile:
@@ -100,7 +102,7 @@ def test_structures_that_are_being_changed_were_not_audited() -> None:
     state = kernel_checks(machine, profile.name)
     assert state is not None
     run = Ending(How.EXIT, 0)
-    whole = checked_kinds(profile, run, state, audited=True, is_rerun=True, seeks_stale=True)
-    assert checked_kinds(profile, run, state, audited=False, is_rerun=True, seeks_stale=True) == whole - {
-        Kind.CORRUPTION
-    }
+    whole = checked_kinds(profile, run, state, audited=True, is_rerun=True, has_sought_stale=True)
+    assert checked_kinds(
+        profile, run, state, audited=False, is_rerun=True, has_sought_stale=True
+    ) == whole - {Kind.CORRUPTION}

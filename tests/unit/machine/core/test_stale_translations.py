@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from emulator.errors import BudgetUsedUp
 from emulator.machine.core.handle import ffi, lib
 from emulator.machine.core.observed import Rights
+from emulator.machine.recording import RecordedFunction, record
 from tests.helpers.guest import core_of, machine_of
 from tests.helpers.page_tables import PAGE, P, PaeTables, PageTables, W, enable_pae, paged_machine
 
@@ -246,3 +250,59 @@ def test_it_opens_between_runs_only() -> None:
     machine.observers.probe(machine.address_of("change"), ask)
     machine.run()
     assert len(errors) == 1
+
+
+SWITCHES = f"""
+        movl    $5000, %ecx
+1:      movl    %cr3, %eax
+        movl    %eax, %cr3
+        movl    0x{DATA:x}, %ebx
+        loop    1b
+        movl    %cr3, %eax
+        movl    %eax, %cr3
+        {{change}}
+        movl    0x{DATA:x}, %ebx
+        exit    0
+"""
+
+
+def switching(change: str) -> Machine:
+    """Return a machine whose guest loads CR3 all the time, and then changes an entry."""
+    entry = 0
+    for _ in range(2):  # the first time it shows where the entry is
+        machine, tables = two_levels(
+            SWITCHES.format(change=change.format(new=OTHER | 3, entry=entry or OTHER))
+        )
+        entry = tables.table_entry(DATA)
+    return machine
+
+
+def search_while_accesses_are_checked() -> None:
+    """Where that costs too much, it is said, and nothing is found that is not there."""
+    machine = switching("movl ${new:#x}, {entry:#x}")
+    record(machine, [RecordedFunction("_start")])
+    with machine.observers.seek_stale() as found, machine.observers.check_accesses([]):
+        assert found.is_whole
+        machine.run()
+        assert not found.is_whole
+        assert found.uses() == ()
+    assert not found.is_whole
+    assert machine.registers().ebx == 2
+
+
+def test_where_cr3_is_loaded_all_the_time_accesses_are_checked_first() -> None:
+    """In a process of its own: others may have machines that stay."""
+    program = f"from {__name__} import search_while_accesses_are_checked as run; run()"
+    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[4], check=True, timeout=100)
+
+
+def test_else_each_translation_is_followed() -> None:
+    for change, count in (
+        ("movl ${new:#x}, {entry:#x}", 0),
+        (f"movl 0x{DATA:x}, %ebx; movl ${{new:#x}}, {{entry:#x}}", 1),
+    ):
+        machine = switching(change)
+        with machine.observers.seek_stale() as found:
+            machine.run()
+            assert len(found.uses()) == count
+            assert found.is_whole
