@@ -282,11 +282,11 @@ def search_while_accesses_are_checked() -> None:
     machine = switching("movl ${new:#x}, {entry:#x}")
     record(machine, [RecordedFunction("_start")])
     with machine.observers.seek_stale() as found, machine.observers.check_accesses([]):
-        assert found.is_whole
+        is_whole = [found.is_whole]
         machine.run()
-        assert not found.is_whole
+        is_whole.append(found.is_whole)
         assert found.uses() == ()
-    assert not found.is_whole
+    assert [*is_whole, found.is_whole] == [True, False, False]
     assert machine.registers().ebx == 2
 
 
