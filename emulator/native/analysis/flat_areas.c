@@ -13,9 +13,10 @@
 #include <string.h>
 
 #include "analysis/analysis.h"
+#include "analysis/bitmaps.h"
 #include "analysis/block_calls.h"
 
-enum { AREAS = 64, VALUES = 8, FIRST_BITS = 10, WORD_BITS = 64 };
+enum { AREAS = 64, VALUES = 8, FIRST_BITS = 10 };
 enum { BYTE_UNIT = 2 }; /* log2 of the bytes that a bit stands for; of an area of pages it is KC_PAGE_BITS */
 enum { LEAF_BITS = 18, LEAVES = 1 << (32 - BYTE_UNIT - LEAF_BITS), LONGEST = 1 << LEAF_BITS, LEAF_WORDS = LONGEST / 64 };
 #define NEVER UINT32_MAX
@@ -28,18 +29,6 @@ typedef struct {
     uint8_t unit;
 } cover;
 
-/* The bits of the units [first, last] that lie in a word. */
-static uint64_t mask_in(uint32_t word, uint32_t first, uint32_t last)
-{
-    uint64_t mask = ~0ull;
-
-    if (word == first / WORD_BITS)
-        mask &= ~0ull << first % WORD_BITS;
-    if (word == last / WORD_BITS)
-        mask &= ~0ull >> (WORD_BITS - 1 - last % WORD_BITS);
-    return mask;
-}
-
 static uint64_t **leaf_of(cover *c, uint32_t word) { return &c->leaves[word / LEAF_WORDS]; }
 
 enum covered { WAS_FREE, WAS_COVERED, NO_MEMORY };
@@ -51,8 +40,8 @@ static enum covered cover_block(cover *c, uint32_t address, uint32_t size)
     uint32_t first = address >> c->unit, last = (uint32_t)(end < UINT32_MAX ? end : UINT32_MAX) >> c->unit;
     enum covered found = WAS_FREE;
 
-    for (uint32_t at = first / WORD_BITS; at <= last / WORD_BITS; at++) {
-        uint64_t mask = mask_in(at, first, last), **leaf = leaf_of(c, at);
+    for (uint32_t at = first / KC_WORD_BITS; at <= last / KC_WORD_BITS; at++) {
+        uint64_t mask = kc_mask_in(at, first, last), **leaf = leaf_of(c, at);
         if (!*leaf && !(*leaf = calloc(LEAF_WORDS, sizeof(uint64_t))))
             return NO_MEMORY;
         if ((*leaf)[at % LEAF_WORDS] & mask)
@@ -67,8 +56,8 @@ static void uncover_block(cover *c, uint32_t address, uint32_t size)
     uint64_t end = (uint64_t)address + size - 1;
     uint32_t first = address >> c->unit, last = (uint32_t)(end < UINT32_MAX ? end : UINT32_MAX) >> c->unit;
 
-    for (uint32_t at = first / WORD_BITS; at <= last / WORD_BITS; at++)
-        (*leaf_of(c, at))[at % LEAF_WORDS] &= ~mask_in(at, first, last);
+    for (uint32_t at = first / KC_WORD_BITS; at <= last / KC_WORD_BITS; at++)
+        (*leaf_of(c, at))[at % LEAF_WORDS] &= ~kc_mask_in(at, first, last);
 }
 
 /* -- what was made at an address last ------------------------------------------------------------ */

@@ -10,32 +10,19 @@
 #include <stdlib.h>
 
 #include "analysis/analysis.h"
-
-#define BITS 64
+#include "analysis/bitmaps.h"
 
 typedef struct {
     uint64_t *words;
     uint32_t low; /* the unit of the first bit */
 } bitmap;
 
-/* The bits of the units [first, last] that lie in a word. */
-static uint64_t mask_in(uint64_t word, uint64_t first, uint64_t last)
-{
-    uint64_t mask = ~0ull;
-
-    if (word == first / BITS)
-        mask &= ~0ull << first % BITS;
-    if (word == last / BITS)
-        mask &= ~0ull >> (BITS - 1 - last % BITS);
-    return mask;
-}
-
 static int any_set(const bitmap *map, uint32_t first, uint32_t last)
 {
     uint64_t from = first - map->low, to = last - map->low;
 
-    for (uint64_t word = from / BITS; word <= to / BITS; word++)
-        if (map->words[word] & mask_in(word, from, to))
+    for (uint64_t word = from / KC_WORD_BITS; word <= to / KC_WORD_BITS; word++)
+        if (map->words[word] & kc_mask_in(word, from, to))
             return 1;
     return 0;
 }
@@ -44,8 +31,8 @@ static void flip(bitmap *map, uint32_t first, uint32_t last)
 {
     uint64_t from = first - map->low, to = last - map->low;
 
-    for (uint64_t word = from / BITS; word <= to / BITS; word++)
-        map->words[word] ^= mask_in(word, from, to);
+    for (uint64_t word = from / KC_WORD_BITS; word <= to / KC_WORD_BITS; word++)
+        map->words[word] ^= kc_mask_in(word, from, to);
 }
 
 /* `dying` is by event the latest block that dies then, from 1; `also` is by block the one before it. */
@@ -84,7 +71,7 @@ int64_t kc_overlaps(const kc_lives *lives, uint32_t *out, uint32_t room)
     }
     if (!lives->count)
         return 0;
-    bitmap map = {calloc((uint64_t)(high - low) / BITS + 1, sizeof(uint64_t)), low};
+    bitmap map = {calloc((uint64_t)(high - low) / KC_WORD_BITS + 1, sizeof(uint64_t)), low};
     uint32_t *dying = calloc((uint64_t)lives->last_event + 1, sizeof(uint32_t));
     uint32_t *also = calloc(lives->count, sizeof(uint32_t));
     int64_t found = -1;
