@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 import gc
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def pytest_collection_finish() -> None:
     """Leave what all tests are made of, half a million objects, out of the collections of garbage to come: it stays until the end."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _dropped_machines_are_collected() -> Iterator[None]:
+    """Let each machine that is checked be where checks are fast, and mark return addresses: where others that are gone are still, it cannot."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "emulator.machine.core.checked_accesses._DroppedMachines.note", lambda _self, _core: None
+        )
+        yield
+
+
+def pytest_runtest_teardown(item: pytest.Function, nextitem: pytest.Function | None) -> None:
+    """Let go of the machines that functions of a module have kept, when its tests have run."""
+    module = item.module
+    if nextitem is not None and nextitem.module is module:
+        return
+    for each in vars(module).values():
+        if hasattr(each, "cache_clear") and each.__module__ == module.__name__:
+            each.cache_clear()

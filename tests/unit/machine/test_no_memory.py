@@ -232,7 +232,7 @@ def scenario():
         machine.run(timeout_s=60)
         snapshot.reset()
         machine.run(timeout_s=60)
-        return checked.seen(), checked.dead_blocks(), checked.live_blocks(), checked.shadow(3 * MIB, MIB)
+        return checked.seen().accesses, checked.dead_blocks(), checked.live_blocks(), checked.shadow(3 * MIB, MIB)
 """
 # What nobody has written is read, and kept on the stack and elsewhere; a snapshot keeps that.
 UNWRITTEN_GUEST = BLOCKS_GUEST.replace(
