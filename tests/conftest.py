@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+_OF_RETURN_ADDRESSES: Final = ("test_return_addresses.py", "test_hostile_guests.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with tests of return addresses: in a process that keeps a machine, of whatever test, no other one marks them."""
+    items.sort(
+        key=lambda item: item.path.name not in _OF_RETURN_ADDRESSES and not item.name.endswith("[bad_return]")
+    )
 
 
 def pytest_collection_finish() -> None:

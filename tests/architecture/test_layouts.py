@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ def kernel(request: pytest.FixtureRequest) -> str:
 
 @cache
 def elf(kernel: str) -> Any:  # noqa: ANN401 - the types of elftools are only half there
-    return ELFFile(Path(resolve(f"firmware:{kernel}")).open("rb"))
+    return ELFFile(io.BytesIO(Path(resolve(f"firmware:{kernel}")).read_bytes()))
 
 
 def dies(kernel: str, tag: str) -> Iterator[Die]:

@@ -7,7 +7,8 @@ run out all the time. When all spaces are gone, every page is as it was.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
 from hypothesis import assume, settings
 from hypothesis import strategies as st
@@ -35,6 +36,9 @@ from tests.conformance.btron.user_space import (
     pages_of,
     tables,
 )
+
+if TYPE_CHECKING:
+    from emulator.machine.core.snapshots import Snapshot
 
 TASKS: Final = (3, 4, 5)
 FIRST: Final = 0x003F_D000
@@ -92,6 +96,7 @@ class Space:
         return {FIRST + number * PAGE >> 22 for number in self.mapped()}
 
 
+@cache
 def booted() -> Machine:
     """Return the C code with the models beside it."""
     machine = Machine(KernelImage.read(builtin.resolve("firmware:btron_demo")))
@@ -100,9 +105,9 @@ def booted() -> Machine:
     return machine
 
 
-MACHINE = booted()
-SUBJECT = FirmwareSubject(MACHINE)
-BOOTED = MACHINE.snapshot()
+@cache
+def at_start() -> Snapshot:
+    return booted().snapshot()
 
 
 def address(number: int, offset: int = 0) -> int:
@@ -114,8 +119,8 @@ class RegionMachine(RuleBasedStateMachine):
 
     @initialize()
     def boot(self) -> None:
-        BOOTED.reset()
-        self.guest = Guest(SUBJECT)
+        at_start().reset()
+        self.guest = Guest(FirmwareSubject(booted()))
         self.guest.boot(FREE)
         self.before = self.guest.pages()
         self.spaces: dict[int, Space] = {}
@@ -338,7 +343,7 @@ class RegionMachine(RuleBasedStateMachine):
             self.end_space(task, "space_delete")
         assert self.guest.pages() == self.before
         assert set(self.guest.memory.read(self.guest.symbols["space_table"], 33 * 196)) == {0}
-        calls = lockstep_calls(MACHINE)
+        calls = lockstep_calls(booted())
         assert calls is not None
         assert calls.given_up == 0
 

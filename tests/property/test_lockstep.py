@@ -6,6 +6,8 @@ The engine itself checks results and bytes; here only the calls are made, and th
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -18,19 +20,24 @@ from emulator.loader import builtin
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 
+if TYPE_CHECKING:
+    from emulator.machine.core.snapshots import Snapshot
+
 WORDS = st.one_of(st.integers(0, 600), st.sampled_from([0xFFFFFFF8, 0xFFFFFFFF, 0x80000000, 65528, 65536]))
 NONE = 0xFFFFFFFF
 
 
-def booted() -> Machine:
+@cache
+def machine_with_models() -> Machine:
     machine = Machine(KernelImage.read(builtin.resolve("firmware:demo")))
     attach_layers(machine, {"memmap": Mode.LOCKSTEP, "heap": Mode.LOCKSTEP})
     machine.call("memory_init")
     return machine
 
 
-MACHINE = booted()
-BOOTED = MACHINE.snapshot()
+@cache
+def at_start() -> Snapshot:
+    return machine_with_models().snapshot()
 
 
 class LockstepMachine(RuleBasedStateMachine):
@@ -41,35 +48,35 @@ class LockstepMachine(RuleBasedStateMachine):
 
     @initialize()
     def boot(self) -> None:
-        BOOTED.reset()
+        at_start().reset()
         self.live: dict[int, int] = {}
         self.taken: set[tuple[int, int]] = set()
 
     @rule(target=blocks, size=WORDS)
     def kmalloc(self, size: int) -> object:
-        possible = MACHINE.call("mem_has_space", 0, size) & 0xFF
-        address = MACHINE.call("kmalloc", size)
+        possible = machine_with_models().call("mem_has_space", 0, size) & 0xFF
+        address = machine_with_models().call("kmalloc", size)
         assert bool(address) == bool(possible)
         if not address:
             return multiple()
         assert not any(address < end and start < address + size for start, end in self.live.items())
         self.live[address] = address + size
-        MACHINE.memory.write(address, b"\xa5" * size)
+        machine_with_models().memory.write(address, b"\xa5" * size)
         return address
 
     @rule(address=consumes(blocks))
     def kfree(self, address: int) -> None:
-        MACHINE.call("kfree", address)
+        machine_with_models().call("kfree", address)
         del self.live[address]
 
     @rule(address=st.one_of(WORDS, st.integers(0x0010B000, 0x0011D000)))
     def kfree_anything_else(self, address: int) -> None:
         if address not in self.live:
-            MACHINE.call("kfree", address)
+            machine_with_models().call("kfree", address)
 
     @rule(target=runs, count=st.one_of(st.integers(0, 40), WORDS))
     def alloc_frames(self, count: int) -> object:
-        first = MACHINE.call("alloc_frames", count)
+        first = machine_with_models().call("alloc_frames", count)
         if first == NONE:
             return multiple()
         self.taken.add((first, count))
@@ -77,7 +84,7 @@ class LockstepMachine(RuleBasedStateMachine):
 
     @rule(target=runs)
     def alloc_frame(self) -> object:
-        first = MACHINE.call("alloc_frame")
+        first = machine_with_models().call("alloc_frame")
         if first == NONE:
             return multiple()
         self.taken.add((first, 1))
@@ -85,29 +92,29 @@ class LockstepMachine(RuleBasedStateMachine):
 
     @rule(run=consumes(runs))
     def free_frames(self, run: tuple[int, int]) -> None:
-        assert MACHINE.call("free_frames", *run) == 0
+        assert machine_with_models().call("free_frames", *run) == 0
         self.taken.remove(run)
 
     @rule(frame=st.one_of(WORDS, st.integers(0xF0, 0x510)))
     def free_a_frame_that_is_free_or_outside(self, frame: int) -> None:
-        litecore = find_litecore(MACHINE)
+        litecore = find_litecore(machine_with_models())
         assert litecore is not None
         fields = litecore.memmap.fields()
         inside = fields.start_frame <= frame < fields.end_frame
         if not inside or not any(
             run.start <= frame < run.end and run.used for run in litecore.memmap.usage().runs()
         ):
-            assert MACHINE.call("free_frame", frame) == NONE
+            assert machine_with_models().call("free_frame", frame) == NONE
 
     @rule(kind=st.integers(0, 3), size=WORDS)
     def mem_has_space(self, kind: int, size: int) -> None:
-        MACHINE.call("mem_has_space", kind, size)
+        machine_with_models().call("mem_has_space", kind, size)
 
     def teardown(self) -> None:
         for address in self.live if hasattr(self, "live") else ():
-            MACHINE.call("kfree", address)
+            machine_with_models().call("kfree", address)
         for run in self.taken if hasattr(self, "taken") else ():
-            assert MACHINE.call("free_frames", *run) == 0
+            assert machine_with_models().call("free_frames", *run) == 0
 
 
 class DamageMachine(RuleBasedStateMachine):
@@ -115,22 +122,26 @@ class DamageMachine(RuleBasedStateMachine):
 
     @initialize()
     def boot(self) -> None:
-        BOOTED.reset()
-        self.addresses = [MACHINE.call("kmalloc", size) for size in (8, 100, 24, 500, 8)]
+        at_start().reset()
+        self.addresses = [machine_with_models().call("kmalloc", size) for size in (8, 100, 24, 500, 8)]
         for address in self.addresses[1::2]:
-            MACHINE.call("kfree", address)
+            machine_with_models().call("kfree", address)
 
     @rule(
         offset=st.integers(0, 200),
         value=st.one_of(WORDS, st.integers(0, 1), st.integers(0x0010C000, 0x0010C400)),
     )
     def damage(self, offset: int, value: int) -> None:
-        start = MACHINE.memory.load_u32(MACHINE.image.symbols["heap_start"].address)
-        MACHINE.memory.store_u32(start + 4 * offset, value)
+        start = machine_with_models().memory.load_u32(
+            machine_with_models().image.symbols["heap_start"].address
+        )
+        machine_with_models().memory.store_u32(start + 4 * offset, value)
 
     @rule(value=st.one_of(WORDS, st.integers(0x0010C000, 0x0010C400)))
     def damage_the_head(self, value: int) -> None:
-        MACHINE.memory.store_u32(MACHINE.image.symbols["heap_free_list"].address, value)
+        machine_with_models().memory.store_u32(
+            machine_with_models().image.symbols["heap_free_list"].address, value
+        )
 
     @rule(size=WORDS)
     def kmalloc(self, size: int) -> None:
@@ -146,7 +157,7 @@ class DamageMachine(RuleBasedStateMachine):
 
     def call(self, name: str, *arguments: int) -> None:
         try:
-            MACHINE.call(name, *arguments)
+            machine_with_models().call(name, *arguments)
         except GuestStopped as error:
             raise AssertionError(f"{name} did not come back: {error}") from error
 
@@ -155,6 +166,7 @@ PAGED_LAYERS = ("memmap", "heap", "paging", "vspace")
 PAGE = 0x1000
 
 
+@cache
 def paged() -> Machine:
     machine = Machine(KernelImage.read(builtin.resolve("firmware:paging_demo")))
     attach_layers(machine, dict.fromkeys(PAGED_LAYERS, Mode.LOCKSTEP))
@@ -163,8 +175,11 @@ def paged() -> Machine:
     return machine
 
 
-PAGED = paged()
-WITH_PAGING = PAGED.snapshot()
+@cache
+def with_paging() -> Snapshot:
+    return paged().snapshot()
+
+
 OWN_FRAMES = 6
 PAGES = st.sampled_from(
     [base + PAGE * index for base in (0x4000_0000, 0x403F_E000, 0x8000_0000) for index in range(4)]
@@ -180,20 +195,20 @@ class PagingMachine(RuleBasedStateMachine):
 
     @initialize()
     def boot(self) -> None:
-        WITH_PAGING.reset()
+        with_paging().reset()
         self.mapped: dict[int, int] = {}
         self.writable: set[int] = set()
-        first = PAGED.call("alloc_frames", OWN_FRAMES)
+        first = paged().call("alloc_frames", OWN_FRAMES)
         self.frames = [PAGE * (first + index) for index in range(OWN_FRAMES)]
 
     @rule(layer=st.sampled_from(PAGED_LAYERS), mode=st.sampled_from(Mode))
     def switch(self, layer: str, mode: Mode) -> None:
-        attach_layers(PAGED, {layer: mode})
+        attach_layers(paged(), {layer: mode})
 
     @rule(frame=st.integers(0, OWN_FRAMES - 1), page=PAGES, flags=FLAGS)
     def map_page(self, frame: int, page: int, flags: int) -> None:
         wrong = not flags & 1 or bool(flags & ~7) or page in self.mapped
-        result = PAGED.call("map_page", self.frames[frame], page, flags)
+        result = paged().call("map_page", self.frames[frame], page, flags)
         assert result == (NONE if wrong else 0)
         if not wrong:
             self.mapped[page] = self.frames[frame]
@@ -201,63 +216,63 @@ class PagingMachine(RuleBasedStateMachine):
 
     @rule(page=PAGES)
     def unmap_page(self, page: int) -> None:
-        assert PAGED.call("unmap_page", page) == (0 if page in self.mapped else NONE)
+        assert paged().call("unmap_page", page) == (0 if page in self.mapped else NONE)
         self.mapped.pop(page, None)
         self.writable.discard(page)
 
     @rule(page=PAGES, offset=st.integers(0, PAGE - 1))
     def virt_to_phys(self, page: int, offset: int) -> None:
         expected = self.mapped[page] + offset if page in self.mapped else NONE
-        assert PAGED.call("virt_to_phys", page + offset) == expected
+        assert paged().call("virt_to_phys", page + offset) == expected
 
     @rule(page=PAGES, byte=st.integers(0, 255))
     def use(self, page: int, byte: int) -> None:
         """The CPU goes by the tables as they are now, and marks what it has used."""
         if page in self.writable:
-            PAGED.call("memset", page + 8, byte, 16)
-            assert PAGED.memory.read(self.mapped[page] + 8, 16) == bytes([byte]) * 16
-        assert PAGED.translate(page) == self.mapped.get(page)
+            paged().call("memset", page + 8, byte, 16)
+            assert paged().memory.read(self.mapped[page] + 8, 16) == bytes([byte]) * 16
+        assert paged().translate(page) == self.mapped.get(page)
 
     @rule(target=ranges, pages=st.one_of(st.integers(0, 5), WORDS))
     def vspace_alloc(self, pages: int) -> object:
-        return PAGED.call("vspace_alloc", pages) or multiple()
+        return paged().call("vspace_alloc", pages) or multiple()
 
     @rule(address=consumes(ranges))
     def vspace_free(self, address: int) -> None:
-        assert PAGED.call("vspace_free", address) == 0
+        assert paged().call("vspace_free", address) == 0
 
     @rule(target=areas, size=st.one_of(st.integers(0, 4 * PAGE), WORDS))
     def vmalloc(self, size: int) -> object:
-        address = PAGED.call("vmalloc", size)
+        address = paged().call("vmalloc", size)
         if not address:
             return multiple()
-        PAGED.call("memset", address, 0x5A, size)
+        paged().call("memset", address, 0x5A, size)
         return address
 
     @rule(address=consumes(areas))
     def vfree(self, address: int) -> None:
-        PAGED.call("vfree", address)
+        paged().call("vfree", address)
 
     @rule(address=st.one_of(WORDS, PAGES))
     def vfree_anything_else(self, address: int) -> None:
-        PAGED.call("vfree", address)
+        paged().call("vfree", address)
 
     @rule(page=PAGES, instructions=st.integers(1, 200))
     def leave_a_call_in_its_middle(self, page: int, instructions: int) -> None:
-        before = PAGED.snapshot()
+        before = paged().snapshot()
         with suppress(BudgetUsedUp):
-            PAGED.call("vmalloc", 3 * PAGE, max_instructions=instructions)
-        middle = PAGED.snapshot()
+            paged().call("vmalloc", 3 * PAGE, max_instructions=instructions)
+        middle = paged().snapshot()
         with suppress(BudgetUsedUp):
-            PAGED.run(max_instructions=instructions)
+            paged().run(max_instructions=instructions)
         middle.reset()
         before.reset()
         before.discard()
-        assert PAGED.call("virt_to_phys", page) == self.mapped.get(page, NONE)
+        assert paged().call("virt_to_phys", page) == self.mapped.get(page, NONE)
 
     def teardown(self) -> None:
         for page in list(getattr(self, "mapped", ())):
-            assert PAGED.call("unmap_page", page) == 0
+            assert paged().call("unmap_page", page) == 0
 
 
 TestLockstep = LockstepMachine.TestCase

@@ -7,7 +7,8 @@ each step every page in use is explained by a stack, a directory, a table, a map
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -19,6 +20,9 @@ from emulator.machine.consoles import Console
 from emulator.machine.machine import Machine
 from tests.conformance.btron.subjects import KERNEL, PAGE, SCRATCH, WINDOW, FirmwareSubject, Guest
 from tests.helpers.ring3 import GET_TID, HEAP, SLP_TSK, STACK_END, TA_USER, TEXT, USABLE, UserTasks
+
+if TYPE_CHECKING:
+    from emulator.machine.core.snapshots import Snapshot
 
 E_OK, E_NOMEM, E_PAR, E_NOEXS, E_OBJ, E_QOVR, E_RLWAI = 0, -10, -33, -52, -63, -73, -86
 E_MACV: Final = -65
@@ -64,15 +68,17 @@ class Booted(NamedTuple):
         return self.machine.output[Console.SERIAL].decode()
 
 
+@cache
 def booted() -> Booted:
     machine = Machine(KernelImage.read(builtin.resolve("firmware:vm_demo")))
     machine.run()
     return Booted(machine)
 
 
-KERNEL_RUN = booted()
-SUBJECT = FirmwareSubject(KERNEL_RUN.machine)
-AT_END = KERNEL_RUN.machine.snapshot()
+@cache
+def at_end() -> Snapshot:
+    return booted().machine.snapshot()
+
 
 tasks = st.sampled_from(TASKS)
 programs = st.integers(0, len(PROGRAMS) - 1)
@@ -81,10 +87,10 @@ programs = st.integers(0, len(PROGRAMS) - 1)
 class LifeMachine(RuleBasedStateMachine):
     @initialize()
     def boot(self) -> None:
-        AT_END.reset()
-        self.guest = Guest(SUBJECT)
+        at_end().reset()
+        self.guest = Guest(FirmwareSubject(booted().machine))
         self.guest.boot(PAGES)
-        self.tasks = UserTasks(self.guest, KERNEL_RUN)
+        self.tasks = UserTasks(self.guest, booted())
         self.starts = [self.tasks.load(source) for source in PROGRAMS]
         self.before = self.guest.pages()
         self.taken: list[int] = []
