@@ -264,7 +264,7 @@ def test_a_guest_ends_as_without_checks(name: str) -> None:
     assert fast.found is not None
     assert ordinary.found is not None
     assert fast.found.accesses
-    assert fast.found == replace(ordinary.found, has_returns=True)
+    assert replace(fast.found, has_returns=False) == ordinary.found
     assert fast.grown < 64 << 20
 
 
