@@ -57,9 +57,8 @@ class Trace:
         Raises:
             BadFile: It cannot be read, or it is no trace, or it is damaged.
         """
-        from emulator.trace.file.checks import (
-            check_calls,
-        )  # they have pyarrow, which calls in memory do not need
+        # They have pyarrow, which calls in memory do not need.
+        from emulator.trace.file.checks import check_calls
         from emulator.trace.file.reader import read_contents, reported
 
         name = os.fspath(path)
