@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
     from emulator.machine.board.bios_calls import BiosCalls
     from emulator.machine.consoles import Console
-    from emulator.machine.core.core_types import Fault, Registers
+    from emulator.machine.core.core_types import Fault, FpuRegisters, Registers
     from emulator.machine.core.observers import Observers
     from emulator.machine.core.snapshots import CoreSnapshots, Snapshot
     from emulator.machine.execution import Outcome
@@ -364,6 +364,10 @@ class Machine:
     def registers(self) -> Registers:
         """Return all registers of the CPU."""
         return self.cpu.registers()
+
+    def fpu_registers(self) -> FpuRegisters:
+        """Return the registers of the FPU and of SSE."""
+        return self.cpu.fpu_registers()
 
     def translate(self, linear: int) -> int | None:
         """Return the physical address of a linear one, without side effects; None where nothing is mapped."""

@@ -61,6 +61,12 @@ typedef struct {
     uint32_t ldtr, ldt_base, ldt_limit, tr, tr_base, tr_limit;
 } kc_registers;
 
+typedef struct {
+    uint32_t control, status, tags, code_segment, code, data_segment, data, opcode, mxcsr;
+    uint8_t stack[8][10]; /* 64 bits of the significand, 16 of exponent and sign */
+    uint8_t xmm[8][16];
+} kc_fpu;
+
 /* -- life: machine.c, unicorn/engine.c, core/ram.c --------------------------------------------- */
 
 /* Load libunicorn. Returns NULL, or what is wrong with it. */
@@ -113,6 +119,8 @@ const char *kc_engine_function(uint32_t i, bool *found);
 /* -- registers: core/registers.c --------------------------------------------------------------- */
 
 void kc_get_registers(kc *m, kc_registers *out);
+/* Read the registers of the FPU and of SSE; stack[0] is ST(0). */
+void kc_get_fpu(kc *m, kc_fpu *out);
 /* Write the general registers, EIP and EFLAGS. */
 void kc_set_registers(kc *m, const kc_registers *in);
 /* Let the machine stand at a function's first instruction, as if it had been called: its arguments, 16 at most, and where it returns to are pushed.

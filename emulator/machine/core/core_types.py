@@ -196,3 +196,33 @@ class Registers(NamedTuple):
         offset = getattr(self, base, 0) + getattr(self, index, 0) * memory.scale + memory.disp
         segment = segment or ("ss" if base in {"esp", "ebp"} else "ds")
         return int(getattr(self, f"{segment}_base") + (offset & WORD_MAX)) & WORD_MAX
+
+
+class FpuRegisters(NamedTuple):
+    """The registers of the FPU and of SSE, all unsigned.
+
+    Attributes:
+        control: As `fnstcw` stores it; so with the others (Intel SDM vol. 1, 8.1).
+        status: Bits 11 to 13 are the number of the register that is ST(0).
+        tags: Two bits for each register, by their own numbers: 3 is an empty one.
+        code_segment: Of the last instruction, as the next four.
+        code: Its offset.
+        data_segment: Of its operand.
+        data: The operand's offset.
+        opcode: 11 bits.
+        mxcsr: Of SSE.
+        stack: ST(0) to ST(7), 80 bits each.
+        xmm: XMM0 to XMM7, 128 bits each.
+    """
+
+    control: int
+    status: int
+    tags: int
+    code_segment: int
+    code: int
+    data_segment: int
+    data: int
+    opcode: int
+    mxcsr: int
+    stack: tuple[int, ...]
+    xmm: tuple[int, ...]

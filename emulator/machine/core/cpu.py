@@ -12,6 +12,7 @@ from emulator.machine.core.core_types import (
     Attempt,
     DeliveryKind,
     Fault,
+    FpuRegisters,
     Reason,
     Registers,
     Stop,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from emulator.machine.core.handle import Core
 
 _REGISTER_WORDS = struct.Struct(f"<{len(Registers._fields)}I")  # kc_registers has the same order
+_FPU_WORDS = struct.Struct("<9I")  # kc_fpu begins with the words of `FpuRegisters`
 _STOP = struct.Struct("i4IQI2iQ3I")  # kc_stop has the order of `Stop`
 _REASON, _ACCESS, _PROBLEM = (Stop._fields.index(name) for name in ("reason", "access", "problem"))
 _HALTED = int(Reason.HALTED)
@@ -72,6 +74,17 @@ class Cpu:
         """Return all registers."""
         lib.kc_get_registers(self._core.raw, self._registers)
         return Registers._make(_REGISTER_WORDS.unpack(self._register_bytes))
+
+    def fpu_registers(self) -> FpuRegisters:
+        """Return the registers of the FPU and of SSE."""
+        found = ffi.new("kc_fpu *")
+        lib.kc_get_fpu(self._core.raw, found)
+        words = _FPU_WORDS.unpack_from(ffi.buffer(found))
+        stack, xmm = (
+            tuple(int.from_bytes(ffi.buffer(each), "little") for each in values)
+            for values in (found.stack, found.xmm)
+        )
+        return FpuRegisters._make((*words, stack, xmm))
 
     def set_registers(self, registers: Registers) -> None:
         """Write the general registers, EIP and EFLAGS; the others are left alone."""

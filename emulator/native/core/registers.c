@@ -39,6 +39,26 @@ void kc_get_registers(kc *m, kc_registers *out)
         (&out->es_base)[segment] = kc_segment_base(m, (enum segment)segment);
 }
 
+void kc_get_fpu(kc *m, kc_fpu *out)
+{
+    static int words[] = {UC_X86_REG_FPCW, UC_X86_REG_FPSW, UC_X86_REG_FPTAG, UC_X86_REG_FCS, UC_X86_REG_FIP,
+                          UC_X86_REG_FDS,  UC_X86_REG_FDP,  UC_X86_REG_FOP,   UC_X86_REG_MXCSR};
+    enum { WORDS = sizeof words / sizeof *words, TOP_AT = 11, SLOTS = 8 };
+    uint32_t *fields = &out->control;
+
+    memset(out, 0, sizeof *out);
+    for (int i = 0; i < WORDS; i++) {
+        uint64_t value = 0; /* some are read in 16 bits, some in 64 */
+        U.uc_reg_read(m->uc, words[i], &value);
+        fields[i] = (uint32_t)value;
+    }
+    for (int i = 0; i < SLOTS; i++) {
+        int slot = ((int)(out->status >> TOP_AT) + i) & (SLOTS - 1);
+        U.uc_reg_read(m->uc, UC_X86_REG_FP0 + slot, out->stack[i]);
+        U.uc_reg_read(m->uc, UC_X86_REG_XMM0 + i, out->xmm[i]);
+    }
+}
+
 void kc_set_registers(kc *m, const kc_registers *in)
 {
     const uint32_t *fields = &in->eax;
