@@ -62,6 +62,7 @@ class Kernel(NamedTuple):
         memory_map: Function that reads the memory map, see `emulator.guest.memory_map.reader.Reader`; "" if there is none.
         address_spaces: Function that names the kernel's address spaces, see `emulator.guest.memory_map.kernel_spaces`: the models
             come in, and a list that gets what cannot be read; None comes out where it is not known which there are. "" if there is none.
+        tasks: Class that reads the kernel's tasks, a `emulator.guest.tasks.TaskReader`; "" if it has none.
         checks: Class with what is checked besides the audits, a subclass of
             `emulator.check.structures.kernel_checks.KernelChecks`; "" if there is nothing.
     """
@@ -74,6 +75,7 @@ class Kernel(NamedTuple):
     error_numbers: str = ""
     memory_map: str = ""
     address_spaces: str = ""
+    tasks: str = ""
     checks: str = ""
 
     @property
@@ -136,6 +138,7 @@ BTRON = Kernel(
     error_numbers="kernel_model.btron.errors:ERROR_NAMES",
     memory_map="emulator.guest.memory_map.btron_reader:read_btron",
     address_spaces="emulator.guest.memory_map.kernel_spaces:btron_spaces",
+    tasks="emulator.guest.tasks:BtronTasks",
     checks="emulator.check.structures.btron_checks:BtronChecks",
 )
 KERNELS = (LITECORE, BTRON)

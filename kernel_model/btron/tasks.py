@@ -23,7 +23,16 @@ from typing import TYPE_CHECKING, Final
 
 from kernel_model.audit import BrokenStructure, Defect, Invariant, variable
 from kernel_model.btron.errors import BtronError, Error
-from kernel_model.btron.tcb import MAX_TASKS, PRIORITIES, TMO_FEVR, TMO_POL, Task, TaskState, WaitKind
+from kernel_model.btron.tcb import (
+    MAX_TASKS,
+    PRIORITIES,
+    TMO_FEVR,
+    TMO_POL,
+    Task,
+    TaskStack,
+    TaskState,
+    WaitKind,
+)
 from kernel_model.structs import TCB, WORD
 
 if TYPE_CHECKING:
@@ -214,6 +223,11 @@ class Tasks:
             wercd=tcb["wercd"] - (tcb["wercd"] >> 31 << 32),
             deadline=tcb["deadline_lo"] if tcb["has_deadline"] else None,
         )
+
+    def stack(self, number: int) -> TaskStack:
+        """Return where the kernel stack lies of the task with an id from 1 to 32, whether or not it exists; 0: of the idle task."""
+        esp, start, size = (self._load(number, TCB.offset(each)) for each in ("esp", "stack", "stack_size"))
+        return TaskStack(esp, start, size)
 
     def _tcb(self, number: int) -> int:
         """Return the physical address of a task's control block."""

@@ -69,3 +69,21 @@ class Task(NamedTuple):
     wait_size: int
     wercd: int
     deadline: int | None
+
+
+class TaskStack(NamedTuple):
+    """Where a task's kernel stack lies, kernel addresses.
+
+    Attributes:
+        esp: What ESP was when another task was switched to; 0: never.
+        start: Lowest address; 0: it has none, as the idle task, or is none.
+        size: Bytes.
+    """
+
+    esp: int
+    start: int
+    size: int
+
+    def holds(self, address: int) -> bool:
+        """Return whether a stack pointer points into it, or to its end, where it is empty."""
+        return self.start < address <= self.start + self.size
