@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from emulator.loader.dwarf.source_lines import LineTable, SourceLine
     from emulator.loader.dwarf.subprograms import Subprograms
     from emulator.loader.dwarf.units import Units
-    from emulator.loader.dwarf.unwind import UnwindTable
+    from emulator.loader.dwarf.unwind import FrameRules, UnwindTable
     from emulator.loader.elf.headers import ElfHeaders, SectionHeader
     from emulator.loader.elf.symbols import Symbol, SymbolTable
     from emulator.loader.functions.names import FunctionNames
@@ -265,15 +265,26 @@ class KernelImage:
     @cached_property
     def unwind_table(self) -> UnwindTable:
         """The rules by which the caller of code at a linked address is found; empty where the file does not say."""
-        from emulator.loader.dwarf.frame_entries import FrameSection
         from emulator.loader.dwarf.unwind import read_unwind_table
+
+        return read_unwind_table(*self._frame_information())
+
+    @cached_property
+    def frame_rules(self) -> FrameRules:
+        """The same rules, with those for the registers that functions keep for their callers."""
+        from emulator.loader.dwarf.unwind import FrameRules
+
+        return FrameRules(*self._frame_information())
+
+    def _frame_information(self) -> tuple[list[FrameSection], list[range]]:
+        """Return its call frame information, and where its code is linked."""
+        from emulator.loader.dwarf.frame_entries import FrameSection
 
         sections = [
             *self._unwind_sections(),
             FrameSection(self.debug_section(".debug_frame"), 0, is_eh_frame=False),
         ]
-        code = [range(segment.virtual, segment.virtual + segment.size) for segment in self.segments]
-        return read_unwind_table(sections, code)
+        return sections, [range(segment.virtual, segment.virtual + segment.size) for segment in self.segments]
 
     def _unwind_sections(self) -> Iterator[FrameSection]:
         """Yield the .eh_frame of the kernel, or else that of the file with its symbols, which may have none of the loaded bytes."""

@@ -2,6 +2,7 @@
 
 __all__ = [
     "c_types",
+    "call_sites",
     "debug_info",
     "declared_pointers",
     "entries",
@@ -9,11 +10,14 @@ __all__ = [
     "frame_variables",
     "inlined",
     "line_header",
+    "locations",
+    "scopes",
     "source_lines",
     "subprograms",
     "type_names",
     "types",
     "units",
     "unwind",
+    "value_types",
     "variables",
 ]

@@ -1,7 +1,7 @@
 """The programs of call frame information: how to find a function's caller at each of its instructions.
 
 A program of small instructions changes a row of rules as the address advances. Only what i386 needs is kept: the rules for
-the CFA (the stack pointer of the caller after its call), for EBP and for the return address.
+the CFA (the stack pointer of the caller after its call), for the registers that a function keeps for its caller, and for the return address.
 
 Decoded here and not by pyelftools, which keeps a rule for every register number that a file names: 64 KiB can make it fill
 all memory. Here time and memory stay in proportion to the bytes that are read.
@@ -16,8 +16,11 @@ from typing import Final, NamedTuple
 from emulator.loader.dwarf.byte_reader import ByteReader, Damaged
 
 # Numbers of registers, System V ABI for i386, figure 2.14.
+EBX: Final = 3
 ESP: Final = 4
 EBP: Final = 5
+ESI: Final = 6
+EDI: Final = 7
 RETURN_ADDRESS: Final = 8
 
 _UNKNOWN_REGISTER: Final = -1
@@ -40,14 +43,21 @@ class Rules(NamedTuple):
         offset: What is added to it.
         ebp: Where the caller's EBP is.
         return_address: Where the return address is.
+        ebx: Where the caller's EBX is.
+        esi: Where the caller's ESI is.
+        edi: Where the caller's EDI is.
     """
 
     register: int
     offset: int
     ebp: SavedAt
     return_address: SavedAt
+    ebx: SavedAt = 0
+    esi: SavedAt = 0
+    edi: SavedAt = 0
 
 
+_KEPT: Final = (EBP, RETURN_ADDRESS, EBX, ESI, EDI)  # as in `Rules`
 NO_RULES: Final = Rules(_UNKNOWN_REGISTER, 0, 0, 0)
 
 
@@ -71,7 +81,7 @@ class Program:
         self.rows: list[tuple[int, Rules]] = []
         self._reader = reader
         self._code_factor, self._data_factor = factors
-        self._initial = {EBP: initial.ebp, RETURN_ADDRESS: initial.return_address}
+        self._initial = dict(zip(_KEPT, initial[2:], strict=True))
         self._location = location
         self._register, self._offset = initial.register, initial.offset
         self._saved = dict(self._initial)
@@ -98,9 +108,7 @@ class Program:
             self._run_operation(opcode)
 
     def _emit(self) -> None:
-        saved = self._saved
-        rules = Rules(self._register, self._offset, saved[EBP], saved[RETURN_ADDRESS])
-        self.rows.append((self._location, rules))
+        self.rows.append((self._location, Rules(self._register, self._offset, *self._saved.values())))
 
     def _advance(self, distance: int) -> None:
         self._emit()

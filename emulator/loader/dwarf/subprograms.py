@@ -10,11 +10,12 @@ Source: DWARF 5, sections 2.6 (locations), 3.3 (functions) and 4.1 (parameters).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.locations import Located, located
 from emulator.loader.dwarf.type_names import text_of
-from emulator.loader.dwarf.units import base_of, code_of, declaring, start_of
+from emulator.loader.dwarf.units import code_of, declaring, start_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -29,20 +30,6 @@ _POINTER_SIZE = 4
 _VERSION_5 = 5
 _AGGREGATES = frozenset(("DW_TAG_structure_type", "DW_TAG_union_type", "DW_TAG_class_type"))
 _POINTERS = frozenset(("DW_TAG_pointer_type", "DW_TAG_reference_type", "DW_TAG_rvalue_reference_type"))
-
-
-class Located(NamedTuple):
-    """A location expression, and the code for which it holds.
-
-    Attributes:
-        start: First linked address.
-        end: First one for which it does not; 0 with *start* 0: it holds everywhere.
-        operations: As pyelftools has parsed them; none where the compiler keeps the parameter nowhere.
-    """
-
-    start: int
-    end: int
-    operations: list[Any]
 
 
 class Parameter(NamedTuple):
@@ -148,7 +135,7 @@ class Subprograms:
         address, around = start_of(entry), start_of(function)
         if address is not None and around is not None:
             parameters = self._parameters(origin, entry)
-            frame_base = tuple(self._located(function, "DW_AT_frame_base"))
+            frame_base = tuple(located(function, "DW_AT_frame_base"))
             yield Inlined(
                 symbol, address, around, parameters, frame_base, self._prologue_end(function, around)
             )
@@ -158,7 +145,7 @@ class Subprograms:
         return Subprogram(
             self._file(origin),
             self._parameters(origin, entry),
-            tuple(self._located(entry, "DW_AT_frame_base")),
+            tuple(located(entry, "DW_AT_frame_base")),
             self._prologue_end(entry, address),
             any(each.tag == "DW_TAG_unspecified_parameters" for each in self._units.children(origin)),
             _type_of(declaring(origin, "DW_AT_type") or origin)[0] in _AGGREGATES,
@@ -178,30 +165,7 @@ class Subprograms:
         value = None if constant is None else constant.value
         if value is not None and not isinstance(value, int):
             value = int.from_bytes(bytes(value)[:_POINTER_SIZE], "little")
-        return Parameter(size, value, tuple(self._located(own, "DW_AT_location")), is_kept=True)
-
-    def _located(self, entry: Entry, attribute: str) -> Iterator[Located]:
-        """Yield the locations that an attribute of an entry names."""
-        from elftools.dwarf.dwarf_expr import DWARFExprParser
-        from elftools.dwarf.locationlists import BaseAddressEntry, LocationEntry, LocationExpr, LocationParser
-
-        found = entry.attributes.get(attribute)
-        if found is None:
-            return
-        unit = entry.cu
-        parse = DWARFExprParser(unit.structs).parse_expr
-        parser = LocationParser(entry.dwarfinfo.location_lists())
-        locations = parser.parse_from_attribute(found, unit["version"], die=entry)
-        if isinstance(locations, LocationExpr):
-            yield Located(0, 0, parse(locations.loc_expr))
-            return
-        base = base_of(unit)
-        for each in locations:
-            if isinstance(each, BaseAddressEntry):
-                base = each.base_address
-            elif isinstance(each, LocationEntry):
-                offset = 0 if each.is_absolute else base
-                yield Located(each.begin_offset + offset, each.end_offset + offset, parse(each.loc_expr))
+        return Parameter(size, value, tuple(located(own, "DW_AT_location")), is_kept=True)
 
     def _file(self, entry: Entry) -> str:
         """Return the name of the file in which an entry is declared."""

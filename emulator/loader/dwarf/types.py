@@ -81,7 +81,7 @@ class Types:
     def _members(self, entry: Entry, depth: int) -> Iterator[Member]:
         for child in self._units.children(entry):
             if child.tag == "DW_TAG_member":
-                yield Member(text_of(child), _offset(child), self.of(child, depth))
+                yield Member(text_of(child), offset_of(child), self.of(child, depth))
 
     def _array(self, entry: Entry, depth: int) -> CType:
         counts = [
@@ -114,8 +114,12 @@ def number_of(entry: Entry, attribute: str) -> int:
     return value.value if value is not None and isinstance(value.value, int) else 0
 
 
-def _offset(member: Entry) -> int:
-    """Return the bytes from the struct's start to a member."""
+def offset_of(member: Entry) -> int:
+    """Return the bytes from the struct's start to a member; of a bit field to the first byte with one of its bits, or in DWARF 2 and 3 to its storage.
+
+    Raises:
+        Exception: One of `damage`.
+    """
     location = member.attributes.get("DW_AT_data_member_location")
     if location is not None and not isinstance(location.value, int):
         code, *number = location.value

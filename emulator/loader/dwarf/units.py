@@ -126,6 +126,18 @@ class Units:
                 return found
         return None
 
+    def function_around(self, address: int) -> Entry | None:
+        """Return the entry of the function in whose code a linked address lies.
+
+        Raises:
+            Exception: One of `damage`.
+        """
+        for unit in self._units_at(address):
+            for entry in self.functions(unit).values():
+                if any(address in piece for piece in code_of(entry)):
+                    return entry
+        return None
+
     def functions(self, unit: Entry) -> dict[int, Entry]:
         """Return the entries of the functions of a unit that have code, by the address of their first instruction.
 

@@ -18,7 +18,7 @@ from emulator.loader.dwarf.call_frames import EBP, ESP
 from emulator.loader.dwarf.frame_entries import DescribedFunction, FrameSection, read_functions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from emulator.loader.dwarf.call_frames import Rules
 
@@ -82,6 +82,33 @@ def read_unwind_table(sections: Iterable[FrameSection], code: Sequence[range]) -
             that begin together the one in the earlier section.
         code: Where its code is linked. What is described elsewhere has been left out by the linker.
     """
+    return UnwindTable(_joined(_described(sections, code)))
+
+
+class FrameRules:
+    """All rules of a kernel: where a function keeps the registers of its caller, too.
+
+    Args:
+        sections: See `read_unwind_table`.
+        code: See there.
+    """
+
+    def __init__(self, sections: Iterable[FrameSection], code: Sequence[range]) -> None:
+        self._functions = list(_described(sections, code))
+        self._starts = [each.start for each in self._functions]
+
+    def at(self, address: int) -> Rules | None:
+        """Return the rules at a linked address; None where the file does not say, or says what no i386 compiler does."""
+        index = bisect_right(self._starts, address) - 1
+        if index < 0 or address >= self._functions[index].end:
+            return None
+        rows = self._functions[index].rows
+        start, rules = rows[bisect_right(rows, address, key=lambda row: row[0]) - 1]
+        return rules if _row(start, rules).cfa_register != _FROM_NOWHERE else None
+
+
+def _described(sections: Iterable[FrameSection], code: Sequence[range]) -> Iterator[DescribedFunction]:
+    """Yield what sections describe, in order of addresses; what overlaps an earlier one is left out."""
     functions = [
         function
         for section in sections
@@ -89,22 +116,22 @@ def read_unwind_table(sections: Iterable[FrameSection], code: Sequence[range]) -
         if any(each.start <= function.start < function.end <= each.stop for each in code)
     ]
     functions.sort(key=lambda function: function.start)
-    return UnwindTable(_joined(functions))
+    end = 0
+    for function in functions:
+        if function.start >= end:
+            end = function.end
+            yield function
 
 
 def _joined(functions: Iterable[DescribedFunction]) -> list[UnwindRow]:
-    """Return the rows of functions, in order of their addresses; those that overlap an earlier one are left out."""
+    """Return the rows of functions, in order of their addresses."""
     rows: list[UnwindRow] = []
-    end = 0
     for function in functions:
-        if function.start < end:
-            continue
         for start, rules in function.rows:
             if start < function.end:
                 _append(rows, _row(start, rules))
         if function.end < _FOUR_GIB:
             _append(rows, UnwindRow(function.end, 0, 0, _FROM_NOWHERE))
-        end = function.end
     return rows
 
 

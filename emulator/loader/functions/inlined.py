@@ -14,7 +14,8 @@ from emulator.x86 import WORD_MAX
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from emulator.loader.dwarf.subprograms import Inlined, Located, Parameter
+    from emulator.loader.dwarf.locations import Located
+    from emulator.loader.dwarf.subprograms import Inlined, Parameter
     from emulator.loader.functions.entry_state import Value
     from emulator.loader.functions.locations import Location
     from emulator.loader.image import KernelImage

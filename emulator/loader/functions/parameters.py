@@ -23,7 +23,8 @@ from emulator.x86 import WORD_MAX, WORD_SIZE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from emulator.loader.dwarf.subprograms import Located, Parameter, Subprogram
+    from emulator.loader.dwarf.locations import Located
+    from emulator.loader.dwarf.subprograms import Parameter, Subprogram
     from emulator.loader.functions.entry_code import EntryCode
     from emulator.loader.functions.entry_state import State, Value
     from emulator.loader.functions.locations import Location

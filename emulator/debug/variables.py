@@ -1,0 +1,238 @@
+"""The variables of a machine that stands still, with their types: arguments and locals of each level of its backtrace, and global ones.
+
+They are read from the kernel's DWARF and the machine's registers and memory. A machine that has moved needs a new `Variables`.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from emulator.debug.values import Memory, Value
+from emulator.errors import BadImage
+from emulator.guest.backtrace import backtrace
+from emulator.guest.frame_registers import REGISTERS, frame_registers
+from emulator.guest.locations import Places
+from emulator.guest.symbols import data_symbol_lookup
+from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.scopes import Declared, global_variables, scopes_at
+from emulator.loader.dwarf.type_names import text_of
+from emulator.loader.dwarf.value_types import ValueType
+from emulator.x86 import WORD_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from emulator.guest.backtrace import StackFrame
+    from emulator.guest.frame_registers import FrameRegisters
+    from emulator.loader.dwarf.scopes import Scope
+    from emulator.loader.dwarf.units import Entry
+    from emulator.loader.image import KernelImage
+    from emulator.machine.machine import Machine
+
+_FAR: Final = 1 << 16  # an address so far from its symbol is not named by it
+
+
+class Variable(NamedTuple):
+    """A variable.
+
+    Attributes:
+        name: As in the source.
+        value: Of it.
+        file: The source file of a global one, as the compiler named it; "" of others.
+    """
+
+    name: str
+    value: Value
+    file: str = ""
+
+
+class Level(NamedTuple):
+    """A level of the backtrace, with what is known of its variables.
+
+    Attributes:
+        stack_frame: As `backtrace` has it.
+        number: Of the frame in `frame_registers`; None: nothing is known of its registers.
+        scope: Its variables; None: the file does not say.
+    """
+
+    stack_frame: StackFrame
+    number: int | None
+    scope: Scope | None
+
+
+class Variables:
+    """The variables of a machine as it stands.
+
+    Args:
+        machine: It does not run, and does not move as long as this is used.
+        globals_: Those of its kernel, which several may share; None: they are looked for when they are asked for.
+    """
+
+    def __init__(self, machine: Machine, globals_: GlobalVariables | None = None) -> None:
+        self._machine = machine
+        self._globals = GlobalVariables(machine.image) if globals_ is None else globals_
+        self._base = machine.registers().ds_base
+        self._memory = Memory(self.read, _names(machine.image))
+
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """The levels of the backtrace, the function at EIP first."""
+        levels: list[Level] = []
+        inlined: list[StackFrame] = []
+        number = 0
+        for each in backtrace(self._machine):
+            inlined.append(each)
+            if not each.frame.inlined:
+                levels += self._levels(inlined, number)
+                inlined = []
+                number += 1
+        return tuple(levels)
+
+    @cached_property
+    def frames(self) -> tuple[FrameRegisters, ...]:
+        """The frames, without inlined functions, with their registers as far as they are known."""
+        return frame_registers(self._machine)
+
+    def arguments(self, level: int) -> list[Variable]:
+        """Return the arguments of a level's function, in order; none where the file does not say."""
+        scope = self.levels[level].scope
+        return self._variables(level, () if scope is None else scope.parameters)
+
+    def locals_(self, level: int) -> list[Variable]:
+        """Return the local variables that can be named where a level stands, inner ones first; none where the file does not say."""
+        scope = self.levels[level].scope
+        first: dict[str, Declared] = {}
+        for each in () if scope is None else scope.variables:
+            first.setdefault(each.name, each)
+        return self._variables(level, tuple(first.values()))
+
+    def globals_(self) -> list[Variable]:
+        """Return the global and the static variables of all files, by name."""
+        return [
+            Variable(each.name, self._value(each, None), self._globals.file_of(each))
+            for each in self._globals.all
+        ]
+
+    def find(self, name: str, level: int | None = None) -> Value | None:
+        """Return the variable that a name means in a level: a local one, an argument, or a global one; None: there is none.
+
+        Args:
+            name: As in the source.
+            level: Of the backtrace; None: only global ones are meant. Of several static ones of one name that of the level's file counts.
+        """
+        if level is not None and level < len(self.levels):
+            scope = self.levels[level].scope
+            for each in () if scope is None else (*scope.variables, *scope.parameters):
+                if each.name == name:
+                    return self._value(each, level)
+        found = [each for each in self._globals.all if each.name == name]
+        unit = None if level is None or level >= len(self.levels) else self._unit_of(level)
+        found.sort(key=lambda each: each.entry is None or each.entry.cu is not unit)
+        return self._value(found[0], None) if found else None
+
+    def register(self, name: str, level: int) -> int | None:
+        """Return a general register, EIP or EFLAGS in a level; None: it is not known there. Those of the machine are level 0's.
+
+        Raises:
+            ValueError: There is no such register.
+        """
+        if name not in REGISTERS:
+            raise ValueError(f"{name!r} is no register")
+        number = self.levels[level].number
+        if number is None:
+            return None
+        if name == "eip":
+            return self.frames[number].address + bool(number)
+        return self.frames[number].known.get(REGISTERS.index(name))
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read memory at an address as the kernel writes it: *size* bytes, fewer where nothing is mapped.
+
+        A variable of a kernel that is linked high is found before the kernel has switched paging on, too.
+        """
+        return self._machine.read_linear(self.linear(address), size)
+
+    def linear(self, address: int) -> int:
+        """Return the linear address of an address as the kernel writes it."""
+        linear = self._base + address & WORD_MAX
+        image = self._machine.image
+        if image.physical(address) != address and self._machine.translate(linear) in (None, linear):
+            is_paged = self._machine.address_space().is_paged
+            return linear if is_paged else image.physical(address)
+        return linear
+
+    def _levels(self, frames: Sequence[StackFrame], number: int) -> Iterator[Level]:
+        """Yield the levels of one frame: those of its inlined functions, and its own."""
+        if number >= len(self.frames):
+            yield from (Level(each, None, None) for each in frames)
+            return
+        image = self._machine.image
+        scopes = scopes_at(image.units, image.linked(self.frames[number].address))
+        of_frames = [
+            *((None,) * max(0, len(frames) - len(scopes))),
+            *scopes[max(0, len(scopes) - len(frames)) :],
+        ]
+        for each, scope in zip(frames, of_frames, strict=True):
+            yield Level(each, number, scope)
+
+    def _variables(self, level: int, declared: Sequence[Declared]) -> list[Variable]:
+        return [Variable(each.name, self._value(each, level)) for each in declared]
+
+    def _value(self, declared: Declared, level: int | None) -> Value:
+        of = ValueType(self._machine.image.units, declared.typed)
+        number = None if level is None else self.levels[level].number
+        return Value(self._memory, of, self._places.storage(declared.entry, of.size, number))
+
+    @cached_property
+    def _places(self) -> Places:
+        return Places(self._machine.image, self.frames, self.read)
+
+    def _unit_of(self, level: int) -> Entry | None:
+        scope = self.levels[level].scope
+        return None if scope is None else scope.entry.cu
+
+
+class GlobalVariables:
+    """The global and static variables of a kernel.
+
+    Args:
+        image: The kernel.
+    """
+
+    def __init__(self, image: KernelImage) -> None:
+        self._image = image
+
+    @cached_property
+    def all(self) -> list[Declared]:
+        """All of them, by name; damaged units are left out."""
+        found: list[Declared] = []
+        for unit in self._image.units.all():
+            try:
+                found += global_variables(unit)
+            except damage():
+                continue
+        return sorted(found, key=lambda each: each.name)
+
+    def file_of(self, declared: Declared) -> str:
+        """Return the source file of a variable's unit."""
+        return "" if declared.entry is None else text_of(declared.entry.cu.get_top_DIE())
+
+
+def _names(image: KernelImage) -> Callable[[int], str]:
+    """Return what names an address: a function with an offset, or a variable."""
+    data = data_symbol_lookup(image)
+
+    def name(address: int) -> str:
+        try:
+            function = image.function_at(address)
+        except BadImage:
+            function = None
+        symbol = data(address) if function is None else None
+        if symbol is not None and address - symbol.address < _FAR:
+            function = symbol, address - symbol.address
+        if function is None:
+            return ""
+        return f"{function[0].name}+0x{function[1]:x}" if function[1] else function[0].name
+
+    return name

@@ -1,0 +1,285 @@
+"""Types as values of variables are shown by them: with their names, members, elements, enumerators and what they point to.
+
+`emulator.loader.dwarf.types` says which part of a variable a byte is; here a value is read. A type is decoded as far as it is asked for, so
+that a list of structures that point to each other has an end. Damaged debug information is no error: such a type is of an unknown kind.
+
+Source: DWARF 5, section 5 (types); DWARF 3, section 5.5.6, for the older form of bit fields.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.type_names import TypeNames, text_of
+from emulator.loader.dwarf.types import behind_names, number_of, offset_of
+
+if TYPE_CHECKING:
+    from elftools.dwarf.die import DIE
+
+    from emulator.loader.dwarf.units import Entry, Units
+
+_POINTER_SIZE: Final = 4
+_BITS: Final = 8
+_TAG: Final = "DW_TAG_{}_type"
+_DWARF2_STORAGE: Final = "DW_AT_bit_offset"
+
+
+class Kind(Enum):
+    """What a value of a type is."""
+
+    SIGNED = "signed"
+    UNSIGNED = "unsigned"
+    CHARACTER = "character"
+    BOOLEAN = "boolean"
+    FLOAT = "float"
+    ENUMERATION = "enumeration"
+    POINTER = "pointer"
+    STRUCT = "struct"
+    UNION = "union"
+    ARRAY = "array"
+    FUNCTION = "function"
+    VOID = "void"
+    UNKNOWN = "unknown"
+
+
+_KINDS: Final = {
+    **dict.fromkeys(map(_TAG.format, ("pointer", "reference", "rvalue_reference")), Kind.POINTER),
+    **dict.fromkeys(map(_TAG.format, ("structure", "class")), Kind.STRUCT),
+    _TAG.format("union"): Kind.UNION,
+    _TAG.format("array"): Kind.ARRAY,
+    _TAG.format("enumeration"): Kind.ENUMERATION,
+    _TAG.format("subroutine"): Kind.FUNCTION,
+}
+_ENCODINGS: Final = {
+    0x02: Kind.BOOLEAN,
+    0x04: Kind.FLOAT,
+    0x05: Kind.SIGNED,
+    0x06: Kind.CHARACTER,
+    0x07: Kind.UNSIGNED,
+    0x08: Kind.CHARACTER,
+    0x10: Kind.CHARACTER,  # DW_ATE_UTF
+}
+_SIGNED: Final = (0x05, 0x06)
+
+
+class Member(NamedTuple):
+    """A member of a struct or union.
+
+    Attributes:
+        name: "" of a nameless struct or union, whose members count as the outer's.
+        type: Of its value.
+        offset: Bytes from the start of the struct to the first one that has a bit of it.
+        bits: Of a bit field its first bit there, from the lowest one, and how many it has; None: it is whole bytes.
+    """
+
+    name: str
+    type: ValueType
+    offset: int
+    bits: tuple[int, int] | None
+
+
+class ValueType:
+    """The type of a value.
+
+    Args:
+        units: Of the file.
+        entry: Of what names the type in its attribute ``DW_AT_type``; without one the type is ``void``.
+    """
+
+    def __init__(self, units: Units, entry: Entry) -> None:
+        self._units = units
+        self._entry = entry
+
+    @cached_property
+    def name(self) -> str:
+        """As C writes it: ``struct page *``, ``char[16]``; ``(unknown type)`` where the file does not say."""
+        try:
+            if self._is_named:
+                return TypeNames(self._units).of(self._entry)
+        except damage():
+            return "(unknown type)"
+        counts = "".join(f"[{'' if each is None else each}]" for each in self._counts)
+        return f"{ValueType(self._units, self._plain).name}{counts}"
+
+    @property
+    def _is_named(self) -> bool:
+        """Whether a typedef stands for it, or it is no array."""
+        if self.kind is not Kind.ARRAY:
+            return True
+        named: DIE = self._entry.get_DIE_from_attribute("DW_AT_type")
+        return bool(named.tag == "DW_TAG_typedef")
+
+    @property
+    def _plain(self) -> Entry | None:
+        """The entry of the type, behind its names; None: it is void, or damaged."""
+        return self._resolved[0]
+
+    @cached_property
+    def _resolved(self) -> tuple[Entry | None, Kind]:
+        """The entry of the type, and what it is without one."""
+        try:
+            return behind_names(self._entry), Kind.VOID
+        except damage():
+            return None, Kind.UNKNOWN
+
+    @cached_property
+    def kind(self) -> Kind:
+        """What its values are."""
+        if self._plain is None:
+            return self._resolved[1]
+        tag = self._plain.tag
+        if tag == "DW_TAG_base_type":
+            return _ENCODINGS.get(number_of(self._plain, "DW_AT_encoding"), Kind.UNKNOWN)
+        return Kind.VOID if tag == "DW_TAG_unspecified_type" else _KINDS.get(tag, Kind.UNKNOWN)
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether its values may be negative: integers, and enumerations of which a constant is."""
+        if self.kind is Kind.ENUMERATION:
+            return any(value < 0 for value in self.enumerators)
+        return self._plain is not None and number_of(self._plain, "DW_AT_encoding") in _SIGNED
+
+    @cached_property
+    def size(self) -> int | None:
+        """Bytes; None where the file does not say."""
+        if self._plain is None or self.kind is Kind.FUNCTION:
+            return None
+        if self.kind is Kind.POINTER:
+            return _POINTER_SIZE
+        if self.kind is Kind.ARRAY:
+            count, size = self.count, self.element.size
+            return None if count is None or size is None else count * size
+        size = self._complete.attributes.get("DW_AT_byte_size")
+        return size.value if size is not None and isinstance(size.value, int) else None
+
+    @cached_property
+    def _complete(self) -> Entry:
+        """The entry of a struct with its members, which may be in another unit than its declaration."""
+        entry = self._plain
+        if entry is None or "DW_AT_declaration" not in entry.attributes:
+            return entry
+        name = text_of(entry)
+        try:
+            for unit in self._units.naming([name]) if name else ():
+                for each in unit.iter_DIEs():
+                    is_whole = (
+                        "DW_AT_declaration" not in each.attributes and "DW_AT_byte_size" in each.attributes
+                    )
+                    if each.tag == entry.tag and is_whole and text_of(each) == name:
+                        return each
+        except damage():
+            pass
+        return entry
+
+    @property
+    def target(self) -> ValueType:
+        """What a pointer points to, or what a function returns."""
+        return ValueType(self._units, self._plain)
+
+    @property
+    def _counts(self) -> list[int | None]:
+        """Elements of an array by dimension; None where the file does not say, as of ``extern int a[]``."""
+        entry = self._plain
+        children = [] if entry is None else self._units.children(entry)
+        return [_count(each) for each in children if each.tag == "DW_TAG_subrange_type"]
+
+    @property
+    def count(self) -> int | None:
+        """Elements of an array; None where the file does not say."""
+        counts = self._counts
+        return counts[0] if counts else None
+
+    @property
+    def element(self) -> ValueType:
+        """The type of an array's elements; of several dimensions an array."""
+        return _Row(self._units, self._plain, 1) if len(self._counts) > 1 else self.target
+
+    @cached_property
+    def members(self) -> tuple[Member, ...]:
+        """Those of a struct or union; static ones are left out."""
+        entry = self._complete
+        if entry is None:
+            return ()
+        try:
+            found = [
+                each
+                for each in self._units.children(entry)
+                if each.tag in ("DW_TAG_member", "DW_TAG_inheritance")
+            ]
+            return tuple(self._member(each) for each in found if "DW_AT_external" not in each.attributes)
+        except damage():
+            return ()
+
+    def _member(self, entry: Entry) -> Member:
+        of, offset = ValueType(self._units, entry), offset_of(entry)
+        width = number_of(entry, "DW_AT_bit_size")
+        if not width:
+            return Member(text_of(entry), of, offset, None)
+        if _DWARF2_STORAGE in entry.attributes:  # counted from the highest bit of a storage unit
+            storage = number_of(entry, "DW_AT_byte_size") or of.size or _POINTER_SIZE
+            first = storage * _BITS - _signed(number_of(entry, _DWARF2_STORAGE)) - width
+        else:
+            first = number_of(entry, "DW_AT_data_bit_offset") % _BITS  # whole bytes are in the offset
+        return Member(text_of(entry), of, offset + first // _BITS, (first % _BITS, width))
+
+    @cached_property
+    def enumerators(self) -> dict[int, str]:
+        """Constants of an enumeration by their values; of two with one value the first."""
+        found: dict[int, str] = {}
+        for each in () if self._plain is None else self._units.children(self._plain):
+            if each.tag == "DW_TAG_enumerator":
+                found.setdefault(number_of(each, "DW_AT_const_value"), text_of(each))
+        return found
+
+
+class _Row(ValueType):
+    """What an array of several dimensions is made of.
+
+    Args:
+        units: Of the file.
+        entry: Of the array.
+        dimension: How many have been left.
+    """
+
+    def __init__(self, units: Units, entry: Entry, dimension: int) -> None:
+        super().__init__(units, entry)
+        self._array, self._dimension = entry, dimension
+
+    @property
+    def _is_named(self) -> bool:
+        return False
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.ARRAY
+
+    @property
+    def _plain(self) -> Entry:
+        return self._array
+
+    @property
+    def _counts(self) -> list[int | None]:
+        return super()._counts[self._dimension :]
+
+    @property
+    def element(self) -> ValueType:
+        if len(self._counts) > 1:
+            return _Row(self._units, self._array, self._dimension + 1)
+        return self.target
+
+
+def _count(subrange: Entry) -> int | None:
+    for attribute, more in (("DW_AT_count", 0), ("DW_AT_upper_bound", 1)):
+        value = subrange.attributes.get(attribute)
+        if value is not None and isinstance(value.value, int):
+            is_none = attribute == "DW_AT_upper_bound" and value.value == (1 << 32) - 1  # of `int a[0]`
+            return 0 if is_none else max(value.value + more, 0)
+    return None
+
+
+def _signed(number: int) -> int:
+    """Return a number of one word; what lies in two storage units has a negative bit offset."""
+    return number - (1 << 32) if number >> 31 and number < 1 << 32 else number

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator import boot
+from emulator.debug.variables import Variables
+from emulator.errors import BudgetUsedUp
+from emulator.guest.storage import Unavailable
+from tests.helpers.variable_kernel import compile_variables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from emulator.debug.values import Value
+    from emulator.machine.machine import Machine
+
+
+def at_the_end(tmp_path_factory: pytest.TempPathFactory, *way: str) -> Machine:
+    """Return a machine in front of the last instructions of `kmain`."""
+    machine = boot(str(compile_variables(tmp_path_factory.mktemp("variables"), *way)))
+    count = boot(machine.image.path).run().instructions
+    with pytest.raises(BudgetUsedUp):
+        machine.run(max_instructions=count - 3)
+    return machine
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    return at_the_end(tmp_path_factory, "gcc", "-O0")
+
+
+def thing(machine: Machine) -> Value:
+    found = Variables(machine).find("thing")
+    assert found is not None
+    return found
+
+
+def test_global_variables_have_names_types_files_and_addresses(machine: Machine) -> None:
+    found = {each.name: each for each in Variables(machine).globals_()}
+    assert list(found) == ["lookup", "nodes", "seen", "thing"]
+    names = {name: each.value.type.name for name, each in found.items()}
+    assert names == {
+        "lookup": "u8[3]",
+        "nodes": "struct list[3]",
+        "seen": "volatile u32",
+        "thing": "struct thing",
+    }
+    assert found["seen"].file == "kernel.c"
+    assert found["thing"].value.address == machine.image.symbols["thing"].address
+
+
+def test_a_structure_opens_into_its_members(machine: Machine) -> None:
+    members = {each.name: each.value for each in thing(machine).children()}
+    shown = {name: value.text() for name, value in members.items()}
+    assert shown["name"] == '"@ thing"'
+    assert shown["colour"] == "BLUE (9)"
+    assert shown["bits"] == "{low = 5, middle = -3, high = 703710, after = 200 '\\310', wide = 78187493520}"
+    assert shown["grid"] == "{{1, 2, 3}, {4, 5, -6}}"
+    assert shown["is_good"] == "true"
+    assert (shown["part"], shown["whole"], shown["large"]) == ("0.25", "-1.5", "3.0")
+    assert shown["run"].endswith(" <kmain>")
+    assert shown["text"].endswith(' "text\\n"')
+    assert members["grid"].type.name == "int[2][3]"
+    assert [each.name for each in members["grid"].children()] == ["[0]", "[1]"]
+    assert [each.value.text() for each in members["grid"].element(1).children(1, 5)] == ["5", "-6"]
+
+
+def test_a_pointer_opens_into_what_it_points_to(machine: Machine) -> None:
+    following = thing(machine).member("list").member("next")
+    assert [each.name for each in following.children()] == ["next", "value"]
+    assert following.target.member("value").number == -7
+    assert following.target.member("next").target.member("value").number == 8
+    last = following.target.member("next").target.member("next").target.member("next")
+    assert not last.is_expandable
+    assert last.text() == "0x00000000"
+    assert thing(machine).member("right").number == 20  # of a nameless structure
+
+
+def test_bytes_of_a_new_value_leave_the_bits_beside_it(machine: Machine) -> None:
+    bits = thing(machine).member("bits")
+    high = bits.member("high")
+    before = int.from_bytes(bits.storage.read(bits.offset, 4), "little")
+    after = int.from_bytes(high.encoded(0x12345), "little") << 8 * (high.offset - bits.offset)
+    assert after | before & 0xFF == 0x12345 << 8 | before & 0xFF
+    assert bits.member("low").encoded(2)[0] == before & 0xF8 | 2
+    assert bits.member("middle").encoded(-1)[0] == before & 7 | 0xF8
+    with pytest.raises(Unavailable, match=r"^8 does not fit into 3 bits$"):
+        bits.member("low").encoded(8)
+    with pytest.raises(Unavailable, match=r"^a value of type struct bits cannot be set$"):
+        bits.encoded(1)
+    assert thing(machine).member("colour").encoded(-1) == b"\xff" * 4
+
+
+def test_what_is_no_member_no_element_and_no_number_is_refused(machine: Machine) -> None:
+    with pytest.raises(Unavailable, match=r"^struct thing has no member 'colours'$"):
+        thing(machine).member("colours")
+    with pytest.raises(Unavailable, match=r"^struct thing has no elements$"):
+        thing(machine).element(0)
+    with pytest.raises(Unavailable, match=r"^struct thing is no number$"):
+        _ = thing(machine).number
+    with pytest.raises(Unavailable, match=r"^enum colour is no pointer$"):
+        _ = thing(machine).member("colour").target
+
+
+def test_inner_variables_hide_outer_ones_and_static_ones_are_found(tmp_path: Path) -> None:
+    machine = boot(str(compile_variables(tmp_path, "gcc", "-O0")))
+    while True:
+        with pytest.raises(BudgetUsedUp):
+            machine.run(max_instructions=1)
+        variables = Variables(machine)
+        local = {each.name: each.value for each in variables.locals_(0)}
+        if (
+            variables.levels[0].stack_frame.frame.name == "leaf"
+            and "calls" in local
+            and local["calls"].number > 40
+        ):
+            break
+    assert list(local) == ["calls", "n", "i", "sum"]
+    assert [each.name for each in variables.arguments(0)] == ["n", "t", "flags", "letter"]
+    found = variables.find("n", 0)
+    assert found is not None
+    assert found.address == local["n"].address != variables.arguments(0)[0].value.address
+    assert variables.arguments(0)[0].value.number == 3
+    assert variables.arguments(0)[2].value.text() == "READ | WRITE (3)"
+    assert variables.find("n", 1) is None
+    assert variables.register("esp", 1) == (variables.frames[0].frame_address or 0)
+    assert variables.register("eax", 1) is None
+
+
+def test_nothing_is_known_of_code_without_debug_information(machine: Machine) -> None:
+    variables = Variables(machine)
+    outermost = len(variables.levels) - 1
+    assert variables.levels[outermost].stack_frame.frame.name == "_start"
+    assert variables.arguments(outermost) == variables.locals_(outermost) == []
+    with pytest.raises(ValueError, match=r"^'cr9' is no register$"):
+        variables.register("cr9", 0)
