@@ -2,6 +2,7 @@
 
 __all__ = [
     "c_types",
+    "call_frames",
     "call_sites",
     "debug_info",
     "declared_pointers",
