@@ -1,3 +1,3 @@
 """Inspect a machine that stands still, and move it forwards and backwards."""
 
-__all__ = ["addresses", "bad_accesses", "step", "values", "variables", "writer"]
+__all__ = ["addresses", "bad_accesses", "step", "writer"]
