@@ -37,6 +37,7 @@ class Returned(Enum):
     TEXT = "text"  # the text that `run` was to go on until has appeared
     IDLE = "idle"  # the guest only waits, and `run` was to go on until then
     BAD_ACCESS = "bad access"  # in front of one at which who checks accesses has ended it
+    STOP = "stop"  # at a breakpoint, or at the moment that was asked for (`emulator.machine.core.stops`)
     EVENT = "event"  # at the event that `run` was asked to stop at
     ASKED = "asked"  # by `Machine.stop`
 
@@ -263,7 +264,9 @@ class Execution:
         match stop.reason:
             case Reason.ASKED if self._ended is not None:
                 return Outcome(*self._ended, stop.eip, stop.instructions)
-            case Reason.HALTED | Reason.SPINS | Reason.EVENT | Reason.BAD_ACCESS if self._is_end(stop.reason):
+            case Reason.HALTED | Reason.SPINS | Reason.EVENT | Reason.STOP | Reason.BAD_ACCESS if (
+                self._is_end(stop.reason)
+            ):
                 return Outcome(Returned[stop.reason.name], None, stop.eip, stop.instructions)
             case Reason.ASKED | Reason.SLICE | Reason.BAD_ACCESS:
                 pass

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from emulator.machine.core.core_types import Fault, FpuRegisters, Registers
     from emulator.machine.core.observers import Observers
     from emulator.machine.core.snapshots import CoreSnapshots, Snapshot
+    from emulator.machine.core.stops import Stops
     from emulator.machine.execution import Outcome
     from emulator.machine.function_calls import FunctionCalls
     from emulator.machine.layer_state import LayerModes
@@ -329,6 +330,13 @@ class Machine:
             self._text_cells,
             self._core.request_stop,
         )
+
+    @cached_property
+    def stops(self) -> Stops:
+        """Ends runs exactly in front of instructions."""
+        from emulator.machine.core.stops import Stops  # not for `boot`
+
+        return Stops(self._core)
 
     def next_touched(self, physical: int) -> int:
         """Return the first page of memory from *physical* on, a multiple of 4096, that was ever written or read; without one the end.

@@ -24,6 +24,7 @@ extern "Python" {
     void kc_on_apic_line(void *handle, uint32_t line);
     void kc_on_apic_off(void *handle);
     void kc_on_bios(void *handle);
+    uint32_t kc_on_stop(void *handle, uint32_t breakpoint);
 }
 void kc_connect(void);
 """
@@ -43,12 +44,13 @@ static uint32_t kc_on_apic_acknowledge(void *);
 static void kc_on_apic_line(void *, uint32_t);
 static void kc_on_apic_off(void *);
 static void kc_on_bios(void *);
+static uint32_t kc_on_stop(void *, uint32_t);
 static void kc_connect(void)
 {
     static const kc_python callbacks = {
         kc_on_port_read, kc_on_port_write, kc_on_memory_read, kc_on_memory_write, kc_on_console, kc_on_probe, kc_on_calls,
         kc_on_entered, kc_on_idle, kc_on_apic_acknowledge, kc_on_apic_line, kc_on_apic_off,
-        kc_on_bios,
+        kc_on_bios, kc_on_stop,
     };
     kc_set_python(&callbacks);
 }

@@ -28,6 +28,7 @@ enum kc_reason {
     KC_UNMAPPED,      /* access to physical memory that is not there: address, access */
     KC_SLICE,         /* the slice is over: at a block's start, no instruction of it was executed */
     KC_EVENT,         /* the event asked for with kc_stop_at_event(), or the last that has a number */
+    KC_STOP,          /* in front of an instruction, at a breakpoint or at the moment that kc_stop_at() has asked for */
     KC_BAD_ACCESS,    /* the first of its kind, see kc_sanitize_open(); EIP is at the instruction, which has done nothing yet or, as with
                        * rep, not all */
     KC_FAILED,        /* Unicorn gave up for another reason: uc_error */
@@ -155,6 +156,22 @@ void kc_signals_hold(kc *m);
 void kc_signals_release(kc *m);
 /* Whether nothing from outside ends the present run: its time, a signal. */
 bool kc_may_run(const kc *m);
+/* Where a machine stands in its run: in front of an instruction, after so many others, and after so many exceptions that were raised instead of
+ * executing it or, as their handlers begin, after it. */
+typedef struct { uint64_t instructions; uint32_t faults, padding; } kc_moment;
+/* Now: between runs, and from the callback of a breakpoint. */
+void kc_moment_now(const kc *m, kc_moment *out);
+/* Runs end with KC_STOP in front of the first instruction at this moment or later, from now on; instructions UINT64_MAX: never. A run that
+ * goes on after that is the run that was not stopped: interrupts come at the same instructions. Stops where the machine stands now are passed. False: blocks cannot count
+ * themselves. */
+bool kc_stop_at(kc *m, const kc_moment *moment);
+/* They end with it where so many more instructions have begun from here on, too; 0: any number may. */
+void kc_stop_after(kc *m, uint64_t instructions);
+uint64_t kc_steps_left(const kc *m);
+/* The newest exception whose handler was entered, and the one before it. */
+void kc_faults(const kc *m, kc_moment *newest, kc_moment *before);
+/* From now on they end where the handler of an exception begins, too. */
+void kc_stop_at_faults(kc *m, bool yes);
 /* Instructions of the present run, to the start of the present block. */
 uint64_t kc_executed(kc *m);
 /* From a callback: end the run at the next block. From a port's callback: at the `out`. */
@@ -336,8 +353,9 @@ void kc_pic_out(kc *m, uint32_t port, int size, uint32_t value);
 /* Nanoseconds since the machine was made, with the instructions of the present run up to the end of the present block. */
 uint64_t kc_clock_ns(const kc *m);
 void kc_clock_rate(kc *m, uint32_t instruction_ns);
-/* Between runs: so many instructions were executed by the last one. */
-void kc_clock_ran(kc *m, uint64_t instructions);
+/* Between runs: so many instructions were executed by the last one. False: it has ended in the middle of a block, before whose end no timer
+ * ticks. */
+bool kc_clock_ran(kc *m, uint64_t instructions);
 /* Runs end with KC_SLICE at this time, and idle() is called where hlt could wait so long: a timer of Python's ticks. */
 void kc_clock_limit(kc *m, uint64_t due_ns);
 /* When the next timer ticks whose line is open; UINT64_MAX: never. */
@@ -483,6 +501,9 @@ uint32_t kc_open_calls(kc *m);
  * From the first such request on, translated code is slower. */
 void kc_stop_at_event(kc *m, uint32_t event);
 
+/* Does the machine stand at a function's first instruction, whose call is the newest event? */
+bool kc_stands_at_event(kc *m);
+
 /* Allocations are the entries of functions that take memory. They are numbered from 1, without those that are passed. */
 uint32_t kc_allocations(kc *m);
 /* Runs end with KC_EVENT in front of the first instruction of the n-th allocation from now. 0: never. */
@@ -528,6 +549,26 @@ typedef struct {
 void kc_callers_of(kc *m, uint32_t eip, kc_callers *out);
 /* A call, its return address lies at `esp`, and the calls around it; `ebp` is its caller's. */
 void kc_callers_of_call(kc *m, uint32_t esp, uint32_t ebp, kc_callers *out);
+
+/* -- breakpoints: observe/stops.c -------------------------------------------------------------- */
+
+/* Runs end with KC_STOP in front of the instruction at a linear address, before its probes are reached. asks: only where kc_python.stops() says so.
+ * Between runs only, as is kc_breakpoint_remove(). Returns the breakpoint's number, from 1, which is not used again; -1: no memory. */
+int32_t kc_breakpoint_add(kc *m, uint32_t address, bool asks);
+bool kc_breakpoint_remove(kc *m, uint32_t number);
+/* What breakpoints do from now on: end runs; note where they were reached, before a moment; nothing. */
+enum kc_stopping { KC_STOPS, KC_NOTES, KC_IGNORES };
+void kc_stopping(kc *m, int mode, const kc_moment *notes_before);
+/* The breakpoint that was reached last since kc_stopping(), and when; 0: none. */
+uint32_t kc_breakpoint_reached(const kc *m, kc_moment *when);
+
+/* An instruction that was executed: when, its linear address, and ESP. */
+typedef struct { kc_moment moment; uint32_t pc, esp; } kc_position;
+/* Keep the newest `size` instructions of the runs from now on, which are slower, until kc_trail_close(). False: no memory. */
+bool kc_trail_open(kc *m, uint32_t size);
+void kc_trail_close(kc *m);
+/* Those, the oldest first, and how many: `size` at most. */
+uint32_t kc_trail(const kc *m, kc_position *out);
 
 /* -- who wrote a word: observe/watchpoints.c --------------------------------------------------- */
 
@@ -722,6 +763,7 @@ typedef struct {
     void (*apic_line)(void *handle, uint32_t line);
     void (*apic_off)(void *handle);
     void (*bios)(void *handle);
+    uint32_t (*stops)(void *handle, uint32_t breakpoint); /* whether it counts */
 } kc_python;
 void kc_set_python(const kc_python *callbacks);
 

@@ -24,6 +24,7 @@
 #include "observe/probes.h"
 #include "observe/stale_translations.h"
 #include "observe/step_logs.h"
+#include "observe/stops.h"
 #include "observe/watchpoints.h"
 #include "observe/written_pages.h"
 #include "record/blocks.h"
@@ -70,6 +71,7 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_calls_init, kc_calls_free, kc_calls_save, kc_calls_restore, kc_calls_forget},
     {kc_blocks_init, kc_blocks_free, kc_blocks_save, kc_blocks_restore, kc_blocks_forget},
     {kc_probes_init, kc_probes_free, NULL, NULL, NULL},
+    {kc_stops_init, kc_stops_free, NULL, NULL, NULL},
     {kc_watchpoints_init, kc_watchpoints_free, NULL, NULL, NULL},
     {kc_step_logs_init, kc_step_logs_free, NULL, NULL, NULL},
     {kc_written_pages_init, kc_written_pages_free, kc_written_pages_save, kc_written_pages_restore, kc_written_pages_forget},

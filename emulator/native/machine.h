@@ -63,6 +63,7 @@ struct kc {
     struct blocks *blocks;
     /* observe */
     struct probes *probes;
+    struct stops *stops;
     struct watchpoints *watchpoints;
     struct step_logs *step_logs;
     struct written_pages *written_pages;
@@ -81,7 +82,7 @@ struct part {
     int (*restore)(kc *m, const void *saved);
     void (*forget)(void *saved); /* NULL is nothing */
 };
-enum { KC_PARTS = 35 };
+enum { KC_PARTS = 36 };
 extern const struct part kc_parts[KC_PARTS];
 
 /* Make room for a part. -1: no memory. */

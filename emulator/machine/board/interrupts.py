@@ -187,8 +187,8 @@ class Interrupts:
 
     def ran(self, instructions: int) -> None:
         """The CPU ran: move the clock and let devices catch up."""
-        lib.kc_clock_ran(self._core.raw, instructions)
-        self._catch_up()
+        if lib.kc_clock_ran(self._core.raw, instructions):
+            self._catch_up()
 
     def _idle(self) -> None:
         """The CPU waits: jump to the next tick that wakes it, if there is one."""

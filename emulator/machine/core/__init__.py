@@ -13,4 +13,5 @@ __all__ = [
     "observers",
     "snapshots",
     "stacks",
+    "stops",
 ]

@@ -158,6 +158,11 @@ class CallRecorder:
         return count
 
     @property
+    def stands_at_entry(self) -> bool:
+        """Whether the machine stands at a recorded function's first instruction, and its call is the newest event."""
+        return bool(lib.kc_stands_at_event(self._core.raw))
+
+    @property
     def open_calls(self) -> int:
         """Calls of recorded functions that have not returned; those of tasks that wait are among them."""
         count: int = lib.kc_open_calls(self._core.raw)

@@ -24,6 +24,7 @@ class Reason(IntEnum):
     UNMAPPED = lib.KC_UNMAPPED
     SLICE = lib.KC_SLICE
     EVENT = lib.KC_EVENT
+    STOP = lib.KC_STOP
     BAD_ACCESS = lib.KC_BAD_ACCESS
     FAILED = lib.KC_FAILED
     NO_MEMORY = lib.KC_NO_MEMORY

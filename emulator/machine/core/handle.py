@@ -89,6 +89,7 @@ class Core:
         apic_line: A line of the board that the I/O APIC lets through is raised, or that of the 8259, KC_PIC_OUTPUT: (line).
         apic_off: The local APIC is switched off: ().
         bios: The guest has come to an undefined instruction in ROM.
+        stops: A breakpoint with a condition is reached: (number) -> whether the run ends.
 
     One is called by the run loop, and set by who checks accesses:
 
@@ -118,6 +119,7 @@ class Core:
         self.apic_line: Callable[[int], None]
         self.apic_off: Callable[[], None]
         self.bios: Callable[[], None]
+        self.stops: Callable[[int], bool]
         self.ends_at_access: Callable[[], bool] | None = None
         self._handle = ffi.new_handle(self)
         raw = lib.kc_new(memory_end, _ACCESSES[mmu], self._handle)
@@ -282,4 +284,5 @@ _extern("kc_on_idle", lambda core: core.idle(), answers=False)
 _extern("kc_on_apic_acknowledge", lambda core: core.apic_acknowledge(), answers=True)
 _extern("kc_on_apic_line", lambda core, line: core.apic_line(line), answers=False)
 _extern("kc_on_apic_off", lambda core: core.apic_off(), answers=False)
+_extern("kc_on_stop", lambda core, number: core.stops(number), answers=True)
 _extern("kc_on_bios", lambda core: core.bios(), answers=False)

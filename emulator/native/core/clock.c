@@ -15,6 +15,7 @@ enum { NS_PER_S = 1000000000, DEFAULT_INSTRUCTION_NS = 10 };
 /* What a snapshot keeps. */
 struct time {
     uint64_t past_ns; /* at the start of the present run */
+    uint64_t past;    /* instructions of all runs before it */
     kc_timer timers[KC_TIMERS];
 };
 
@@ -143,11 +144,17 @@ bool kc_clock_skip(kc *m)
 
 void kc_clock_rate(kc *m, uint32_t instruction_ns) { m->clock->instruction_ns = instruction_ns; }
 
-void kc_clock_ran(kc *m, uint64_t instructions)
+bool kc_clock_ran(kc *m, uint64_t instructions)
 {
+    m->clock->time.past += instructions;
     m->clock->time.past_ns += instructions * m->clock->instruction_ns;
+    if (kc_stands_in_block(m)) /* a run that is not ended here has no tick before the block's end */
+        return false;
     tick(m);
+    return true;
 }
+
+uint64_t kc_clock_past(const kc *m) { return m->clock->time.past; }
 
 uint64_t kc_clock_waited(const kc *m) { return m->clock->waited_ns; }
 

@@ -32,4 +32,7 @@ typedef struct {
 enum { KC_PIT_TIMER, KC_TIMERS };
 void kc_timer_set(kc *m, int number, const kc_timer *timer);
 
+/* Instructions of all runs before the present one. */
+uint64_t kc_clock_past(const kc *m);
+
 #endif

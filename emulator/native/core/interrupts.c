@@ -119,6 +119,8 @@ static void entered(kc *m, const kc_attempt *attempt, uint32_t cs, uint32_t eip)
     if (frame[0] == eip && (frame[1] & 0xffff) == cs)
         kc_on_interrupt(m, at, eip, cs, kc_reg(m, UC_X86_REG_EIP));
     if (attempt->kind == KC_FAULT)
+        kc_note_fault(m);
+    if (attempt->kind == KC_FAULT)
         i->last_fault = (kc_fault){true, attempt->vector, eip, at};
     i->attempt_count = 0;
     i->enters = false;

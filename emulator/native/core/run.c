@@ -37,6 +37,15 @@ void kc_end(kc *m, enum kc_reason reason)
     kc_engine_stop(m);
 }
 
+/* The count at which the present block ends, or the one that it is the rest of. */
+static uint64_t rest_end(const kc *m)
+{
+    const struct run *run = m->run;
+    uint64_t end = kc_count(m);
+
+    return run->rest_until && end - kc_last_block(m).count == run->rest_from ? run->rest_until : end;
+}
+
 void kc_end_before(kc *m, enum kc_reason reason, uintptr_t host_pc)
 {
     uint32_t pc = kc_pc(m);
@@ -44,9 +53,11 @@ void kc_end_before(kc *m, enum kc_reason reason, uintptr_t host_pc)
     kc_ends(m, reason);
     kc_engine_stop(m);
     if (host_pc) {
+        uint64_t end = kc_counts_one_by_one(m) ? 0 : rest_end(m);
         kc_count_up_to(m, pc, false);
         m->run->has_rest = true;
         m->run->rest_at = pc;
+        m->run->rest_left = end > kc_count(m) ? (uint32_t)(end - kc_count(m)) : 0;
     }
     kc_leave_block(m, host_pc);
 }
@@ -54,11 +65,9 @@ void kc_end_before(kc *m, enum kc_reason reason, uintptr_t host_pc)
 void kc_restart_instruction(kc *m, uintptr_t host_pc)
 {
     struct run *run = m->run;
-    uint64_t end = kc_count(m), start = end - kc_last_block(m).count;
 
+    run->rest_until = rest_end(m);
     kc_count_up_to(m, kc_pc(m), false);
-    if (!run->rest_until || start != run->rest_from) /* else it is part of a rest already */
-        run->rest_until = end;
     run->rest_from = kc_count(m);
     run->is_rest = true;
     kc_look_soon(m);
@@ -147,16 +156,87 @@ static bool spins(kc *m)
     return kc_spins(m);
 }
 
+/* -- moments ------------------------------------------------------------------------------------- */
+
+kc_moment kc_moment_at(const kc *m, uint64_t count)
+{
+    uint64_t instructions = kc_clock_past(m) + count;
+
+    return (kc_moment){instructions, m->run->fault.instructions == instructions ? m->run->fault.faults : 0, 0};
+}
+
+void kc_note_fault(kc *m)
+{
+    kc_moment fault = kc_moment_at(m, kc_count(m));
+    m->run->fault_before = m->run->fault;
+    fault.faults++;
+    m->run->fault = fault;
+    if (m->run->stops_at_faults)
+        m->run->fault_stop = m->run->fault;
+}
+
+void kc_faults(const kc *m, kc_moment *newest, kc_moment *before)
+{
+    *newest = m->run->fault;
+    *before = m->run->fault_before;
+}
+
+void kc_stop_at_faults(kc *m, bool yes) { m->run->stops_at_faults = yes; }
+
+bool kc_is_stop(const kc *m, const kc_moment *here)
+{
+    return !kc_is_later(&m->run->stop_at, here) || !kc_is_later(&m->run->fault_stop, here);
+}
+
+bool kc_stop_at(kc *m, const kc_moment *moment)
+{
+    m->run->stop_at = *moment;
+    m->run->passed = kc_moment_at(m, 0);
+    m->run->fault_stop.instructions = UINT64_MAX;
+    return kc_counts_itself(m);
+}
+
+/* The count of this run at which it is to stop. */
+static uint64_t stop_count(const kc *m)
+{
+    uint64_t at = m->run->stop_at.instructions, fault = m->run->fault_stop.instructions, past = kc_clock_past(m);
+
+    at = fault < at ? fault : at;
+    return at == UINT64_MAX ? at : at > past ? at - past : 0;
+}
+
+bool kc_has_to_be_told(const kc *m, uint64_t end)
+{
+    return m->run->tells_all || stop_count(m) < end || (m->run->rest_until && end > m->run->rest_until);
+}
+
+/* A block that may be executed. Where it has to be told, another one is looked up for it. */
+static bool go_on(kc *m, uint32_t count)
+{
+    struct run *run = m->run;
+
+    if (kc_count(m) != run->rest_from)
+        run->rest_until = 0;
+    if (kc_counts_itself(m) && !kc_tracks(m) && kc_has_to_be_told(m, kc_count(m) + count)) {
+        kc_track(m, true);
+        run->is_rest = true;
+        kc_look_up_again(m);
+    }
+    return true;
+}
+
 uint64_t kc_next_look(kc *m)
 {
     const struct run *run = m->run;
     uint64_t next = run->budget > 2 * TAIL ? run->budget - 2 * TAIL : 0, due = kc_clock_due(m);
-    uint64_t spin_look = kc_clock_count_at(m, run->spin_look_ns);
+    uint64_t spin_look = kc_clock_count_at(m, run->spin_look_ns), stop = stop_count(m);
 
     if (kc_calls_go_on(m) || (kc_irq_waits(m) && kc_irq_may_come(m)))
         return 0;
     next = run->slice < next ? run->slice : next;
     next = spin_look < next ? spin_look : next;
+    stop = stop > TAIL && !run->tells_all ? stop - TAIL : 0;
+    next = stop < next ? stop : next;
     return due < next ? due : next;
 }
 
@@ -174,12 +254,15 @@ bool kc_may_go_on(kc *m, uint32_t count)
         return true;
     }
     run->inside_block = false;
-    kc_on_stack_used(m, kc_esp(m));
-    bool is_due = kc_clock_tick(m);
+    bool is_due = false;
+    if (!inside_block) { /* else no block would begin here, had the run not been stopped in the middle of one */
+        kc_on_stack_used(m, kc_esp(m));
+        is_due = kc_clock_tick(m);
+    }
     if (kc_count(m) + count + TAIL > run->budget)
         kc_end(m, KC_INSTRUCTIONS);
-    else if (inside_block) /* no block would begin here, had the run not been stopped in the middle of one */
-        return true;
+    else if (inside_block)
+        return go_on(m, count);
     else if (kc_irq_waits(m) && kc_irq_possible(m))
         kc_irq_take(m);
     else if (spins(m))
@@ -187,7 +270,7 @@ bool kc_may_go_on(kc *m, uint32_t count)
     else if (is_due || kc_code_is_old(m) || kc_count(m) >= run->slice)
         kc_end(m, KC_SLICE);
     else
-        return true;
+        return go_on(m, count);
     return false;
 }
 
@@ -316,6 +399,8 @@ static int run_guest(kc *m, uint64_t max_instructions)
     bool stepped = kc_stands_at_event(m), has_rest = run->has_rest && run->rest_at == kc_pc(m);
     int error = 0;
 
+    run->rest_until = has_rest ? run->rest_left : 0;
+    run->rest_from = 0;
     run->has_rest = false;
     kc_leave_event(m);
     kc_on_run(m);
@@ -344,13 +429,13 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
 
     memset(&run->stop, 0, sizeof run->stop);
     run->in_out = run->is_rest = false;
-    run->rest_until = 0;
     run->budget = max_instructions ? max_instructions : UINT64_MAX;
     run->slice = slice ? slice : UINT64_MAX;
     kc_host_faults_take();
     kc_forget_old_code(m);
     kc_counting_start(m);
-    run->spin_look_ns = spin_look_ns(kc_clock_ns(m));
+    if (!run->has_rest)
+        run->spin_look_ns = spin_look_ns(kc_clock_ns(m));
     kc_interrupts_start(m);
     kc_look_soon(m);
     kc_run_mark(m, true);
@@ -376,19 +461,26 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
 
 int kc_run_save(kc *m, void **out)
 {
-    struct reached *saved = malloc(sizeof *saved);
+    struct run *saved = malloc(sizeof *saved);
 
     if (!saved)
         return -1;
-    *saved = m->run->at;
+    *saved = *m->run;
     *out = saved;
     return 0;
 }
 
 int kc_run_restore(kc *m, const void *data)
 {
-    m->run->at = *(const struct reached *)data;
-    m->run->has_rest = false;
+    const struct run *saved = data;
+
+    m->run->at = saved->at;
+    m->run->has_rest = saved->has_rest;
+    m->run->rest_at = saved->rest_at;
+    m->run->rest_left = saved->rest_left;
+    m->run->spin_look_ns = saved->spin_look_ns;
+    m->run->fault = saved->fault;
+    m->run->fault_before = saved->fault_before;
     return 0;
 }
 
@@ -398,6 +490,7 @@ int kc_run_init(kc *m)
         || kc_hook(m, UC_HOOK_INTR, on_interrupt, 0)
         || kc_hook(m, UC_HOOK_INSN_INVALID, on_invalid_instruction, 0))
         return -1;
+    m->run->stop_at.instructions = m->run->fault_stop.instructions = UINT64_MAX;
     return 0;
 }
 

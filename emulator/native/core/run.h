@@ -16,7 +16,7 @@ struct run {
     bool in_out;           /* the run ended at an `out` */
     bool inside_block;     /* the next block is the rest of one */
     bool has_rest;         /* the last run has left that rest at: */
-    uint32_t rest_at;
+    uint32_t rest_at, rest_left; /* and its instructions; 0: not known */
     bool is_rest;          /* the next block is the rest of one, which was left to be translated in another way */
     uint64_t rest_from, rest_until; /* counts: where that rest begins, and where the block would have ended; 0: there is none */
     bool exactly;          /* translated with checks in the middle of blocks */
@@ -25,6 +25,11 @@ struct run {
     bool ends_at_exit;     /* the event that ends the run is one of `ends_at`, a function's `ret` */
     uint64_t budget, slice; /* instructions */
     uint64_t spin_look_ns;  /* virtual time at which it is looked next whether the guest spins */
+    kc_moment stop_at;      /* instructions UINT64_MAX: never */
+    kc_moment passed;       /* up to there nothing stops */
+    kc_moment fault, fault_before; /* the newest exceptions */
+    kc_moment fault_stop;   /* the same, where runs end at exceptions; instructions UINT64_MAX: there was none */
+    bool stops_at_faults, tells_all;
     struct reached at;     /* stopped at an event, at this probe; others of its instruction may follow */
     struct reached ends_at;
 };
@@ -47,6 +52,25 @@ void kc_end_before(kc *m, enum kc_reason reason, uintptr_t host_pc);
 void kc_restart_instruction(kc *m, uintptr_t host_pc);
 /* An instruction of a rest is executed next, at a count: a block that is longer than what it stands for ends here. May not return. */
 void kc_end_rest(kc *m, uint64_t count, bool is_first, uintptr_t host_pc);
+/* Has the last run ended in the middle of a block? */
+static inline bool kc_stands_in_block(const kc *m) { return m->run->has_rest; }
+/* The moment in front of an instruction of this run, with so many before it. */
+kc_moment kc_moment_at(const kc *m, uint64_t count);
+/* Is a moment after another one? */
+static inline bool kc_is_later(const kc_moment *moment, const kc_moment *other)
+{
+    return moment->instructions != other->instructions ? moment->instructions > other->instructions : moment->faults > other->faults;
+}
+/* An exception was raised: a handler begins. */
+void kc_note_fault(kc *m);
+/* From now on each instruction is told, or not any more. */
+static inline void kc_tell_all(kc *m, bool yes) { m->run->tells_all = yes; }
+/* Does nothing stop at this moment, because the machine stood there when stops were asked for? */
+static inline bool kc_is_passed(const kc *m, const kc_moment *here) { return !kc_is_later(here, &m->run->passed); }
+/* Is a run to end at this moment? */
+bool kc_is_stop(const kc *m, const kc_moment *here);
+/* Has each instruction of the block to be told that ends at a count? */
+bool kc_has_to_be_told(const kc *m, uint64_t end);
 /* The same at an event, a recorded function's entry or exit, that happens at a probe. */
 void kc_end_at_event(kc *m, const struct reached *probe, bool is_exit);
 /* Something cannot be kept: end this run and all that follow. */
@@ -56,8 +80,6 @@ void kc_stop_exactly(kc *m);
 /* The same, until the observer who wants it ends. Whoever calls this drops translated code. */
 static inline void kc_observe_exactly(kc *m, bool begins) { m->run->observers += begins ? 1 : -1u; }
 
-/* Does the machine stand at a probe at which an event ended the last run? */
-bool kc_stands_at_event(kc *m);
 static inline void kc_leave_event(kc *m) { m->run->at.identity = 0; }
 
 static inline bool kc_run_goes_on(const kc *m) { return m->run->stop.reason == KC_RUNNING; }

@@ -239,18 +239,12 @@ void kc_undefined_use(kc *m, enum kc_use use, struct undefined value, uintptr_t 
     is->now = found;
 }
 
-static uint64_t count_at(const kc *m, uint32_t before) { return kc_count(m) - kc_last_block(m).count + before; }
+bool kc_follows_values(const kc *m, bool begins) { return follows(m) && (!begins || m->definedness->is.idle <= IDLE_MOST); }
 
-void kc_on_tracked(kc *m, uint32_t linear, uint32_t before, uintptr_t host_pc)
+void kc_follow_values(kc *m, uint32_t linear, uintptr_t host_pc)
 {
     struct followed *is = &m->definedness->is;
 
-    kc_end_rest(m, count_at(m, before), before == 0, host_pc);
-    if (!follows(m) || (!before && is->idle > IDLE_MOST)) {
-        kc_track(m, false);
-        kc_restore_eip(m, host_pc);
-        kc_restart_instruction(m, host_pc);
-    }
     is->before = is->now;
     is->linear = linear;
     is->stores_undefined = false;

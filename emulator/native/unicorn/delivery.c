@@ -39,7 +39,7 @@ void raise_interrupt_x86_64(void *state, int vector, int is_int, int error_code,
     original_raise_interrupt(state, vector, is_int, error_code, length);
 }
 
-static __thread __attribute__((tls_model("initial-exec"))) bool leaves;
+static __thread __attribute__((tls_model("initial-exec"))) bool leaves, looks_up_again;
 
 void kc_leave_for_interrupt(kc *m)
 {
@@ -47,9 +47,21 @@ void kc_leave_for_interrupt(kc *m)
     leaves = true;
 }
 
+void kc_look_up_again(kc *m)
+{
+    (void)m;
+    looks_up_again = true;
+}
+
 void kc_leave_if_asked(kc *m, void *uc, uintptr_t here)
 {
-    if (!leaves || m->uc != uc)
+    if (m->uc != uc)
+        return;
+    if (looks_up_again) {
+        looks_up_again = false;
+        exit_loop(kc_cpu(m), here);
+    }
+    if (!leaves)
         return;
     leaves = false;
     restore_state(kc_cpu(m), here, true);

@@ -10,6 +10,8 @@ void kc_enter_handler(kc *m);
 void kc_enter_handler_of_device(kc *m, uint32_t vector);
 /* At a block's start: leave it, and let the guest take an interrupt. */
 void kc_leave_for_interrupt(kc *m);
+/* The same, and look it up again: what it has to be translated for has changed. */
+void kc_look_up_again(kc *m);
 /* Leave the block that is executed at a place in translated code, whose instruction will be executed again; 0: the one that is being
  * translated. Does not return, but where the CPU is not known yet. */
 void kc_leave_block(kc *m, uintptr_t host_pc);
@@ -20,7 +22,7 @@ bool kc_flush_page(kc *m, uint32_t address);
 void kc_drop_page(kc *m, uint32_t linear, bool user);
 
 /* -- interpose.c and this -- */
-/* Leave the block from which a helper was called, if kc_leave_for_interrupt() was called. */
+/* Leave the block from which a helper was called, if kc_leave_for_interrupt() or kc_look_up_again() was called. */
 void kc_leave_if_asked(kc *m, void *uc, uintptr_t here);
 /* Leave `hlt` for an interrupt. Does not return. */
 void kc_leave_halt(void *state, uint32_t vector, uint32_t length);

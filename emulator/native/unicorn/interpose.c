@@ -101,7 +101,7 @@ void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address)
     } else if (index == KC_BLOCK_STARTS) {
         block_starts(running, (uint32_t)address, (uint32_t)size);
     } else if (index == KC_TRACKED) {
-        kc_on_tracked(running, (uint32_t)address, (uint32_t)size, here);
+        kc_on_told(running, (uint32_t)address, (uint32_t)size, here);
     } else {
         hooks_called_from = here;
         original_tracecode(size, index, uc, address);

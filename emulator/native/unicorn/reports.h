@@ -88,9 +88,11 @@ void kc_look_at_code(kc *m, uint32_t linear);
 /* Is an instruction, linear, one of an allocator's, whose accesses are not checked? */
 bool kc_is_exempt(const kc *m, uint32_t pc);
 
-/* -- observe/definedness.c -- */
-/* An instruction is executed next, with so many of its block before it, at a place in translated code. It may leave the block. */
-void kc_on_tracked(kc *m, uint32_t linear, uint32_t before, uintptr_t host_pc);
+/* -- observe/stops.c -- */
+/* Has the instruction at a linear address to be told, whatever the block is that it is in? */
+bool kc_breaks_at(const kc *m, uint32_t linear);
+/* An instruction that is told is executed next, with so many of its block before it, at a place in translated code. It may leave the block. */
+void kc_on_told(kc *m, uint32_t linear, uint32_t before, uintptr_t host_pc);
 
 /* -- core/pic.c -- */
 /* iret was executed: an NMI may come again. */

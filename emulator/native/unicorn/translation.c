@@ -231,7 +231,7 @@ void kc_track_instruction(uint32_t linear, uint32_t before)
     tcg *state = block.state;
     uint32_t operations = block.operations;
 
-    if (!block.tracks || !state || !numbers_hold(state))
+    if (!state || !(block.tracks || kc_breaks_at(kc_running(), linear)) || !numbers_hold(state))
         return;
     var told[] = {constant(state, before), constant(state, KC_TRACKED), constant(state, (uintptr_t)kc_running()->uc), constant(state, linear)};
     T.tcg_gen_callN(state, (void *)helper_uc_tracecode, NULL, 4, told);

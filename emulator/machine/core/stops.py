@@ -1,0 +1,211 @@
+"""Stops: in front of which instruction a run ends, exactly, so that it goes on as if it had not been stopped."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from emulator.errors import HostError
+from emulator.machine.core.handle import ffi, lib
+from emulator.machine.core.observer import Observer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from emulator.machine.core.handle import Core
+
+_NEVER: Final = (1 << 64) - 1
+
+
+class Instant(NamedTuple):
+    """In front of which instruction a machine stands; see `kc_moment` in core.h.
+
+    Attributes:
+        instructions: Executed since the machine was made.
+        faults: Exceptions that were raised after the last of them.
+    """
+
+    instructions: int
+    faults: int = 0
+
+
+class Stopping(IntEnum):
+    """What a breakpoint does where it is reached: ends the run; notes that, before the instant of `Stops.stop_at`; nothing."""
+
+    STOPS = lib.KC_STOPS
+    NOTES = lib.KC_NOTES
+    IGNORES = lib.KC_IGNORES
+
+
+class Executed(NamedTuple):
+    """An instruction that was executed, or begun and left by an exception.
+
+    Attributes:
+        instant: When it began.
+        pc: Its linear address.
+        esp: Before it.
+    """
+
+    instant: Instant
+    pc: int
+    esp: int
+
+
+class Breakpoint(Observer):
+    """An instruction in front of which runs end; made by `Stops.break_at`.
+
+    Attributes:
+        number: From 1, not used again.
+    """
+
+    @property
+    def number(self) -> int:
+        """From 1, not used again."""
+        return self._number
+
+    def close(self) -> None:
+        """Take it away."""
+        self._core.check_rests("Breakpoint.close()")
+        lib.kc_breakpoint_remove(self._core.raw, self._number)
+
+
+class Stops:
+    """The stops of one machine.
+
+    Args:
+        core: Of the machine.
+
+    Attributes:
+        mode: What breakpoints do.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._moment = ffi.new("kc_moment *")
+        self.mode = Stopping.STOPS
+        self._at_faults = False
+        self._conditions: dict[int, Callable[[], bool]] = {}
+        core.stops = self._counts
+
+    @property
+    def now(self) -> Instant:
+        """Where the machine stands: between runs, and from the condition of a breakpoint."""
+        lib.kc_moment_now(self._core.raw, self._moment)
+        return Instant(self._moment.instructions, self._moment.faults)
+
+    def stop_at(self, instant: Instant | None) -> None:
+        """Let runs end in front of the first instruction at an instant or later, from now on; None: at breakpoints only.
+
+        Stops where the machine stands now are passed.
+
+        Raises:
+            HostError: This libunicorn does not let blocks count their instructions, or the machine has the reference MMU.
+            ValueError: The machine runs.
+        """
+        self._core.check_machine_rests("stop_at()")
+        self._moment.instructions, self._moment.faults = (_NEVER, 0) if instant is None else instant
+        if not lib.kc_stop_at(self._core.raw, self._moment):
+            raise HostError("runs cannot be stopped exactly: blocks do not count their instructions")
+
+    def stop_after(self, instructions: int) -> None:
+        """Let runs end where so many more instructions have begun from here on, too; 0: any number may."""
+        self._core.check_machine_rests("stop_after()")
+        lib.kc_stop_after(self._core.raw, instructions)
+
+    @property
+    def steps_left(self) -> int:
+        """How many more may begin."""
+        left: int = lib.kc_steps_left(self._core.raw)
+        return left
+
+    def newest_faults(self) -> tuple[Instant, Instant]:
+        """Return when the newest exception's handler was entered, and the one's before it; without any, an instant with no faults."""
+        before = ffi.new("kc_moment *")
+        lib.kc_faults(self._core.raw, self._moment, before)
+        return Instant(self._moment.instructions, self._moment.faults), Instant(
+            before.instructions, before.faults
+        )
+
+    def break_at(self, address: int, condition: Callable[[], bool] | None = None) -> Breakpoint:
+        """Let runs end in front of the instruction at *address*, linear.
+
+        Args:
+            address: Of the instruction.
+            condition: Called there, in the middle of a run, when the registers are exact: whether the run ends. None: it does.
+
+        Raises:
+            HostError: No memory is left.
+        """
+        self._core.check_rests("break_at()")
+        number = lib.kc_breakpoint_add(self._core.raw, address, condition is not None)
+        if number < 0:
+            raise HostError("no memory for a breakpoint")
+        if condition is not None:
+            self._conditions[number] = condition
+        return Breakpoint(self._core, number)
+
+    @property
+    def at_faults(self) -> bool:
+        """Whether runs end where the handler of an exception begins, too."""
+        return self._at_faults and self.mode is Stopping.STOPS
+
+    @at_faults.setter
+    def at_faults(self, on: bool) -> None:
+        self._at_faults = on
+        lib.kc_stop_at_faults(self._core.raw, self.at_faults)
+
+    @contextmanager
+    def trail(self, size: int) -> Iterator[Callable[[], list[Executed]]]:
+        """Keep the newest instructions of runs inside the block, which are slower; what it gives returns them, the oldest first.
+
+        Args:
+            size: How many to keep.
+
+        Raises:
+            HostError: No memory is left.
+        """
+        self._core.check_machine_rests("trail()")
+        if not lib.kc_trail_open(self._core.raw, size):
+            raise HostError("no memory for the instructions of a run")
+        rows = ffi.new("kc_position[]", size)
+
+        def kept() -> list[Executed]:
+            count = lib.kc_trail(self._core.raw, rows)
+            return [
+                Executed(Instant(each.moment.instructions, each.moment.faults), each.pc, each.esp)
+                for each in rows[0:count]
+            ]
+
+        try:
+            yield kept
+        finally:
+            lib.kc_trail_close(self._core.raw)
+
+    @contextmanager
+    def mode_for(self, mode: Stopping, notes_before: Instant | None = None) -> Iterator[None]:
+        """Say what breakpoints, and the handlers of exceptions, do inside the block.
+
+        Args:
+            mode: What breakpoints do; handlers only end runs.
+            notes_before: Where nothing is noted any more; None: that is nowhere.
+        """
+        before, self.mode = self.mode, mode
+        self._moment.instructions, self._moment.faults = notes_before or (_NEVER, 0)
+        lib.kc_stopping(self._core.raw, mode, self._moment)
+        lib.kc_stop_at_faults(self._core.raw, self.at_faults)
+        try:
+            yield
+        finally:
+            self.mode = before
+            lib.kc_stopping(self._core.raw, before, self._moment)
+            lib.kc_stop_at_faults(self._core.raw, self.at_faults)
+
+    @property
+    def reached(self) -> tuple[int, Instant] | None:
+        """The number of the breakpoint that was reached last, and when; None: none was, since the present `mode_for`."""
+        number = lib.kc_breakpoint_reached(self._core.raw, self._moment)
+        return (number, Instant(self._moment.instructions, self._moment.faults)) if number else None
+
+    def _counts(self, number: int) -> bool:
+        return bool(self._conditions[number]())
