@@ -262,6 +262,15 @@ class KernelImage:
         """Return the source line of an address (as in `function_at`), or None where the file does not say."""
         return self._line_table.find(self.linked(address))
 
+    def addresses_of_line(self, file: str, line: int) -> list[int]:
+        """Return where the code of a source line begins, ascending: the first instruction of each piece of it.
+
+        Args:
+            file: The end of the path that the compiler recorded, in whole parts: ``heap.c``, ``src/heap.c``.
+            line: From 1.
+        """
+        return self._line_table.addresses(file, line)
+
     @cached_property
     def unwind_table(self) -> UnwindTable:
         """The rules by which the caller of code at a linked address is found; empty where the file does not say."""

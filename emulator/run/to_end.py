@@ -69,15 +69,26 @@ def _run_to_end(machine: Machine, budget: Budget) -> Ending:
             until=budget.until,
             until_idle=budget.until_idle,
         )
-    except KeyboardInterrupt as error:
-        return _ended(How.LEFT if isinstance(error, Left) else How.INTERRUPTED, machine, error)
-    except GuestStopped as error:
-        return _stopped(machine, budget, error)
-    except EmulatorError as error:
-        from emulator.hle.lockstep import Divergence  # only after an error
-
-        return _ended(How.DIVERGED if isinstance(error, Divergence) else How.STOPPED, machine, error)
+    except (KeyboardInterrupt, EmulatorError) as error:
+        return ending_by(machine, budget, error)
     return ending_of(machine, outcome)
+
+
+def ending_by(machine: Machine, budget: Budget, error: KeyboardInterrupt | EmulatorError) -> Ending:
+    """Return the end of a run that an error has ended.
+
+    Args:
+        machine: As the run left it.
+        budget: What the run might take.
+        error: What `Machine.run` has raised.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return _ended(How.LEFT if isinstance(error, Left) else How.INTERRUPTED, machine, error)
+    if isinstance(error, GuestStopped):
+        return _stopped(machine, budget, error)
+    from emulator.hle.lockstep import Divergence  # only after an error
+
+    return _ended(How.DIVERGED if isinstance(error, Divergence) else How.STOPPED, machine, error)
 
 
 def ending_of(machine: Machine, outcome: Outcome) -> Ending:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -42,18 +42,21 @@ def modules() -> dict[str, Path]:
 
 @cache
 def packages() -> dict[str, tuple[str, ...]]:
-    """What each package says is public; not of `emulator` itself, whose public names are no modules."""
+    """The modules that each package says are public; not of `emulator` itself, whose public names are no modules."""
     found = {}
     for name, path in modules().items():
         if path.name == "__init__.py" and name != "emulator":
-            tree = ast.parse(path.read_text())
-            values = [
-                node.value
-                for node in tree.body
-                if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
-            ]
-            found[name] = tuple(ast.literal_eval(values[0])) if values else ()
+            public, homes = assigned(path, "__all__") or (), assigned(path, "_HOMES") or ()
+            found[name] = tuple(each for each in public if each not in homes)
     return found
+
+
+def assigned(path: Path, variable: str) -> Any:  # noqa: ANN401 - a literal
+    """Return the literal that a module assigns to a variable of its own; None: it does not."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == variable:
+            return ast.literal_eval(node.value)
+    return None
 
 
 @cache

@@ -88,6 +88,25 @@ class LineTable:
                     return SourceLine(header.path(file), line)
         return None
 
+    def addresses(self, file: str, line: int) -> list[int]:
+        """Return where the code of a line begins, linked, ascending; *file* is the end of its path, in whole parts."""
+        found: set[int] = set()
+        for offset in dict.fromkeys(self._offsets):
+            unit = self._unit(offset)
+            if unit is None:
+                continue
+            header, sequences = unit
+            for sequence in sequences:
+                before = None
+                for address, number, row in zip(
+                    sequence.addresses, sequence.files, sequence.lines, strict=True
+                ):
+                    here = number, row
+                    if row == line and here != before and _ends_with(header.path(number), file):
+                        found.add(address)
+                    before = here
+        return sorted(found)
+
     def _unit(self, offset: int) -> tuple[Header, list[_Sequence]] | None:
         """Return the header and the rows of a unit; None where it is damaged."""
         if offset not in self._units:
@@ -97,6 +116,10 @@ class LineTable:
             except Damaged:
                 self._units[offset] = None
         return self._units[offset]
+
+
+def _ends_with(path: str, end: str) -> bool:
+    return path == end or path.endswith(f"/{end}")
 
 
 def _unit_bounds(line: bytes) -> Iterator[tuple[int, int]]:

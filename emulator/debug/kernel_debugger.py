@@ -1,0 +1,541 @@
+"""Debug a kernel: stop anywhere, look, change, and go on or back.
+
+A `Debugger` has a machine that stands still between its calls. Whatever is called, the run is that of a machine nobody has stopped: interrupts come
+at the same instructions, and going back and forth again leads to the same states, bit for bit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+from emulator.debug.points import Breakpoint, EventPoint, Point, Watchpoint
+from emulator.debug.stop import Access, Stop, StopKind, WatchHit
+from emulator.errors import KernelMismatch
+from emulator.machine.core.stops import Instant, Stopping
+from emulator.replay.moment import Moment
+from emulator.replay.travel import Halt, Travel
+from emulator.run.ending import NO_LIMIT, Budget
+from emulator.x86 import WORD_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import TracebackType
+
+    from emulator.check.findings import Finding
+    from emulator.loader.image import KernelImage
+    from emulator.machine.core.observed import BadAccesses
+    from emulator.machine.core.stops import Breakpoint as NativeBreakpoint
+    from emulator.machine.machine import Machine
+    from emulator.profile.model import Profile
+    from emulator.trace.logged import LoggedTrace
+
+    Condition = Callable[["Debugger"], bool]
+
+__all__ = [
+    "Access",
+    "Breakpoint",
+    "Debugger",
+    "EventPoint",
+    "Moment",
+    "Stop",
+    "StopKind",
+    "WatchHit",
+    "Watchpoint",
+]
+
+P = TypeVar("P", bound=Point)
+_WINDOW: Final = 64  # instructions before here that are looked at first, when going back
+
+
+class Debugger:
+    """A kernel under a debugger.
+
+    One thread uses it, but for `cancel`.
+
+    Args:
+        machine: With its layers attached, and not run yet.
+        profile: Functions whose calls are events; None: there are no events.
+        sanitize: Check each access, so that a run can stop in front of a bad one; ``uninitialised``: and each use of what was never written.
+        budget: What the run may take in all; the seconds count from now.
+
+    Attributes:
+        machine: It stands still between calls: read registers and memory from it. Use `write_memory` and `write_register` to change it.
+        image: Its kernel.
+        profile: As given.
+        stop_at_findings: Whether runs stop in front of bad accesses; at first they do.
+        stop_at_exceptions: Whether runs stop at the first instruction of each exception's handler; at first they do not.
+
+    Raises:
+        HostError: Runs of this machine cannot be stopped exactly: it has the reference MMU, or this libunicorn is not the one known.
+        KernelMismatch: The kernel lacks a function of the profile.
+        ValueError: Accesses are to be checked, and there is no profile.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        profile: Profile | None = None,
+        *,
+        sanitize: bool | str = False,
+        budget: Budget = NO_LIMIT,
+    ) -> None:
+        self.machine = machine
+        self.image: KernelImage = machine.image
+        self.profile = profile
+        self.stop_at_findings = True
+        self.stop_at_exceptions = False
+        self._points: list[Point] = []
+        self._native: dict[Point, NativeBreakpoint] = {}
+        self._numbered = 0
+        self._findings_at: list[Moment] = []  # noted on the way
+        self._finding: Finding | None = None
+        self._log = None
+        self._checked = None
+        if profile is not None:
+            from emulator.trace.recording import CallLog  # it has numpy
+
+            self._log = CallLog(machine, profile)
+        if sanitize:
+            if profile is None:
+                raise ValueError(
+                    "accesses are checked by what a profile says of allocators, and there is none"
+                )
+            from emulator.trace.checking import check_accesses
+
+            self._checked = check_accesses(
+                machine, profile, self._ends_at_access, uninitialised=sanitize == "uninitialised"
+            )
+        self._travel = Travel(machine, budget)
+
+    # -- where it stands -----------------------------------------------------------------------------
+
+    @property
+    def moment(self) -> Moment:
+        """Where the machine stands; in conditions, too."""
+        return self._travel.moment
+
+    @property
+    def event(self) -> int:
+        """Number of the newest event; 0: there was none yet."""
+        return self.machine.calls.event_count
+
+    @property
+    def points(self) -> Sequence[Point]:
+        """What it stops at, in the order in which that was set."""
+        return tuple(self._points)
+
+    # -- points --------------------------------------------------------------------------------------
+
+    def break_at(self, where: int | str, condition: Condition | None = None) -> Breakpoint:
+        """Stop in front of an instruction.
+
+        Args:
+            where: Its linear address; a symbol, perhaps with an offset; or a line of the source, as in ``heap.c:12``, where its first instruction lies.
+            condition: Called with this debugger, in the middle of the run: whether to stop. It may look at everything, and change nothing.
+
+        Raises:
+            ValueError: There is no such place.
+        """
+        address = where if isinstance(where, int) else self._place(where)
+        if not 0 <= address <= WORD_MAX:
+            raise ValueError(f"{address:#x} is no 32-bit address")
+        return self._added(Breakpoint(self, self._next_number(), address, condition))
+
+    def break_event(self, number: int) -> EventPoint:
+        """Stop at an event: where a function is entered, in front of its first instruction; where it returns, after that.
+
+        Raises:
+            ValueError: No calls are recorded, or *number* is no number of an event.
+        """
+        if self._log is None:
+            raise ValueError("there are no events: no profile says which functions allocate")
+        if number < 1:
+            raise ValueError(f"{number} is no number of an event")
+        return self._added(EventPoint(self, self._next_number(), number))
+
+    def remove(self, point: Point) -> None:
+        """Take a point away; see `Point.remove`."""
+        if point in self._points:
+            self._points.remove(point)
+
+    def _added(self, point: P) -> P:
+        self._points.append(point)
+        return point
+
+    def _next_number(self) -> int:
+        self._numbered += 1
+        return self._numbered
+
+    def _place(self, where: str) -> int:
+        from emulator.debug.addresses import read_address
+
+        file, colon, line = where.rpartition(":")
+        if not colon:
+            return read_address(where, self.image)
+        if not line.isdecimal():
+            raise ValueError(f"{where!r} is no FILE:LINE")
+        addresses = self.image.addresses_of_line(file, int(line))
+        if not addresses:
+            raise ValueError(f"no instruction belongs to {where}")
+        return addresses[0]
+
+    # -- forwards ------------------------------------------------------------------------------------
+
+    def run(self) -> Stop:
+        """Go on until something stops the machine."""
+        return self._forward()
+
+    def step(self, count: int = 1) -> Stop:
+        """Execute instructions; what stops runs stops this, too.
+
+        An instruction that faults counts: the next one is the first of the handler.
+
+        Raises:
+            ValueError: *count* is less than 1.
+        """
+        if count < 1:
+            raise ValueError(f"a step of {count} instructions")
+        return self._forward(steps=count)
+
+    def _forward(self, target: Moment | None = None, steps: int = 0) -> Stop:
+        self._synchronise()
+        self._finding = None
+        events = [each.event for each in self._of(EventPoint) if each.event > self.event]
+        halt = self._travel.forward(target, min(events, default=0), steps)
+        return self._stopped(halt)
+
+    def _stopped(self, halt: Halt) -> Stop:
+        """Return what a halt on the way forwards is."""
+        point: Point | None = None
+        kind = _KINDS[halt]
+        if halt is Halt.BREAKPOINT:
+            reached = self.machine.stops.reached
+            number = 0 if reached is None else reached[0]
+            point = next((each for each, native in self._native.items() if native.number == number), None)
+        elif halt is Halt.EVENT:
+            point = next((each for each in self._of(EventPoint) if each.event == self.event), None)
+        if point is not None:
+            point.hits += 1
+        return self._stop(kind, point)
+
+    def _stop(self, kind: StopKind, point: Point | None = None) -> Stop:
+        finding = self._finding if kind is StopKind.FINDING else None
+        return Stop(kind, self.moment, point, None, finding, self._travel.ending)
+
+    def _of(self, kind: type[P]) -> Iterator[P]:
+        return (each for each in self._points if isinstance(each, kind) and each.enabled)
+
+    def _synchronise(self) -> None:
+        """Let the machine have the breakpoints that there are now."""
+        wanted = set(self._of(Breakpoint))
+        for each in [each for each in self._native if each not in wanted]:
+            self._native.pop(each).close()
+        for point in self._of(Breakpoint):
+            if point not in self._native:
+                self._native[point] = self.machine.stops.break_at(point.address, self._asked(point.condition))
+        self.machine.stops.at_faults = self.stop_at_exceptions
+
+    def _asked(self, condition: Condition | None) -> Callable[[], bool] | None:
+        return None if condition is None else lambda: condition(self)
+
+    # -- backwards -----------------------------------------------------------------------------------
+
+    def back(self) -> Stop:
+        """Go back to the newest place before here where going forwards would have stopped; without one, to the start."""
+        self._synchronise()
+        here = self.moment
+        pieces = [each.moment for each in self._travel.checkpoints if each.moment < here]
+        end, is_exclusive = here, True
+        for start in reversed(pieces):
+            halt, found = self._last_stop(start, end, is_exclusive=is_exclusive)
+            if halt is not Halt.TARGET:
+                return self._stop(_KINDS[halt])
+            if found is not None:
+                moment, kind, point = found
+                self._find_again(moment, kind)
+                return self._stop(kind, point)
+            end, is_exclusive = start, False
+        self._travel.back_to(self._travel.start)
+        return self._stop(StopKind.START)
+
+    def _last_stop(
+        self, start: Moment, end: Moment, *, is_exclusive: bool
+    ) -> tuple[Halt, tuple[Moment, StopKind, Point | None] | None]:
+        """Return the last stop in a piece of the run, and whether its end was reached."""
+        self._travel.back_to(start)
+        stops = self.machine.stops
+        found: list[tuple[Moment, StopKind, Point | None]] = []
+        self._findings_at.clear()
+        last = Instant(end.instructions, end.faults + (end.entered or not is_exclusive))
+        with stops.mode_for(Stopping.NOTES, last):
+            halt = Halt.EVENT
+            while halt is Halt.EVENT:
+                events = [each for each in self._of(EventPoint) if each.event > self.event]
+                point = min(events, key=lambda each: each.event, default=None)
+                halt = self._travel.forward(end, 0 if point is None else point.event)
+                if halt is Halt.EVENT:
+                    found.append((self.moment, StopKind.EVENT, point))
+            if halt is Halt.END and end.at_end:
+                halt = Halt.TARGET
+            reached = stops.reached
+        if reached is not None:
+            number, instant = reached
+            point_there = next(each for each, native in self._native.items() if native.number == number)
+            found.append((Moment(*instant), StopKind.BREAKPOINT, point_there))
+        if self.stop_at_exceptions:
+            found += [
+                (Moment(*each), StopKind.EXCEPTION, None) for each in stops.newest_faults() if each.faults
+            ]
+        if self.stop_at_findings:
+            found += [(each, StopKind.FINDING, None) for each in self._findings_at]
+        inside = [
+            each
+            for each in found
+            if start < each[0] and (each[0] < end or (each[0] == end and not is_exclusive))
+        ]
+        return halt, max(inside, key=lambda each: each[0], default=None)
+
+    def _find_again(self, moment: Moment, kind: StopKind) -> None:
+        """Go to a moment, and know the finding there."""
+        if kind is not StopKind.FINDING:
+            self._travel.go_to(moment)
+            return
+        self._travel.back_to(moment)
+        self._wanted = moment
+        with self.machine.stops.mode_for(Stopping.IGNORES):
+            self._travel.forward()
+        self._wanted = None
+
+    _wanted: Moment | None = None
+
+    def step_back(self, count: int = 1) -> Stop:
+        """Go back by instructions, to the start at most; nothing stops that.
+
+        Raises:
+            ValueError: *count* is less than 1.
+        """
+        if count < 1:
+            raise ValueError(f"a step of {count} instructions")
+        here, start = self.moment, self._travel.start
+        window = max(_WINDOW, 2 * count)
+        while True:
+            begin = Moment(max(start.instructions, here.instructions - window))
+            if (halt := self._travel.go_to(begin)) is not Halt.TARGET:
+                return self._stop(_KINDS[halt])
+            before, halt = self._executed_up_to(here, count)
+            if halt is not Halt.TARGET:
+                return self._stop(_KINDS[halt])
+            if len(before) >= count or begin <= start:
+                break
+            window *= 8
+        target = before[-count] if len(before) >= count else start
+        self._travel.go_to(target)
+        return self._stop(StopKind.STEP if len(before) >= count else StopKind.START)
+
+    def _executed_up_to(self, end: Moment, count: int) -> tuple[list[Moment], Halt]:
+        """Go on from here to a moment, and return when the newest instructions before it have begun."""
+        stands_at = self.moment
+        with self.machine.stops.trail(count + 1) as trail:
+            halt = self._travel.go_to(end)
+            begun = [Moment(*each.instant) for each in trail()]
+        return [
+            each
+            for each in begun
+            if stands_at <= each < end and not (each[:2] == end[:2] and not end.entered)
+        ], halt
+
+    def go_to(self, moment: Moment | int) -> Stop:
+        """Go to a moment of the run; nothing stops that.
+
+        Args:
+            moment: One at which this debugger stood, or how many instructions have been executed there.
+        """
+        if isinstance(moment, int):
+            moment = Moment(moment)
+        if moment < self._travel.start:
+            raise ValueError(f"there is no moment {moment.instructions}")
+        self._finding = None
+        halt = self._travel.go_to(moment)
+        return self._stop(StopKind.STEP if halt is Halt.TARGET and not moment.at_end else _KINDS[halt])
+
+    def go_to_event(self, number: int) -> Stop:
+        """Go to where an event has just happened; nothing else stops that.
+
+        Raises:
+            ValueError: No calls are recorded, or *number* is no number of an event.
+        """
+        if self._log is None:
+            raise ValueError("there are no events: no profile says which functions allocate")
+        if number < 0:
+            raise ValueError(f"{number} is no number of an event")
+        travel = self._travel
+        travel.back_to(travel.start if number <= self.event else self.moment)
+        if not number:
+            return self._stop(StopKind.START)
+        with self.machine.stops.mode_for(Stopping.IGNORES):
+            halt = travel.forward(event=number)
+        return self._stop(_KINDS[halt])
+
+    # -- changes ---------------------------------------------------------------------------------------
+
+    def write_memory(self, address: int, data: bytes, *, physical: bool = False) -> None:
+        """Write to the guest's memory, here in its run: going back and forth keeps it, and what was written later is dropped.
+
+        Args:
+            address: Linear, or physical.
+            data: The bytes.
+            physical: Whether *address* is physical.
+
+        Raises:
+            GuestStopped: A page is not mapped. Nothing is written.
+            ValueError: There is no RAM, or the run has ended.
+        """
+        machine = self.machine
+        spans = [range(address, address + len(data))] if physical else self._spans(address, len(data))
+        if any(each.stop > len(machine.memory) for each in spans):
+            raise ValueError(f"there is no RAM for {len(data)} bytes at 0x{address:08x}")
+
+        def change() -> None:
+            done = 0
+            for span in spans:
+                machine.memory.write(span.start, data[done : done + len(span)])
+                machine.cpu.code_written(span.start, len(span))
+                done += len(span)
+
+        self._travel.edit(change)
+
+    def write_register(self, name: str, value: int) -> None:
+        """Set a general register, EIP or EFLAGS, as `write_memory` sets memory.
+
+        Raises:
+            ValueError: There is no such register, or it cannot be set; *value* has more than 32 bits; or the run has ended.
+        """
+        if name not in _WRITABLE:
+            raise ValueError(f"{name!r} is no register that can be set: {', '.join(_WRITABLE)}")
+        if not 0 <= value <= WORD_MAX:
+            raise ValueError(f"{value:#x} does not fit into a register of 32 bits")
+        cpu = self.machine.cpu
+        self._travel.edit(lambda: cpu.set_registers(cpu.registers()._replace(**{name: value})))
+
+    def _spans(self, address: int, size: int) -> list[range]:
+        """Return where linear memory lies, page by page.
+
+        Raises:
+            ValueError: A page is not mapped.
+        """
+        from emulator.x86 import PAGE_SIZE
+
+        spans: list[range] = []
+        while size:
+            physical = self.machine.translate(address)
+            if physical is None:
+                raise ValueError(f"0x{address:08x} is not mapped")
+            length = min(size, PAGE_SIZE - address % PAGE_SIZE)
+            spans.append(range(physical, physical + length))
+            address, size = (address + length) & WORD_MAX, size - length
+        return spans
+
+    # -- findings --------------------------------------------------------------------------------------
+
+    def trace(self) -> LoggedTrace:
+        """Return the calls so far as a trace.
+
+        Raises:
+            ValueError: No calls are recorded.
+        """
+        if self._log is None:
+            raise ValueError("no calls are recorded: no profile says which functions allocate")
+        from emulator.guest.symbolizer import Symbolizer
+        from emulator.trace.logged import LoggedTrace
+
+        return LoggedTrace(self._log, Symbolizer(self.image))
+
+    def _ends_at_access(self, seen: BadAccesses) -> bool:
+        """Return whether the machine is to stop in front of the newest access."""
+        from emulator.check.accesses.bad_accesses import mistakes
+
+        if self._wanted is not None and self.moment != self._wanted:
+            return False
+        newest = seen.accesses[-1]
+        found = mistakes(self.machine, seen.accesses, self.trace())
+        finding = next((each.finding for each in found if newest in each.accesses), None)
+        if finding is None:
+            return False
+        self._findings_at.append(self.moment)
+        self._finding = finding
+        stops = self.stop_at_findings and self.machine.stops.mode is Stopping.STOPS
+        return stops or self._wanted is not None
+
+    # -- life ------------------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """From another thread: end the call that goes on, before long; it returns a stop of kind `CANCELLED`."""
+        self._travel.cancel()
+
+    def close(self) -> None:
+        """Give back what the debugger has in its machine."""
+        for each in self._native.values():
+            each.close()
+        self._native.clear()
+        self._points.clear()
+        if self._checked is not None:
+            self._checked.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+_WRITABLE: Final = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip", "eflags")
+
+_KINDS: Final = {
+    Halt.TARGET: StopKind.STEP,
+    Halt.BREAKPOINT: StopKind.BREAKPOINT,
+    Halt.FAULT: StopKind.EXCEPTION,
+    Halt.EVENT: StopKind.EVENT,
+    Halt.ACCESS: StopKind.FINDING,
+    Halt.END: StopKind.ENDED,
+    Halt.CANCELLED: StopKind.CANCELLED,
+    Halt.TIME: StopKind.CANCELLED,
+}
+
+
+def debugger(
+    kernel: str = "firmware:demo",
+    *,
+    profile: Profile | str | None = None,
+    sanitize: bool | str = False,
+    max_instructions: int | None = None,
+    timeout_s: float | None = None,
+    **machine: object,
+) -> Debugger:
+    """Put a kernel under a debugger, in front of its first instruction.
+
+    Args:
+        kernel: As for `emulator.boot`.
+        profile: Which functions allocate: a profile, or the path of one's file. None: what is known of the kernel, if anything is.
+        sanitize: See `Debugger`.
+        max_instructions: The run ends after so many.
+        timeout_s: Seconds of the host that moves may take in all.
+        machine: See `emulator.boot`.
+
+    Raises:
+        EmulatorError: See `emulator.boot`, and `Debugger`.
+    """
+    from emulator import boot
+    from emulator.profile.known import match, matching_profile
+    from emulator.profile.reader import read_profile
+
+    booted = boot(kernel, **machine)  # type: ignore[arg-type]
+    if isinstance(profile, str):
+        profile = match(read_profile(profile), booted.image)
+    elif profile is None:
+        try:
+            profile = matching_profile(booted.image)
+        except KernelMismatch:
+            profile = None
+    return Debugger(booted, profile, sanitize=sanitize, budget=Budget(max_instructions, timeout_s))

@@ -1,0 +1,314 @@
+"""Bring a machine to any moment of its run, forwards and backwards, as if it had never been stopped.
+
+A run depends on nothing outside of it, so it repeats itself to the bit. Any moment is reached again from a checkpoint before it. What somebody
+changes from outside belongs to the run from then on: it is done again at the same moment.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from enum import Enum
+from time import monotonic
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from emulator.errors import BudgetUsedUp, Cancelled, EmulatorError, HostError
+from emulator.machine.core.stops import Instant, Stopping
+from emulator.machine.execution import Returned
+from emulator.replay.moment import Moment
+from emulator.run.ending import NO_LIMIT, Budget, Ending
+from emulator.run.to_end import ending_by, ending_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from emulator.machine.core.snapshots import Snapshot
+    from emulator.machine.execution import Outcome
+    from emulator.machine.machine import Machine
+
+CHECKPOINTS_MAX: Final = 48
+"""Checkpoints that are kept at a time; the core holds 64 snapshots."""
+
+_FIRST: Final = 1_000_000  # instructions after which the first checkpoint is kept
+_GROWTH: Final = 5  # each next one comes a fifth of the run so far later
+
+
+class Halt(Enum):
+    """Why a machine has stopped on its way."""
+
+    TARGET = "target"  # it is where it was to go
+    BREAKPOINT = "breakpoint"
+    FAULT = "fault"  # at the first instruction of an exception's handler
+    EVENT = "event"
+    ACCESS = "access"  # in front of a bad one
+    END = "end"  # of the run
+    CANCELLED = "cancelled"
+    TIME = "time"  # the seconds of the host are used up
+
+
+class Checkpoint(NamedTuple):
+    """A moment to come back to.
+
+    Attributes:
+        moment: Not `entered`, and not at the end.
+        snapshot: Of the machine.
+        edits: How many were done by then.
+    """
+
+    moment: Moment
+    snapshot: Snapshot
+    edits: int
+
+
+class Edit(NamedTuple):
+    """A change from outside.
+
+    Attributes:
+        moment: When.
+        change: Does it.
+    """
+
+    moment: Moment
+    change: Callable[[], None]
+
+
+class Travel:
+    """A machine that goes through its run, to any moment and back.
+
+    Only one thread may use it, but for `cancel`.
+
+    Args:
+        machine: With its layers attached, and not run yet.
+        budget: What the run may take in all: instructions of the guest; the seconds count from now.
+
+    Attributes:
+        machine: See *machine*.
+        ending: How the run ended; None while the machine does not stand at its end.
+        stops_at_access: Asked where `ends_at_access` is, on the way forwards, while stops count.
+
+    Raises:
+        HostError: This libunicorn does not let runs be stopped exactly, the machine has the reference MMU, or the host has no memory for a checkpoint.
+    """
+
+    def __init__(self, machine: Machine, budget: Budget = NO_LIMIT) -> None:
+        self.machine = machine
+        self.ending: Ending | None = None
+        self._budget = budget
+        self._deadline = None if budget.timeout_s is None else monotonic() + budget.timeout_s
+        self._entered = False
+        self._edits: list[Edit] = []
+        self._edits_done = 0
+        self._stops = machine.stops
+        self._stops.stop_at(None)
+        self._start = self._stops.now
+        self._checkpoints = [Checkpoint(Moment(*self._start), machine.snapshot(), 0)]
+
+    @property
+    def moment(self) -> Moment:
+        """Where the machine stands; while it runs, for conditions of breakpoints, too."""
+        return Moment(*self._stops.now, self._entered, self.ending is not None)
+
+    @property
+    def start(self) -> Moment:
+        """Where the run begins."""
+        return self._checkpoints[0].moment
+
+    @property
+    def checkpoints(self) -> Sequence[Checkpoint]:
+        """Those there are, the oldest first."""
+        return self._checkpoints
+
+    def cancel(self) -> None:
+        """End what another thread does with this machine, before long: it gets `Halt.CANCELLED`.
+
+        A request that falls between two runs of the machine can be lost; ask again until the other thread is done.
+        """
+        self.machine.stop(Cancelled())
+
+    # -- forwards ----------------------------------------------------------------------------------
+
+    def forward(self, target: Moment | None = None, event: int = 0, steps: int = 0) -> Halt:
+        """Go on until something stops the machine.
+
+        Args:
+            target: Not before here; None: nowhere.
+            event: Number of the event to stop at; 0: none.
+            steps: Instructions that may begin from here on; 0: any number.
+
+        Raises:
+            HostError: The host cannot give what the run needs.
+            BaseException: What a callback has raised, or the handler of a signal; the machine stands somewhere on its way.
+        """
+        if self.ending is not None:
+            return Halt.END
+        self._stops.stop_after(steps)
+        try:
+            while target is None or target > self.moment:
+                halt = self._next(target, event)
+                if halt is not None:
+                    return halt
+                if steps and self._stops.steps_left == 0:
+                    break
+        finally:
+            self._stops.stop_after(0)
+        return Halt.TARGET
+
+    def _next(self, target: Moment | None, event: int) -> Halt | None:
+        """Run to the next moment at which there is something to do; None: that is done."""
+        here = self.moment
+        if target is not None and target.entered and target[:2] == here[:2]:
+            event = event or self.machine.calls.event_count + 1
+        edit = self._edits[self._edits_done] if self._edits_done < len(self._edits) else None
+        if edit is not None and edit.moment.entered and edit.moment[:2] == here[:2]:
+            event = self.machine.calls.event_count + 1
+        halt = self._run(self._earliest(target, edit), event)
+        if halt in (Halt.END, Halt.CANCELLED, Halt.TIME):
+            return halt
+        here = self.moment
+        while self._edits_done < len(self._edits) and self._edits[self._edits_done].moment <= here:
+            self._edits[self._edits_done].change()
+            self._edits_done += 1
+        if halt is Halt.EVENT and event != self.machine.calls.event_count:
+            halt = Halt.TARGET
+        if not here.entered and here.instructions >= self._due:
+            self.keep()
+        if halt is Halt.TARGET:
+            limit = self._budget.max_instructions
+            if limit is not None and here.instructions >= self._start.instructions + limit:
+                return self._end(self._out_of_budget())
+            return None
+        return halt
+
+    def _earliest(self, target: Moment | None, edit: Edit | None) -> Instant | None:
+        """Return where the machine is to stop next at the latest."""
+        here = Instant(*self.moment[:2])
+        limit = self._budget.max_instructions
+        stops = [Instant(*each[:2]) for each in (target, edit and edit.moment) if each is not None]
+        stops += [Instant(self._due)] if self._due is not _NEVER else []
+        stops += [] if limit is None else [Instant(self._start.instructions + limit)]
+        return min((each for each in stops if each > here), default=None)
+
+    @property
+    def _due(self) -> int:
+        """When the next checkpoint is to be kept."""
+        if len(self._checkpoints) >= CHECKPOINTS_MAX:
+            return _NEVER
+        newest = self._checkpoints[-1].moment.instructions
+        return newest + max(_FIRST, newest // _GROWTH)
+
+    def _run(self, stop: Instant | None, event: int) -> Halt:
+        machine, stops = self.machine, self._stops
+        before = stops.now
+        stops.stop_at(stop)
+        seconds = None if self._deadline is None else max(0.0, self._deadline - monotonic())
+        try:
+            outcome = machine.run(stop_at_event=event or None, timeout_s=seconds)
+        except Cancelled:
+            self._moved_from(before)
+            return Halt.CANCELLED
+        except HostError:
+            raise
+        except BudgetUsedUp:
+            self._moved_from(before)
+            return Halt.TIME
+        except EmulatorError as error:
+            return self._end(ending_by(machine, self._budget, error))
+        except BaseException:
+            self._moved_from(before)
+            raise
+        return self._halted(outcome, before)
+
+    def _halted(self, outcome: Outcome, before: Instant) -> Halt:
+        now = self._stops.now
+        self._moved_from(before)
+        match outcome.ending:
+            case Returned.STOP:
+                reached = self._stops.reached
+                if reached is not None and reached[1] == now and self._stops.mode is Stopping.STOPS:
+                    return Halt.BREAKPOINT
+                return Halt.FAULT if now.faults and self._stops.at_faults else Halt.TARGET
+            case Returned.EVENT:
+                self._entered = self.machine.calls.stands_at_entry
+                return Halt.EVENT
+            case Returned.BAD_ACCESS:
+                return Halt.ACCESS
+            case Returned.ASKED:
+                return Halt.CANCELLED
+        return self._end(ending_of(self.machine, outcome))
+
+    def _moved_from(self, before: Instant) -> None:
+        if self._stops.now != before:
+            self._entered = False
+
+    def _end(self, ending: Ending) -> Halt:
+        self._entered = False
+        executed = self._stops.now.instructions - self._start.instructions
+        self.ending = ending._replace(instructions=executed)
+        return Halt.END
+
+    def _out_of_budget(self) -> Ending:
+        from emulator.wording import code_location
+
+        eip = self.machine.registers().eip
+        limit = self._budget.max_instructions
+        location = code_location(*self.machine.image.location(eip))
+        error = BudgetUsedUp(f"budget of {limit} instructions used up", eip, location)
+        return ending_by(self.machine, self._budget, error)
+
+    # -- backwards ---------------------------------------------------------------------------------
+
+    def keep(self) -> None:
+        """Keep a checkpoint here, if there is none."""
+        if self._checkpoints[-1].moment < self.moment:
+            self._checkpoints.append(Checkpoint(self.moment, self.machine.snapshot(), self._edits_done))
+
+    def go_to(self, moment: Moment) -> Halt:
+        """Go to a moment; nothing stops on the way.
+
+        Returns:
+            `Halt.TARGET`; or the run has ended before, or was stopped from outside.
+
+        Raises:
+            HostError, BaseException: See `forward`.
+        """
+        if moment < self.moment:
+            self.back_to(moment)
+        with self._stops.mode_for(Stopping.IGNORES):
+            if moment.at_end:
+                halt = self.forward()
+                return Halt.TARGET if halt is Halt.END and self.moment == moment else halt
+            return self.forward(moment)
+
+    def back_to(self, moment: Moment) -> None:
+        """Return to the newest checkpoint that is not after a moment, or to the first one."""
+        following = bisect_right(self._checkpoints, moment, key=lambda each: each.moment)
+        checkpoint = self._checkpoints[max(0, following - 1)]
+        checkpoint.snapshot.reset()
+        del self._checkpoints[self._checkpoints.index(checkpoint) + 1 :]
+        self._entered = False
+        self.ending = None
+        self._edits_done = checkpoint.edits
+        while (
+            self._edits_done < len(self._edits) and self._edits[self._edits_done].moment <= checkpoint.moment
+        ):
+            self._edits[self._edits_done].change()
+            self._edits_done += 1
+
+    # -- changes from outside ------------------------------------------------------------------------
+
+    def edit(self, change: Callable[[], None]) -> None:
+        """Change the machine here. From now on that belongs to the run, and what was changed later does not.
+
+        Raises:
+            ValueError: The run has ended here.
+            BaseException: What *change* raises; nothing was changed.
+        """
+        here = self.moment
+        if here.at_end:
+            raise ValueError("the run has ended: what is changed now has no effect; go back first")
+        change()
+        del self._edits[self._edits_done :]
+        self._edits.append(Edit(here, change))
+        self._edits_done += 1
+
+
+_NEVER: Final = 1 << 64

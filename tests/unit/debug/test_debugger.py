@@ -1,0 +1,264 @@
+"""The debugger: stops, moves in both directions, changes of the guest."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from threading import Timer
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator import debug
+from emulator.debug import Moment, StopKind
+from emulator.errors import GuestStopped
+from emulator.run.ending import How
+from tests.helpers.guest import FUNCTION, machine_of
+
+if TYPE_CHECKING:
+    from emulator.debug import Debugger
+
+LOOP = FUNCTION + "1: incl %esi\n movl %esi, results\n cmpl $1000, %esi\n jne 1b\n exit 0\n"
+ENDLESS = FUNCTION + "1: incl %esi\n jmp 1b\n"
+
+
+def debugger_of(source: str) -> Debugger:
+    return debug.Debugger(machine_of(source))
+
+
+def state(debugger: Debugger) -> tuple[object, ...]:
+    machine = debugger.machine
+    return (
+        debugger.moment,
+        debugger.event,
+        machine.memory.read(0, len(machine.memory)),
+        machine.registers(),
+        machine.interrupts.now_ns(),
+    )
+
+
+def test_it_stops_at_breakpoints_and_goes_back_to_them() -> None:
+    with debug.debugger("firmware:overflow") as d:
+        point = d.break_at("take")
+        stops = [d.run() for _ in range(5)]
+        assert [each.kind for each in stops] == [StopKind.BREAKPOINT] * 4 + [StopKind.ENDED]
+        assert [each.point for each in stops] == [point] * 4 + [None]
+        assert point.hits == 4
+        assert stops[-1].ending is not None
+        assert stops[-1].ending.exit_value == 0
+        assert stops[-1].ending.instructions == stops[-1].moment.instructions == 24954
+        assert stops[-1].moment.at_end
+        assert d.run() == stops[-1]
+        assert [d.back() for _ in range(4)] == stops[3::-1]
+        start = d.back()
+        assert (start.kind, start.moment) == (StopKind.START, Moment(0))
+        assert d.run() == stops[0]
+        point.remove()
+        point.remove()
+        assert d.run().kind is StopKind.ENDED
+
+
+def test_a_line_of_the_source_is_a_place() -> None:
+    with debug.debugger("firmware:overflow") as d:
+        line = d.image.source_line(d.image.symbols["take"].address)
+        assert line is not None
+        name = line.file.rpartition("/")[2]
+        assert d.break_at(f"{name}:{line.line}").address == d.image.symbols["take"].address
+        with pytest.raises(ValueError, match=r"^no instruction belongs to nowhere\.c:12$"):
+            d.break_at("nowhere.c:12")
+        with pytest.raises(ValueError, match=r"^'heap\.c:x' is no FILE:LINE$"):
+            d.break_at("heap.c:x")
+
+
+def test_conditions_are_asked_in_both_directions() -> None:
+    with debugger_of(LOOP) as d:
+        d.step(4)
+        point = d.break_at(d.machine.registers().eip, lambda d: d.machine.registers().esi % 100 == 0)
+        point.enabled = False
+        d.go_to(0)
+        point.enabled = True
+        found = [d.run().moment for _ in range(5)]
+        assert [later.instructions - each.instructions for each, later in pairwise(found)] == [400] * 4
+        assert [d.machine.registers().esi] == [500]
+        assert [d.back().moment for _ in range(4)] == found[3::-1]
+        assert point.hits == 5
+
+
+def test_what_a_condition_raises_reaches_the_caller() -> None:
+    def fail(_debugger: Debugger) -> bool:
+        raise ZeroDivisionError
+
+    with debugger_of(LOOP) as d:
+        d.step(3)
+        d.break_at(d.machine.registers().eip, fail)
+        with pytest.raises(ZeroDivisionError):
+            d.run()
+
+
+def test_steps_go_back_exactly() -> None:
+    with debug.debugger("firmware:vm_fault") as d:
+        d.stop_at_exceptions = True
+        fault = d.run()
+        assert (fault.kind, fault.moment.faults) == (StopKind.EXCEPTION, 1)
+        d.step(3)
+        d.step_back(10)
+        states = []
+        for _ in range(20):
+            states.append(state(d))
+            d.step()
+        assert len({each[0] for each in states}) == 20
+        assert fault.moment in [each[0] for each in states]
+        for each in reversed(states):
+            assert d.step_back().moment == each[0]
+            assert state(d) == each
+        d.stop_at_exceptions = False
+        d.step(10)
+        assert state(d) == states[10]
+        d.step_back(7)
+        assert state(d) == states[3]
+        assert d.step_back(10**9).kind is StopKind.START
+        assert d.back().kind is StopKind.START
+
+
+def test_exceptions_are_found_backwards() -> None:
+    with debug.debugger("firmware:vm_fault") as d:
+        d.stop_at_exceptions = True
+        found = []
+        while (stop := d.run()).kind is StopKind.EXCEPTION:
+            found.append(stop.moment)
+        assert len(found) > 3
+        assert [d.back().moment for _ in found] == found[::-1]
+        assert d.back().kind is StopKind.START
+
+
+def test_events_stop_in_both_directions() -> None:
+    with debug.debugger("firmware:overflow") as d:
+        d.break_at("alloc_block" if d.image.symbol("alloc_block") else "take")
+        points = [d.break_event(number) for number in (3, 4, 8)]
+        stops = []
+        while (stop := d.run()).kind is not StopKind.ENDED:
+            stops.append((stop, d.event))
+        assert [(stop.point, event) for stop, event in stops if stop.kind is StopKind.EVENT] == [
+            (point, point.event) for point in points
+        ]
+        for stop, event in reversed(stops):
+            assert (d.back(), d.event) == (stop, event)
+        for event in (9, 3, 4, 1, 0):
+            stop = d.go_to_event(event)
+            assert d.event == event
+            here = state(d)
+            d.run()
+            d.go_to(stop.moment)
+            assert state(d) == here
+
+
+def test_without_a_profile_there_are_no_events() -> None:
+    with debugger_of(LOOP) as d:
+        assert d.event == 0
+        with pytest.raises(
+            ValueError, match=r"^there are no events: no profile says which functions allocate$"
+        ):
+            d.break_event(1)
+        with pytest.raises(
+            ValueError, match=r"^there are no events: no profile says which functions allocate$"
+        ):
+            d.go_to_event(1)
+
+
+def test_findings_stop_in_front_of_the_access_and_are_found_backwards() -> None:
+    with debug.debugger("firmware:overflow", sanitize=True) as d:
+        found = []
+        while (stop := d.run()).kind is StopKind.FINDING:
+            found.append(stop)
+        assert found
+        assert all(each.finding is not None for each in found)
+        backwards = [d.back() for _ in found]
+        assert [each.moment for each in backwards] == [each.moment for each in found[::-1]]
+        assert [each.finding for each in backwards] == [each.finding for each in found[::-1]]
+        d.stop_at_findings = False
+        assert d.run().kind is StopKind.ENDED
+
+
+def test_a_change_belongs_to_the_run() -> None:
+    with debugger_of(LOOP) as d:
+        d.go_to(101)
+        d.write_register("esi", 900)
+        changed = state(d)
+        d.go_to(150)
+        later = state(d)
+        d.go_to(50)
+        d.go_to(150)
+        assert state(d) == later
+        d.go_to(101)
+        assert state(d) == changed
+        end = d.run()
+        assert end.moment.instructions < 1000
+        d.go_to(101)
+        d.write_memory(0x200000, b"abc")
+        d.go_to(120)
+        d.go_to(60)
+        d.write_memory(0x200000, b"xyz", physical=True)  # it drops what was changed later
+        d.go_to(101)
+        assert d.machine.registers().esi != 900
+        assert d.machine.memory.read(0x200000, 3) == b"xyz"
+        assert d.run().moment.instructions > 3000
+
+
+def test_changed_code_is_executed() -> None:
+    with debugger_of(ENDLESS) as d:
+        d.step(10)
+        code = d.machine.registers().eip
+        d.write_memory(code, b"\xcc")
+        d.write_memory(code, b"\xf4")  # hlt, with interrupts off
+        stop = d.run()
+        assert stop.ending is not None
+        assert stop.ending.how is How.HALTED
+        with pytest.raises(ValueError, match=r"^the run has ended"):
+            d.write_register("eax", 0)
+        d.back()
+        d.go_to(5)
+        assert d.machine.memory.read(code, 1) != b"\xf4"
+
+
+def test_what_cannot_be_changed_is_refused() -> None:
+    with debugger_of(LOOP) as d:
+        with pytest.raises(ValueError, match=r"^'cr3' is no register that can be set"):
+            d.write_register("cr3", 0)
+        with pytest.raises(ValueError, match=r"^0x100000000 does not fit into a register of 32 bits$"):
+            d.write_register("eax", 1 << 32)
+        with pytest.raises(ValueError, match=r"^there is no RAM for 4 bytes at 0xfffffffc$"):
+            d.write_memory(0xFFFFFFFC, b"1234", physical=True)
+
+
+def test_the_budget_ends_the_run() -> None:
+    from emulator.run.ending import Budget
+
+    with debug.Debugger(machine_of(ENDLESS), budget=Budget(12345)) as d:
+        stop = d.run()
+        assert (stop.kind, stop.moment) == (StopKind.ENDED, Moment(12345, at_end=True))
+        assert stop.ending is not None
+        assert stop.ending.how is How.BUDGET
+        d.step_back()
+        assert d.moment == Moment(12344)
+        assert d.step().kind is StopKind.ENDED
+
+
+def test_a_triple_fault_ends_the_run() -> None:
+    with debug.debugger("firmware:btron_bad_stack") as d:
+        stop = d.run()
+        assert stop.ending is not None
+        assert isinstance(stop.ending.error, GuestStopped)
+        assert d.step_back().kind is StopKind.STEP
+        assert d.run().moment == stop.moment
+
+
+def test_another_thread_may_cancel() -> None:
+    with debugger_of(ENDLESS) as d:
+        timer = Timer(0.1, d.cancel)
+        timer.start()
+        stop = d.run()
+        timer.join()
+        assert (stop.kind, stop.ending) == (StopKind.CANCELLED, None)
+        here = state(d)
+        d.go_to(1000)
+        d.go_to(stop.moment)
+        assert state(d) == here
