@@ -151,6 +151,8 @@ def scenario():
     inner = machine.snapshot()
     inner.reset()
     machine.run(timeout_s=60)
+    with machine.stops.break_at(MIB), machine.stops.trail(16) as trail:
+        assert not trail()
     count = ffi.new("uint32_t *")
     lib.kc_calls_late(raw, count)
     kinds, died = bytearray([1] * 5000), array("I", [9999] * 5000)
