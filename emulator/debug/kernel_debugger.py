@@ -6,15 +6,17 @@ at the same instructions, and going back and forth again leads to the same state
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
+from emulator.debug.lines import Lines
 from emulator.debug.points import Breakpoint, EventPoint, Point, Watchpoint
 from emulator.debug.stop import Access, Stop, StopKind, WatchHit
-from emulator.errors import KernelMismatch
+from emulator.errors import Cancelled, KernelMismatch
 from emulator.machine.core.stops import Instant, Stopping
 from emulator.replay.moment import Moment
 from emulator.replay.travel import Halt, Travel
-from emulator.run.ending import NO_LIMIT, Budget
+from emulator.run.ending import NO_LIMIT, Budget, How
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
     from emulator.machine.core.observed import BadAccesses
     from emulator.machine.core.stops import Breakpoint as NativeBreakpoint
+    from emulator.machine.core.stops import Executed
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
     from emulator.trace.logged import LoggedTrace
@@ -44,6 +47,7 @@ __all__ = [
 ]
 
 P = TypeVar("P", bound=Point)
+_MANY: Final = 1 << 62
 _WINDOW: Final = 64  # instructions before here that are looked at first, when going back
 
 
@@ -87,6 +91,7 @@ class Debugger:
         self._points: list[Point] = []
         self._native: dict[Point, NativeBreakpoint] = {}
         self._numbered = 0
+        self._place_to_go: Breakpoint | None = None
         self._findings_at: list[Moment] = []  # noted on the way
         self._finding: Finding | None = None
         self._log = None
@@ -106,6 +111,7 @@ class Debugger:
                 machine, profile, self._ends_at_access, uninitialised=sanitize == "uninitialised"
             )
         self._travel = Travel(machine, budget)
+        self._lines = Lines(self)
 
     # -- where it stands -----------------------------------------------------------------------------
 
@@ -197,6 +203,41 @@ class Debugger:
             raise ValueError(f"a step of {count} instructions")
         return self._forward(steps=count)
 
+    def step_line(self) -> Stop:
+        """Go on to where another line of the source begins, perhaps in a function that is called; what stops runs stops this, too."""
+        return self._lines.step(into=True)
+
+    def next_line(self) -> Stop:
+        """The same, without going into functions."""
+        return self._lines.step(into=False)
+
+    def finish(self) -> Stop:
+        """Go on to where the present function has returned to; what stops runs stops this, too.
+
+        Raises:
+            ValueError: Who called it is not known.
+        """
+        return self._lines.finish()
+
+    def run_to(self, address: int, condition: Condition | None = None) -> Stop:
+        """Go on to an instruction; what stops runs stops this, too.
+
+        Args:
+            address: Linear.
+            condition: See `break_at`.
+        """
+        with self._passing(address, condition):
+            return self._forward()
+
+    @contextmanager
+    def _passing(self, address: int, condition: Condition | None) -> Iterator[None]:
+        """Stop at an instruction for one move."""
+        self._place_to_go = Breakpoint(self, 0, address, condition)
+        try:
+            yield
+        finally:
+            self._place_to_go = None
+
     def _forward(self, target: Moment | None = None, steps: int = 0) -> Stop:
         self._synchronise()
         self._finding = None
@@ -214,6 +255,8 @@ class Debugger:
             point = next((each for each, native in self._native.items() if native.number == number), None)
         elif halt is Halt.EVENT:
             point = next((each for each in self._of(EventPoint) if each.event == self.event), None)
+        if point is not None and point is self._place_to_go:
+            kind, point = StopKind.STEP, None
         if point is not None:
             point.hits += 1
         return self._stop(kind, point)
@@ -223,7 +266,8 @@ class Debugger:
         return Stop(kind, self.moment, point, None, finding, self._travel.ending)
 
     def _of(self, kind: type[P]) -> Iterator[P]:
-        return (each for each in self._points if isinstance(each, kind) and each.enabled)
+        points = self._points if self._place_to_go is None else [*self._points, self._place_to_go]
+        return (each for each in points if isinstance(each, kind) and each.enabled)
 
     def _synchronise(self) -> None:
         """Let the machine have the breakpoints that there are now."""
@@ -253,6 +297,8 @@ class Debugger:
             if found is not None:
                 moment, kind, point = found
                 self._find_again(moment, kind)
+                if point is not None and point is self._place_to_go:
+                    kind, point = StopKind.STEP, None
                 return self._stop(kind, point)
             end, is_exclusive = start, False
         self._travel.back_to(self._travel.start)
@@ -308,6 +354,56 @@ class Debugger:
 
     _wanted: Moment | None = None
 
+    def step_line_back(self) -> Stop:
+        """Go back to where the line before begins, perhaps in a function that was called; from the middle of a line, to where that begins."""
+        return self._lines.step_back(into=True)
+
+    def next_line_back(self) -> Stop:
+        """The same, without going into functions."""
+        return self._lines.step_back(into=False)
+
+    def finish_back(self) -> Stop:
+        """Go back to the call of the present function; what stops runs stops this, too.
+
+        Raises:
+            ValueError: Who called it, or where it begins, is not known.
+        """
+        return self._lines.finish_back()
+
+    def run_back_to(self, address: int, condition: Condition | None = None) -> Stop:
+        """Go back to an instruction; what stops runs stops this, too. See `run_to`."""
+        with self._passing(address, condition):
+            return self.back()
+
+    def executed_before(self, count: int) -> list[Executed]:
+        """Return the instructions that have begun before here, the oldest first: the last *count*, fewer at the start of the run.
+
+        Raises:
+            EmulatorError: The way back was cancelled, or the host cannot give what it needs.
+        """
+        here, start = self.moment, self._travel.start
+        window = count + _WINDOW
+        while True:
+            begin = Moment(max(start.instructions, here.instructions - window))
+            halt = self._travel.go_to(begin)
+            if halt is Halt.TARGET:
+                with self.machine.stops.trail(min(window, here.instructions) + _WINDOW) as trail:
+                    halt = self._travel.go_to(here)
+                    begun = trail()
+            if halt is not Halt.TARGET and not here.at_end:
+                raise Cancelled
+            before = [each for each in begun if begin <= Moment(*each.instant) < here._replace(entered=False)]
+            if len(before) >= count or begin <= start:
+                return before[-count:]
+            window *= 8
+
+    def stands(self, instant: Instant | None) -> Stop:
+        """Go to an instant, None: to the start; nothing stops that."""
+        if instant is None:
+            self._travel.back_to(self._travel.start)
+            return self._stop(StopKind.START)
+        return self.go_to(Moment(*instant))
+
     def step_back(self, count: int = 1) -> Stop:
         """Go back by instructions, to the start at most; nothing stops that.
 
@@ -317,32 +413,34 @@ class Debugger:
         if count < 1:
             raise ValueError(f"a step of {count} instructions")
         here, start = self.moment, self._travel.start
-        window = max(_WINDOW, 2 * count)
+        begin = here
         while True:
-            begin = Moment(max(start.instructions, here.instructions - window))
-            if (halt := self._travel.go_to(begin)) is not Halt.TARGET:
-                return self._stop(_KINDS[halt])
-            before, halt = self._executed_up_to(here, count)
+            begin = Moment(max(start.instructions, begin.instructions - max(count, _WINDOW)))
+            begun, halt = self._begun_between(begin, here)
             if halt is not Halt.TARGET:
                 return self._stop(_KINDS[halt])
-            if len(before) >= count or begin <= start:
+            if begun >= count:
                 break
-            window *= 8
-        target = before[-count] if len(before) >= count else start
-        self._travel.go_to(target)
-        return self._stop(StopKind.STEP if len(before) >= count else StopKind.START)
+            if begin <= start:
+                return self.stands(None)
+        self._travel.go_to(begin)
+        with self.machine.stops.mode_for(Stopping.IGNORES):
+            halt = self._travel.forward(steps=begun - count) if begun > count else Halt.TARGET
+        return self._stop(_KINDS[halt])
 
-    def _executed_up_to(self, end: Moment, count: int) -> tuple[list[Moment], Halt]:
-        """Go on from here to a moment, and return when the newest instructions before it have begun."""
-        stands_at = self.moment
-        with self.machine.stops.trail(count + 1) as trail:
-            halt = self._travel.go_to(end)
-            begun = [Moment(*each.instant) for each in trail()]
-        return [
-            each
-            for each in begun
-            if stands_at <= each < end and not (each[:2] == end[:2] and not end.entered)
-        ], halt
+    def _begun_between(self, begin: Moment, end: Moment) -> tuple[int, Halt]:
+        """Go from a moment to a later one, and return how many instructions have begun from the first on, before the other."""
+        has_last = (
+            end.at_end and self._travel.ending is not None and self._travel.ending.how is not How.BUDGET
+        )
+        halt = self._travel.go_to(begin)
+        if halt is not Halt.TARGET:
+            return 0, halt
+        with self.machine.stops.mode_for(Stopping.IGNORES):
+            halt = self._travel.forward(None if end.at_end else end._replace(entered=False), steps=_MANY)
+        if halt is Halt.END and end.at_end:
+            halt = Halt.TARGET
+        return _MANY - self._travel.steps_left + has_last, halt
 
     def go_to(self, moment: Moment | int) -> Stop:
         """Go to a moment of the run; nothing stops that.

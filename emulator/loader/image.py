@@ -262,6 +262,10 @@ class KernelImage:
         """Return the source line of an address (as in `function_at`), or None where the file does not say."""
         return self._line_table.find(self.linked(address))
 
+    def begins_line(self, address: int) -> bool:
+        """Return whether the code of a source line, or a piece of it, begins at an address."""
+        return self._line_table.begins(self.linked(address))
+
     def addresses_of_line(self, file: str, line: int) -> list[int]:
         """Return where the code of a source line begins, ascending: the first instruction of each piece of it.
 

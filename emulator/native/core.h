@@ -170,6 +170,8 @@ void kc_stop_after(kc *m, uint64_t instructions);
 uint64_t kc_steps_left(const kc *m);
 /* The newest exception whose handler was entered, and the one before it. */
 void kc_faults(const kc *m, kc_moment *newest, kc_moment *before);
+/* Between runs: is the next instruction the first of a handler, of an interrupt or an exception? */
+bool kc_at_handler(const kc *m);
 /* From now on they end where the handler of an exception begins, too. */
 void kc_stop_at_faults(kc *m, bool yes);
 /* Instructions of the present run, to the start of the present block. */
@@ -562,8 +564,8 @@ void kc_stopping(kc *m, int mode, const kc_moment *notes_before);
 /* The breakpoint that was reached last since kc_stopping(), and when; 0: none. */
 uint32_t kc_breakpoint_reached(const kc *m, kc_moment *when);
 
-/* An instruction that was executed: when, its linear address, and ESP. */
-typedef struct { kc_moment moment; uint32_t pc, esp; } kc_position;
+/* An instruction that was executed: when, its linear address, and ESP; is_handler: a handler of an interrupt or exception has begun with it. */
+typedef struct { kc_moment moment; uint32_t pc, esp, is_handler, padding; } kc_position;
 /* Keep the newest `size` instructions of the runs from now on, which are slower, until kc_trail_close(). False: no memory. */
 bool kc_trail_open(kc *m, uint32_t size);
 void kc_trail_close(kc *m);

@@ -83,7 +83,7 @@ class Travel:
     Attributes:
         machine: See *machine*.
         ending: How the run ended; None while the machine does not stand at its end.
-        stops_at_access: Asked where `ends_at_access` is, on the way forwards, while stops count.
+        steps_left: Instructions that might still have begun on the last way forwards, if they were counted.
 
     Raises:
         HostError: This libunicorn does not let runs be stopped exactly, the machine has the reference MMU, or the host has no memory for a checkpoint.
@@ -92,6 +92,7 @@ class Travel:
     def __init__(self, machine: Machine, budget: Budget = NO_LIMIT) -> None:
         self.machine = machine
         self.ending: Ending | None = None
+        self.steps_left = 0
         self._budget = budget
         self._deadline = None if budget.timeout_s is None else monotonic() + budget.timeout_s
         self._entered = False
@@ -149,6 +150,7 @@ class Travel:
                 if steps and self._stops.steps_left == 0:
                     break
         finally:
+            self.steps_left = self._stops.steps_left
             self._stops.stop_after(0)
         return Halt.TARGET
 

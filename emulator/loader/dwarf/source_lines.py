@@ -73,20 +73,31 @@ class LineTable:
 
     def find(self, address: int) -> SourceLine | None:
         """Return the source line of a linked (virtual) address, or None where the file does not say."""
+        for header, sequence in self._near(address):
+            if (found := sequence.find(address)) is not None:
+                file, line = found
+                return SourceLine(header.path(file), line)
+        return None
+
+    def _near(self, address: int) -> Iterator[tuple[Header, _Sequence]]:
+        """Yield the sequences that may hold an address, each with its unit's header, the likeliest first."""
         # The sequence that holds an address is the one that begins closest below it. The search for
         # beginnings can find chance bytes too, so a few more units are tried.
         index = bisect_right(self._starts, address)
         nearest = dict.fromkeys(reversed(self._offsets[max(0, index - _NEAREST_UNITS) : index]))
         for offset in nearest:
             unit = self._unit(offset)
-            if unit is None:
-                continue
-            header, sequences = unit
-            for sequence in sequences:
-                if (found := sequence.find(address)) is not None:
-                    file, line = found
-                    return SourceLine(header.path(file), line)
-        return None
+            if unit is not None:
+                header, sequences = unit
+                yield from ((header, sequence) for sequence in sequences)
+
+    def begins(self, address: int) -> bool:
+        """Return whether a row begins at a linked address."""
+        return any(
+            (index := bisect_right(sequence.addresses, address)) and sequence.addresses[index - 1] == address
+            for _, sequence in self._near(address)
+            if sequence.find(address) is not None
+        )
 
     def addresses(self, file: str, line: int) -> list[int]:
         """Return where the code of a line begins, linked, ascending; *file* is the end of its path, in whole parts."""

@@ -45,11 +45,13 @@ class Executed(NamedTuple):
         instant: When it began.
         pc: Its linear address.
         esp: Before it.
+        is_handler: Whether a handler of an interrupt or exception has begun with it.
     """
 
     instant: Instant
     pc: int
     esp: int
+    is_handler: bool
 
 
 class Breakpoint(Observer):
@@ -119,6 +121,11 @@ class Stops:
         left: int = lib.kc_steps_left(self._core.raw)
         return left
 
+    @property
+    def at_handler(self) -> bool:
+        """Whether the next instruction is the first of a handler, of an interrupt or an exception."""
+        return bool(lib.kc_at_handler(self._core.raw))
+
     def newest_faults(self) -> tuple[Instant, Instant]:
         """Return when the newest exception's handler was entered, and the one's before it; without any, an instant with no faults."""
         before = ffi.new("kc_moment *")
@@ -173,7 +180,12 @@ class Stops:
         def kept() -> list[Executed]:
             count = lib.kc_trail(self._core.raw, rows)
             return [
-                Executed(Instant(each.moment.instructions, each.moment.faults), each.pc, each.esp)
+                Executed(
+                    Instant(each.moment.instructions, each.moment.faults),
+                    each.pc,
+                    each.esp,
+                    bool(each.is_handler),
+                )
                 for each in rows[0:count]
             ]
 

@@ -118,8 +118,7 @@ static void entered(kc *m, const kc_attempt *attempt, uint32_t cs, uint32_t eip)
     kc_stack_words(m, at, frame, 2);
     if (frame[0] == eip && (frame[1] & 0xffff) == cs)
         kc_on_interrupt(m, at, eip, cs, kc_reg(m, UC_X86_REG_EIP));
-    if (attempt->kind == KC_FAULT)
-        kc_note_fault(m);
+    kc_note_handler(m, attempt->kind == KC_FAULT);
     if (attempt->kind == KC_FAULT)
         i->last_fault = (kc_fault){true, attempt->vector, eip, at};
     i->attempt_count = 0;

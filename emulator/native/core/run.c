@@ -165,7 +165,7 @@ kc_moment kc_moment_at(const kc *m, uint64_t count)
     return (kc_moment){instructions, m->run->fault.instructions == instructions ? m->run->fault.faults : 0, 0};
 }
 
-void kc_note_fault(kc *m)
+static void note_fault(kc *m)
 {
     kc_moment fault = kc_moment_at(m, kc_count(m));
     m->run->fault_before = m->run->fault;
@@ -173,6 +173,19 @@ void kc_note_fault(kc *m)
     m->run->fault = fault;
     if (m->run->stops_at_faults)
         m->run->fault_stop = m->run->fault;
+}
+
+void kc_note_handler(kc *m, bool is_fault)
+{
+    if (is_fault)
+        note_fault(m);
+    m->run->handler = kc_moment_at(m, kc_count(m));
+}
+
+bool kc_at_handler(const kc *m)
+{
+    kc_moment here = kc_moment_at(m, 0);
+    return kc_begins_handler(m, &here);
 }
 
 void kc_faults(const kc *m, kc_moment *newest, kc_moment *before)
@@ -481,6 +494,7 @@ int kc_run_restore(kc *m, const void *data)
     m->run->spin_look_ns = saved->spin_look_ns;
     m->run->fault = saved->fault;
     m->run->fault_before = saved->fault_before;
+    m->run->handler = saved->handler;
     return 0;
 }
 
@@ -490,7 +504,7 @@ int kc_run_init(kc *m)
         || kc_hook(m, UC_HOOK_INTR, on_interrupt, 0)
         || kc_hook(m, UC_HOOK_INSN_INVALID, on_invalid_instruction, 0))
         return -1;
-    m->run->stop_at.instructions = m->run->fault_stop.instructions = UINT64_MAX;
+    m->run->stop_at.instructions = m->run->fault_stop.instructions = m->run->handler.instructions = UINT64_MAX;
     return 0;
 }
 

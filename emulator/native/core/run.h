@@ -29,6 +29,7 @@ struct run {
     kc_moment passed;       /* up to there nothing stops */
     kc_moment fault, fault_before; /* the newest exceptions */
     kc_moment fault_stop;   /* the same, where runs end at exceptions; instructions UINT64_MAX: there was none */
+    kc_moment handler;      /* the newest handler of an interrupt or exception began at its first instruction */
     bool stops_at_faults, tells_all;
     struct reached at;     /* stopped at an event, at this probe; others of its instruction may follow */
     struct reached ends_at;
@@ -61,8 +62,12 @@ static inline bool kc_is_later(const kc_moment *moment, const kc_moment *other)
 {
     return moment->instructions != other->instructions ? moment->instructions > other->instructions : moment->faults > other->faults;
 }
-/* An exception was raised: a handler begins. */
-void kc_note_fault(kc *m);
+/* A handler begins: of an exception that was raised instead of executing an instruction, or another one. */
+void kc_note_handler(kc *m, bool is_fault);
+static inline bool kc_begins_handler(const kc *m, const kc_moment *here)
+{
+    return here->instructions == m->run->handler.instructions && here->faults == m->run->handler.faults;
+}
 /* From now on each instruction is told, or not any more. */
 static inline void kc_tell_all(kc *m, bool yes) { m->run->tells_all = yes; }
 /* Does nothing stop at this moment, because the machine stood there when stops were asked for? */

@@ -95,7 +95,7 @@ static void note_position(kc *m, uint32_t linear, kc_moment here)
 
     if (newest && !kc_is_later(&here, &newest->moment)) /* it comes again */
         s->trail_count--;
-    s->trail[s->trail_count++ % s->trail_size] = (kc_position){here, linear, kc_esp(m)};
+    s->trail[s->trail_count++ % s->trail_size] = (kc_position){here, linear, kc_esp(m), kc_begins_handler(m, &here), 0};
 }
 
 /* Has the last instruction that may begin done so before this one? */

@@ -1,0 +1,227 @@
+"""Move by lines of the source and by calls, in both directions.
+
+A line is stepped over as debuggers do that: until another line begins, in the same function or in one that is called. Code that belongs to no line, and the handlers
+of interrupts and exceptions that come in between, are run through as a whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from emulator.debug.stop import StopKind
+from emulator.machine.call_stack import callers
+from emulator.x86 import WORD_MAX, WORD_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from emulator.debug.kernel_debugger import Debugger
+    from emulator.debug.stop import Stop
+    from emulator.loader.dwarf.source_lines import SourceLine
+    from emulator.machine.core.stops import Executed
+
+_FRAME: Final = 3 * WORD_SIZE  # what an interrupt pushes in the same ring: EIP, CS, EFLAGS
+_LONGEST_CALL: Final = 15  # bytes
+_FIRST_WINDOW: Final = 1 << 10
+_LAST_WINDOW: Final = 1 << 20  # instructions
+_PREFIXES: Final = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3"
+_RETS: Final = b"\xc2\xc3\xca\xcb"
+_IRET: Final = 0xCF
+_CALLS: Final = b"\xe8\x9a"
+_INDIRECT: Final = 0xFF, (2, 3)  # an opcode, and which values of the middle field of the next byte are calls
+
+
+class Lines:
+    """The moves of one debugger.
+
+    Args:
+        debugger: Moves.
+    """
+
+    def __init__(self, debugger: Debugger) -> None:
+        self._debugger = debugger
+        self._machine = debugger.machine
+        self._image = debugger.machine.image
+
+    # -- forwards ------------------------------------------------------------------------------------
+
+    def step(self, *, into: bool) -> Stop:
+        """Go on to where another line begins.
+
+        Args:
+            into: Whether that may be in a function that is called.
+        """
+        begun = self._line(self._machine.registers().eip)
+        while True:
+            stop = self._instruction(into=into)
+            if stop.kind is not StopKind.STEP:
+                return stop
+            eip = self._machine.registers().eip
+            line = self._line(eip)
+            if line is not None and line != begun and self._image.begins_line(eip):
+                return stop
+
+    def finish(self) -> Stop:
+        """Go on to where the present function has returned to.
+
+        Raises:
+            ValueError: Who called it is not known.
+        """
+        back_at, slot = self._return()
+        return self._run_to(back_at, lambda esp: slot < esp <= slot + (1 << 12))
+
+    def _instruction(self, *, into: bool) -> Stop:
+        """Execute an instruction, with handlers that come in between, and functions that are not gone into."""
+        machine = self._machine
+        before = machine.registers()
+        stop = self._debugger.step()
+        if stop.kind is not StopKind.STEP:
+            return stop
+        now = machine.registers()
+        if machine.stops.at_handler:
+            return self._leave_handler()
+        if not self._has_called(before.pc, before.esp, now.esp, now.pc):
+            return stop
+        if into and self._has_lines(now.eip):
+            return stop
+        return self._run_to(self._word(now.on_stack(now.esp)), lambda esp: esp > now.esp)
+
+    def _leave_handler(self) -> Stop:
+        machine = self._machine
+        registers = machine.registers()
+        fault = machine.fault_in_hand()
+        is_fault = fault is not None and machine.stops.newest_faults()[0] == machine.stops.now
+        at = fault.frame if fault is not None and is_fault else registers.esp
+        eip = self._word(registers.on_stack(at))
+        ends = {at + _FRAME, self._word(registers.on_stack(at + _FRAME))}
+        return self._run_to(eip, lambda esp: esp in ends)
+
+    def _run_to(self, address: int, is_there: Callable[[int], bool]) -> Stop:
+        """Go on to an instruction, where ESP is as it is to be."""
+        linear = (self._machine.registers().cs_base + address) & WORD_MAX
+        return self._debugger.run_to(linear, lambda d: is_there(d.machine.registers().esp))
+
+    def _return(self) -> tuple[int, int]:
+        """Return where the present function returns to, and where that lies in the stack segment."""
+        known = callers(self._machine)
+        if not known.slots or not known.return_addresses[0]:
+            raise ValueError("who called the function at EIP is not known")
+        return known.return_addresses[0], known.slots[0]
+
+    # -- backwards -----------------------------------------------------------------------------------
+
+    def step_back(self, *, into: bool) -> Stop:
+        """Go back to where the line before begins; from the middle of a line, to where that begins.
+
+        Args:
+            into: Whether it may lie in a function that was called.
+        """
+        for executed, is_all in self._histories():
+            found = self._line_before(executed, into=into)
+            if found is not None or is_all:
+                return self._debugger.stands(executed[found].instant if found is not None else None)
+        return self._debugger.stands(None)
+
+    def finish_back(self) -> Stop:
+        """Go back to the call of the present function.
+
+        Raises:
+            ValueError: Who called it, or where it begins, is not known.
+        """
+        _, slot = self._return()
+        registers = self._machine.registers()
+        function = self._image.function_at(registers.eip)
+        if function is None:
+            raise ValueError("where the function at EIP begins is not known")
+        begins = (registers.eip - function[1] + registers.cs_base) & WORD_MAX
+        if registers.pc != begins or registers.esp != slot:
+            stop = self._debugger.run_back_to(begins, lambda d: d.machine.registers().esp == slot)
+            registers = self._machine.registers()
+            if registers.pc != begins or registers.esp != slot:
+                return stop
+        return self._debugger.step_back()
+
+    def _histories(self) -> list[tuple[list[Executed], bool]]:
+        """Return more and more of the instructions before here, and whether these are all."""
+        window, found = _FIRST_WINDOW, []
+        while window <= _LAST_WINDOW:
+            executed = self._debugger.executed_before(window)
+            found.append((executed, len(executed) < window))
+            if found[-1][1] or self._line_before(executed, into=True) is not None:
+                break
+            window *= 8
+        return found
+
+    def _line_before(self, executed: Sequence[Executed], *, into: bool) -> int | None:
+        """Return where the last line that was executed begins; None: before all of these."""
+        at = self._skip_back(executed, len(executed) - 1, into=into)
+        while at is not None and self._line(executed[at].pc) is None:
+            at = self._skip_back(executed, at - 1, into=into)
+        if at is None:
+            return None
+        line = self._line(executed[at].pc)
+        found = at if self._image.begins_line(executed[at].pc) else None
+        esp = executed[at].esp
+        while True:
+            at = self._skip_back(executed, at - 1, into=False)
+            if at is None or self._line(executed[at].pc) != line or executed[at].esp > esp + (1 << 12):
+                return found if at is not None or found is not None else None
+            if self._image.begins_line(executed[at].pc):
+                found = at
+
+    def _skip_back(self, executed: Sequence[Executed], at: int, *, into: bool) -> int | None:
+        """Return the instruction at *at*, or, if that returns from what is not gone into, the one before; None: before all of these."""
+        while at >= 0:
+            code = self._code(executed[at].pc)
+            if code and code[0] == _IRET:
+                at = self._begin_of_handler(executed, at)
+            elif code and code[0] in _RETS and not (into and self._line(executed[at].pc) is not None):
+                at = self._call(executed, at)
+            else:
+                return at
+        return None
+
+    def _begin_of_handler(self, executed: Sequence[Executed], iret: int) -> int:
+        """Return the instruction before a handler that has been left, -1: not one of these."""
+        frame = executed[iret].esp
+        at = iret
+        while at >= 0 and not (executed[at].is_handler and executed[at].esp in (frame, frame - WORD_SIZE)):
+            at -= 1
+        return at - 1
+
+    def _call(self, executed: Sequence[Executed], ret: int) -> int:
+        """Return the call that an instruction has returned from, -1: not one of these."""
+        slot = executed[ret].esp
+        at = ret - 1
+        while at >= 0 and not (
+            executed[at].esp == slot + WORD_SIZE
+            and executed[at + 1].esp == slot
+            and self._calls(executed[at].pc)
+        ):
+            at -= 1
+        return at
+
+    # -- code ----------------------------------------------------------------------------------------
+
+    def _line(self, address: int) -> SourceLine | None:
+        line = self._image.source_line(address)
+        return line if line is not None and line.line else None
+
+    def _has_lines(self, address: int) -> bool:
+        return self._line(address) is not None
+
+    def _code(self, pc: int) -> bytes:
+        """Return an instruction without its prefixes, and what comes after it."""
+        return self._machine.read_linear(pc, _LONGEST_CALL).lstrip(_PREFIXES)
+
+    def _calls(self, pc: int) -> bool:
+        code = self._code(pc)
+        indirect, kinds = _INDIRECT
+        return bool(code) and (code[0] in _CALLS or (code[0] == indirect and code[1] >> 3 & 7 in kinds))
+
+    def _has_called(self, pc: int, esp: int, esp_now: int, pc_now: int) -> bool:
+        """Return whether an instruction has called what comes next."""
+        return self._calls(pc) and esp - esp_now in (WORD_SIZE, 2 * WORD_SIZE) and pc_now != pc
+
+    def _word(self, linear: int) -> int:
+        return int.from_bytes(self._machine.read_linear(linear, WORD_SIZE), "little")

@@ -1,0 +1,121 @@
+"""Moves by lines of the source and by calls."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator import debug
+from emulator.debug import Moment, StopKind
+from tests.helpers.guest import FUNCTION, machine_of
+
+if TYPE_CHECKING:
+    from emulator.debug import Debugger
+
+TICKING = (
+    FUNCTION
+    + """
+        movl    $1, %esi
+        call    work
+        exit    0
+        function work
+        incl    %esi
+        int     $0x30
+        incl    %esi
+        ret
+        ends    work
+"""
+)
+
+
+def line(debugger: Debugger) -> int:
+    found = debugger.image.source_line(debugger.machine.registers().eip)
+    assert found is not None
+    return found.line
+
+
+def function(debugger: Debugger) -> str:
+    found = debugger.image.function_at(debugger.machine.registers().eip)
+    assert found is not None
+    return found[0].name
+
+
+def in_kmalloc() -> Debugger:
+    debugger = debug.debugger("firmware:overflow")
+    point = debugger.break_at("kmalloc")
+    debugger.run()
+    point.remove()
+    return debugger
+
+
+def test_lines_are_the_same_in_both_directions() -> None:
+    with in_kmalloc() as d:
+        stops = [(d.moment, line(d), function(d))]
+        for _ in range(40):
+            assert d.step_line().kind is StopKind.STEP
+            stops.append((d.moment, line(d), function(d)))
+        assert {"kmalloc", "take"} <= {each[2] for each in stops}
+        assert all(before[1:] != after[1:] for before, after in pairwise(stops))
+        for each in stops[-2::-1]:
+            assert d.step_line_back().kind is StopKind.STEP
+            assert (d.moment, line(d), function(d)) == each
+
+
+def test_calls_are_stepped_over_in_both_directions() -> None:
+    with in_kmalloc() as d:
+        stops = [d.moment]
+        for _ in range(8):
+            d.next_line()
+            assert function(d) == "kmalloc"
+            stops.append(d.moment)
+        for each in stops[-2::-1]:
+            assert d.next_line_back().moment == each
+
+
+def test_a_function_is_left_and_its_call_gone_back_to() -> None:
+    with in_kmalloc() as d:
+        d.break_at("take")
+        entered = d.run().moment
+        returned = d.finish()
+        assert (returned.kind, function(d)) == (StopKind.STEP, "kmalloc")
+        d.step_back(3)
+        called = d.finish_back()
+        assert (called.kind, function(d)) == (StopKind.STEP, "kmalloc")
+        assert called.moment == Moment(entered.instructions - 1)
+        assert d.next_line().kind is StopKind.BREAKPOINT
+
+
+def test_handlers_of_interrupts_are_run_through() -> None:
+    """The machine's ticks come every 100,000 instructions in a loop of one line."""
+    with debug.debugger("firmware:btron_stress") as d:
+        d.go_to(20_047_000)
+        esp = d.machine.registers().esp
+        d.stop_at_exceptions = False
+        interrupted = 0
+        with d.machine.stops.trail(1 << 12) as trail:
+            d.go_to(20_050_000)
+            interrupted = sum(each.is_handler for each in trail())
+        assert interrupted
+        d.go_to(20_047_000)
+        while d.moment.instructions < 20_050_000:
+            assert d.next_line().kind is StopKind.STEP
+            assert function(d) != "timer_entry"
+            assert abs(d.machine.registers().esp - esp) < 4096
+
+
+def test_back_from_the_first_line_is_the_start() -> None:
+    with debug.debugger("firmware:overflow") as d:
+        d.step_line()
+        while d.step_line_back().kind is StopKind.STEP:
+            pass
+        assert d.moment == Moment(0)
+
+
+def test_where_nobody_has_called_there_is_nothing_to_go_back_to() -> None:
+    with debug.Debugger(machine_of(TICKING)) as d:
+        with pytest.raises(ValueError, match=r"^who called the function at EIP is not known$"):
+            d.finish()
+        with pytest.raises(ValueError, match=r"^who called the function at EIP is not known$"):
+            d.finish_back()
