@@ -8,7 +8,7 @@ from emulator.cli import option_values
 from emulator.cli.status import CommandLineError
 from emulator.cli.terminal.console import RAW_HELP
 from emulator.cli.terminal.output import complain
-from emulator.errors import UnknownName
+from emulator.errors import KernelMismatch, UnknownName
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _ArgumentGroup
@@ -319,3 +319,17 @@ def chosen_profile(image: KernelImage, file: str | None) -> Profile:
     for line in gap_lines(profile, image):
         complain(line)
     return profile
+
+
+def profile_if_known(image: KernelImage, file: str | None, *, is_needed: bool) -> Profile | None:
+    """Return what `chosen_profile` does; where nobody has asked for one and none fits, None.
+
+    Raises:
+        BadFile, KernelMismatch: See `chosen_profile`. A profile *is_needed*, or *file* is one.
+    """
+    try:
+        return chosen_profile(image, file)
+    except KernelMismatch:
+        if is_needed or file is not None:
+            raise
+        return None

@@ -28,6 +28,7 @@ _COMMANDS = {  # name, which is also that of the module: what it does, in one li
     "check": "run a kernel, find what it does wrong with its memory",
     "trace": "record a kernel's allocations, show each call as a line",
     "step": "go through a run call by call, forwards and backwards",
+    "gdb": "let gdb debug a kernel, forwards and backwards",
     "report": "show a trace in the browser",
     "export": "write a trace in the format of another tool",
     "diff": "show which callers allocate more in one trace than in another",
@@ -40,6 +41,7 @@ examples:
   kmemu boot --layer heap=lockstep   check the kernel's heap against the model
   kmemu check kernel.elf             find double frees, leaks, heap damage
   kmemu step firmware:overflow       go through a run call by call, and back
+  kmemu gdb kernel.elf               wait for gdb, which can go back, too
   kmemu inspect kernel.elf           show what a kernel file holds
   kmemu init kernel.elf              find its allocators, write a profile
   kmemu report run.kmt               make a page for the browser from a trace

@@ -28,6 +28,7 @@ __all__ = [
     "addresses",
     "bad_accesses",
     "debugger",
+    "gdb",
     "step",
     "writer",
 ]

@@ -18,4 +18,5 @@ __all__ = [
     "storage",
     "symbolizer",
     "symbols",
+    "tasks",
 ]

@@ -8,6 +8,7 @@ __all__ = [
     "diff",
     "doctor",
     "export",
+    "gdb",
     "inspect",
     "report",
     "step",

@@ -1,0 +1,115 @@
+"""``kmemu gdb``: let GDB, or a debugger that speaks its protocol, debug a kernel, forwards and backwards."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentTypeError
+from typing import TYPE_CHECKING
+
+from emulator.cli.machine_options import (
+    DEFAULT_TIMEOUT_S,
+    UNINITIALISED,
+    add_kernel,
+    add_machine,
+    add_profile,
+    add_sanitize,
+    check_sanitize,
+    new_machine,
+    profile_if_known,
+)
+from emulator.cli.status import CommandLineError, Status
+from emulator.cli.terminal.console import ConsoleWriter
+from emulator.cli.terminal.output import Output
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from emulator.debug.gdb.server import Address
+
+USAGE = "kmemu gdb [KERNEL.elf | firmware:NAME] [--listen ADDRESS:PORT | --stdio] [options]"
+DESCRIPTION = """\
+Waits for GDB (target remote), and lets it debug the kernel from its first
+instruction, forwards and backwards: continue, reverse-continue, watch,
+reverse-stepi. "monitor help" in GDB lists what else there is."""
+EPILOG = """\
+examples:
+  kmemu gdb kernel.elf                        waits at 127.0.0.1:1234
+  gdb kernel.elf -ex "target remote :1234"    in another terminal
+  kmemu gdb kernel.elf --listen :0            at a free port, and says which
+  kmemu gdb kernel.elf --sanitize             stops at bad accesses as well
+
+without a port, started by gdb itself:
+  (gdb) target remote | kmemu gdb kernel.elf --stdio
+
+exit status:
+  0 the debugger has ended it (kill), or with --stdio has gone
+  2 the command line was wrong; 3 the kernel could not be loaded, or
+  the port cannot be listened at; 130 Ctrl-C
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of the command."""
+    add_kernel(parser)
+    add_profile(parser)
+    where = parser.add_argument_group("the debugger").add_mutually_exclusive_group()
+    where.add_argument(
+        "--listen",
+        metavar="ADDRESS:PORT",
+        type=_address,
+        help="wait for it there; a loopback address, port 0 is a free one (default: 127.0.0.1:1234)",
+    )
+    where.add_argument("--stdio", action="store_true", help="it is on standard input and output")
+    add_sanitize(parser.add_argument_group("what is looked for"))
+    add_machine(parser)
+
+
+def _address(text: str) -> Address:
+    from emulator.debug.gdb.server import read_address  # not for --help
+
+    try:
+        return read_address(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def run(options: Namespace) -> Status:
+    """Run the command."""
+    from emulator.debug import Debugger
+    from emulator.debug.gdb.output import NewOutput
+    from emulator.debug.gdb.server import DEFAULT, serve, serve_pipes
+    from emulator.run.ending import Budget
+
+    check_sanitize(options)
+    if options.halt_on_error:
+        raise CommandLineError(
+            "gdb stops in front of each bad access: --halt-on-error is for runs without it"
+        )
+    new_output = NewOutput()
+    machine = new_machine(options, new_output)
+    new_output.follow(machine)
+    profile = profile_if_known(machine.image, options.profile, is_needed=bool(options.sanitize))
+    timeout_s = None if options.timeout is DEFAULT_TIMEOUT_S else options.timeout
+    budget = Budget(options.max_instructions, timeout_s)
+    sanitize = UNINITIALISED if options.sanitize == UNINITIALISED else bool(options.sanitize)
+    with Debugger(machine, profile, sanitize=sanitize, budget=budget) as debugger:
+        if options.stdio:
+            serve_pipes(debugger, new_output, *_own_pipes())
+        else:
+            with ConsoleWriter(Output(), to_output=True) as console:
+                new_output.pass_on = console
+                address = options.listen or DEFAULT
+                serve(debugger, new_output, address, lambda at: _ready(machine.image.path, at))
+    return Status.GOOD
+
+
+def _own_pipes() -> tuple[int, int]:
+    """Return standard input and output for the protocol alone: whatever prints, prints to standard error."""
+    pipes = os.dup(sys.stdin.fileno()), os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return pipes
+
+
+def _ready(kernel: str, address: Address) -> None:
+    print(f'kmemu: gdb {kernel} -ex "target remote {address}"', file=sys.stderr, flush=True)

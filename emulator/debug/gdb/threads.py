@@ -1,0 +1,115 @@
+"""Threads of the client: the tasks of a kernel whose tasks are known, or the CPU.
+
+The id of a task's thread is the task's id. What is no task, as the kernel's start and its idle loop, is the thread `KERNEL`.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+from xml.sax.saxutils import quoteattr
+
+from emulator.debug.gdb.answers import OK, Refused, answer
+from emulator.debug.gdb.registers import register_values
+from emulator.guest.tasks import GuestTask, task_reader
+
+if TYPE_CHECKING:
+    from emulator.debug.gdb.answers import Answer
+    from emulator.machine.machine import Machine
+
+CPU: Final = 1
+"""The one thread where no tasks are known."""
+KERNEL: Final = 1000
+_ID = rb"(0|-1|[0-9a-fA-F]{1,8})"
+
+
+class Threads:
+    """The threads of a machine as it stands.
+
+    Args:
+        machine: Its tasks are read whenever they are asked for.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._reader = task_reader(machine)
+        self._chosen = 0  # for registers and memory; 0: that which runs
+        self.answers: tuple[Answer, ...] = (
+            answer("H", rb"([gc])" + _ID, self._choose),
+            answer("T", _ID, self._is_alive),
+            answer("qC", b"", lambda: b"QC%x" % self.running()),
+            answer("qfThreadInfo", b"", lambda: b"m" + b",".join(b"%x" % each for each in self._all())),
+            answer("qsThreadInfo", b"", lambda: b"l"),
+            answer("qThreadExtraInfo", b"," + _ID, self._description),
+        )
+
+    def running(self) -> int:
+        """Return the thread that the CPU executes."""
+        if self._reader is None:
+            return CPU
+        return _thread(self._number())
+
+    def chosen_registers(self) -> dict[str, int]:
+        """Return the registers of the thread that the client has chosen, as far as they are known."""
+        if self.is_running_chosen():
+            return register_values(self._machine)
+        return dict(self._all()[self._chosen].registers)
+
+    def is_running_chosen(self) -> bool:
+        """Return whether the client has chosen the thread that runs."""
+        return self._chosen in (0, self.running()) or self._chosen not in self._all()
+
+    def forget_choice(self) -> None:
+        """Let the thread that runs be chosen: the machine has moved."""
+        self._chosen = 0
+
+    def document(self) -> str:
+        """Return the XML document with all threads."""
+        lines = (
+            f'<thread id="{number:x}" core="0" name={quoteattr(self._name(task))}>{task.state}</thread>'
+            for number, task in self._all().items()
+        )
+        return "\n".join(['<?xml version="1.0"?>', "<threads>", *lines, "</threads>"])
+
+    def _name(self, task: GuestTask) -> str:
+        return "CPU" if self._reader is None else task.name
+
+    def _number(self) -> int:
+        try:
+            return 0 if self._reader is None else self._reader.running()
+        except IndexError:  # the kernel's symbols do not lie in memory
+            return 0
+
+    def _all(self) -> dict[int, GuestTask]:
+        """Return all threads by their ids."""
+        if self._reader is None:
+            return {CPU: GuestTask(0, "running", is_running=True, registers={})}
+        try:
+            tasks = self._reader.tasks()
+        except IndexError:
+            tasks = [GuestTask(0, "running", is_running=True, registers={})]
+        return {_thread(task.number): task for task in tasks}
+
+    def _choose(self, what: bytes, thread: bytes) -> bytes:
+        number = int(thread, 16)
+        if number > 0 and number not in self._all():
+            raise Refused(errno.ESRCH, f"there is no thread {number}")
+        if what == b"g":
+            self._chosen = max(number, 0)
+        return OK
+
+    def _is_alive(self, thread: bytes) -> bytes:
+        number = int(thread, 16)
+        if number not in self._all():
+            raise Refused(errno.ESRCH, f"there is no thread {number}")
+        return OK
+
+    def _description(self, thread: bytes) -> bytes:
+        task = self._all().get(int(thread, 16))
+        if task is None:
+            raise Refused(errno.ESRCH, "there is no such thread")
+        return f"{self._name(task)}: {task.state}".encode().hex().encode()
+
+
+def _thread(number: int) -> int:
+    return number or KERNEL

@@ -1,0 +1,143 @@
+"""Sessions of gdb itself, forwards and back."""
+
+from __future__ import annotations
+
+import re
+
+from tests.helpers.gdb import gdb_transcript
+
+DEMO, TASKS = "demo", "btron_pools_wait"
+QUIET = "set logging enabled off"
+
+
+def lines(text: str, pattern: str) -> list[str]:
+    return [line for line in text.splitlines() if re.search(pattern, line)]
+
+
+def test_gdb_knows_the_machine_from_its_first_instruction_on() -> None:
+    text = gdb_transcript(DEMO, ["info registers eip cr0 gdt_limit", "info threads", "info float", "p $xmm0"])
+    assert "_start () at firmware/common/entry.S" in text
+    assert lines(text, r"^cr0 +0x11 +\[ PE ET \]$")
+    assert lines(text, r"^\* 1 +Thread 1 \"CPU\"")
+    assert lines(text, r"^Control Word:")
+    assert "v4_int32 = {0, 0, 0, 0}" in text
+
+
+def test_gdb_goes_on_and_back_and_twice_the_same_way() -> None:
+    script = [
+        "break kmalloc",
+        "continue",
+        "bt 2",
+        "finish",
+        "reverse-stepi",
+        "info registers eip",
+        "reverse-continue",
+        "reverse-continue",
+        "continue",
+        "reverse-finish",
+        "nexti",
+        "step",
+        "next",
+        "reverse-step",
+        "reverse-next",
+        "delete",
+        "continue",
+        "reverse-stepi",
+        "info registers eip",
+    ]
+    text = gdb_transcript(DEMO, script)
+    assert len(lines(text, "^Breakpoint 1, kmalloc")) == 4
+    assert lines(text, "^Value returned is ")
+    assert len(lines(text, "^No more reverse-execution history")) == 2, "at the start, and at the end"
+    assert lines(text, "^kmemu: the run has ended: ")
+    assert len(lines(text, "hello from port 0xE9")) == 1, "output comes once"
+    assert gdb_transcript(DEMO, script) == text
+
+
+def test_gdb_lets_conditions_be_evaluated_here() -> None:
+    text = gdb_transcript(DEMO, ["break kmalloc if size > 500", "continue", "p size", "info breakpoints"])
+    assert "(target evals)" in text
+    assert "$1 = 1000" in text
+
+
+def test_gdb_changes_registers_and_memory_and_calls_functions() -> None:
+    script = [
+        *("break kfree", "continue", "p ((char *(*)(unsigned))kmalloc)(16)", "set var $ebx = 77", "p $ebx"),
+        *("set var *(int *)0x200000 = 5", "p *(int *)0x200000", "p *(int *)0xf0000000", "p $cr3 = 1"),
+    ]
+    text = gdb_transcript(DEMO, script)
+    assert lines(text, r"^\$1 = 0x10[0-9a-f]+")
+    assert "$2 = 77" in text
+    assert "$3 = 5" in text
+    assert "Cannot access memory at address 0xf0000000" in text
+    assert 'Could not write register "cr3"' in text
+
+
+def test_tasks_are_threads() -> None:
+    script = [
+        "break mpl_get",
+        "ignore 1 8",
+        "continue",
+        "info threads",
+        "thread 4",
+        "bt 2",
+        "p $eax",
+        "stepi",
+    ]
+    text = gdb_transcript(TASKS, script)
+    (current,) = lines(text, r"^\* ")
+    assert re.search(r'"task [0-9]+" \(running, priority [0-9]+\) +mpl_get', current)
+    assert lines(text, r'"kernel" \(idle\) +dispatch \(\)')
+    assert lines(text, r'"task [0-9]+" \(waits for memory pool [0-9]+, priority [0-9]+\) +dispatch \(\)')
+    assert lines(text, "^#1 .* in task_wait")
+    assert "$1 = <unavailable>" in text, (
+        "of a task that waits only those registers are known that it goes on with"
+    )
+    assert lines(text, "^kmemu: thread 3 does not run: only what runs can be stepped")
+
+
+def test_gdb_asks_for_what_only_kmemu_knows() -> None:
+    script = [
+        *("monitor help", "monitor info", "break kfree", "continue", "monitor checkpoint", "monitor heap"),
+        *(
+            "monitor goto 2",
+            "maintenance flush register-cache",
+            "p $pc",
+            "monitor goto c1",
+            "monitor checkpoints",
+        ),
+        *("monitor phys 0x100000", "monitor break-alloc 4", "monitor goto start", "continue"),
+        *("monitor break-alloc 4 off", "monitor nothing", "monitor goto", "monitor phys 0xf0000000"),
+    ]
+    text = gdb_transcript(DEMO, script)
+    assert lines(text, r"^monitor phys ADDRESS \[SIZE\] +physical memory$")
+    assert lines(text, r"^after 0 instructions: _start\+0x0")
+    assert lines(text, r"^checkpoint c1: after [0-9]+ instructions, after event [0-9]+: kfree\+0x0")
+    assert lines(text, r"^Heap 0x0010c000-0x0011c000")
+    assert lines(text, r"^after [0-9]+ instructions, after event 2: memory_init\+")
+    assert lines(text, r"^\$1 = .* <memory_init\+")
+    assert lines(text, r"^c1  after [0-9]+ instructions$")
+    assert lines(text, r"^0x00100000  02 b0 ad 1b ")
+    assert lines(text, r"^kmemu: event 4")
+    assert lines(text, r"^there is no command 'nothing'; monitor help lists all$")
+    assert lines(text, r"^usage: monitor goto EVENT")
+    assert lines(text, r"^0xf0000000, 16 bytes, is not in RAM, which ends at 0x00500000$")
+
+
+def test_gdb_stops_in_front_of_bad_accesses() -> None:
+    script = [
+        "continue",
+        "bt 2",
+        "monitor until-finding off",
+        "reverse-continue",
+        "monitor until-finding",
+        "continue",
+    ]
+    text = gdb_transcript("bad_overflow", script, "--sanitize")
+    reports = lines(
+        text, "^BUG: out-of-bounds write of 1 byte to 0x0010b018, 0 bytes after a block of 16 bytes"
+    )
+    assert len(reports) == 2, "the second one after the way back"
+    assert len(lines(text, "^No more reverse-execution history")) == 1
+    assert len(lines(text, r"^0x00101014 in copy_name \(")) == 2
+    assert gdb_transcript("bad_overflow", script, "--sanitize") == text

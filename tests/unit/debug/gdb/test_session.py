@@ -1,0 +1,240 @@
+"""What a session answers, to good packets, and to bad ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.debug import Debugger
+from emulator.debug.gdb.packets import encoded
+from emulator.debug.gdb.registers import NUMBERS, REGISTERS
+from emulator.debug.gdb.session import Left
+from tests.helpers.gdb import ask, talk
+from tests.helpers.guest import machine_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE = """
+        movl    $3, %ecx
+again:  incl    count
+        loop    again
+        movb    $'!', %al
+        outb    %al, $0xe9
+        exit    0
+        .data
+        .globl  count
+count:  .long   0
+"""
+
+
+@pytest.fixture
+def debugger() -> Iterator[Debugger]:
+    with Debugger(machine_of(SOURCE)) as debugger:
+        yield debugger
+
+
+def number(debugger: Debugger, name: str) -> int:
+    found = debugger.image.symbol(name)
+    assert found is not None
+    return found.address
+
+
+def state(debugger: Debugger) -> tuple[object, ...]:
+    machine = debugger.machine
+    return (
+        debugger.moment,
+        machine.registers(),
+        bytes(machine.memory.buffer[0x10_0000:0x11_0000]),
+        debugger.points,
+        debugger.stop_at_findings,
+        debugger.stop_at_exceptions,
+    )
+
+
+def field(reply: bytes, name: str) -> int:
+    """Return the value of a register in a stop reply."""
+    for each in reply[3:].split(b";"):
+        key, _, value = each.partition(b":")
+        if key == b"%02x" % NUMBERS[name]:
+            return int.from_bytes(bytes.fromhex(value.decode()), "little")
+    raise AssertionError(f"{reply!r} says nothing of {name}")
+
+
+def test_a_client_learns_what_the_server_can(debugger: Debugger) -> None:
+    (features,) = ask(debugger, b"qSupported:multiprocess+;swbreak+")
+    assert {b"ReverseStep+", b"ReverseContinue+", b"swbreak+", b"PacketSize=10000"} <= {*features.split(b";")}
+
+
+def test_what_nobody_knows_is_answered_by_nothing(debugger: Debugger) -> None:
+    assert ask(debugger, b"vMustReplyEmpty", b"qNothing:1", b"!", b"Z9,0,1", b"y", b"") == [b""] * 6
+
+
+def test_memory_is_read_as_far_as_it_is_mapped(debugger: Debugger) -> None:
+    last = len(debugger.machine.memory) - 2
+    assert ask(debugger, b"m%x,4" % number(debugger, "count")) == [b"00000000"]
+    assert ask(debugger, b"m%x,4" % last, b"mf0000000,4", b"m0,0") == [b"0000", b"E0e", b""]
+
+
+def test_memory_is_written_or_nothing_of_it(debugger: Debugger) -> None:
+    at, last = number(debugger, "count"), len(debugger.machine.memory) - 2
+    assert ask(debugger, b"M%x,2:0102" % at, b"X%x,2:\x03\x04" % (at + 2), b"m%x,4" % at) == [
+        *(b"OK", b"OK"),
+        b"01020304",
+    ]
+    before = state(debugger)
+    refused = ask(debugger, b"M%x,4:01020304" % last, b"M%x,2:01" % at, b"X%x,1:12" % at, b"Mf0000000,1:00")
+    assert refused == [b"E0e", b"E16", b"E16", b"E0e"]
+    assert state(debugger) == before
+
+
+def test_registers_are_read_and_written(debugger: Debugger) -> None:
+    whole, eip, cr0 = ask(debugger, b"g", b"p8", b"p%x" % NUMBERS["cr0"])
+    assert len(whole) == 2 * sum(register.size for register in REGISTERS)
+    assert int.from_bytes(bytes.fromhex(eip.decode()), "little") == debugger.machine.registers().eip
+    assert int.from_bytes(bytes.fromhex(cr0.decode()), "little") & 1
+    assert ask(debugger, b"P3=78563412", b"p3") == [b"OK", b"78563412"]
+    changed = b"01000000" + whole[8:]
+    assert ask(debugger, b"G" + changed, b"p0") == [b"OK", b"01000000"]
+
+
+@pytest.mark.parametrize(
+    "packet", [b"p99", b"P99=00", b"P0=00", b"P0=0000000000", b"P2a=01000000", b"G00", b"pxx"]
+)
+def test_registers_that_cannot_be_had_are_refused(debugger: Debugger, packet: bytes) -> None:
+    before = state(debugger)
+    (refused,) = ask(debugger, packet)
+    assert refused[:1] == b"E"
+    assert state(debugger) == before
+
+
+def test_the_machine_stops_where_it_is_told_to_and_goes_back(debugger: Debugger) -> None:
+    at = number(debugger, "again")
+    packets = (b"qSupported:swbreak+", b"Z0,%x,1" % at, b"c", b"c", b"c", b"bc", b"bc", b"bc", b"bc")
+    *_, first, second, third, back_2, back_1, start, again = ask(debugger, *packets)
+    assert all(field(each, "eip") == at for each in (first, second, third, back_2, back_1))
+    assert all(b"swbreak:;" in each for each in (first, second, third, back_2, back_1))
+    assert start == again
+    assert b"replaylog:begin;" in start
+    assert debugger.moment.instructions == 0
+
+
+def test_breakpoints_of_hardware_are_told_apart_if_the_client_knows_them(debugger: Debugger) -> None:
+    at = b"Z1,%x,1" % number(debugger, "again")
+    assert b"hwbreak:;" in ask(debugger, b"qSupported:hwbreak+", at, b"c")[-1]
+    assert b"hwbreak" not in ask(debugger, at, b"c")[-1]
+
+
+def test_a_removed_breakpoint_stops_nothing(debugger: Debugger) -> None:
+    at = number(debugger, "again")
+    *_, answer = ask(debugger, b"Z0,%x,1" % at, b"z0,%x,1" % at, b"z0,%x,1" % at, b"c")
+    assert b"replaylog:end;" in answer
+
+
+def test_points_go_with_their_client(debugger: Debugger) -> None:
+    ask(debugger, b"Z0,%x,1" % number(debugger, "again"))
+    assert debugger.points == ()
+
+
+ECX_IS_2 = b"X7,26000122021327"
+ECX_IS_9 = b"X7,26000122091327"
+NO_VALUE = b"X6,220122000527"  # 1 / 0
+
+
+@pytest.mark.parametrize(
+    ("condition", "counts"),
+    [
+        (ECX_IS_2, [2]),
+        (ECX_IS_9, []),
+        (ECX_IS_9 + b";" + ECX_IS_2, [2]),
+        (NO_VALUE, [3, 2, 1]),  # the client finds out why
+    ],
+)
+def test_conditions_are_evaluated_here(debugger: Debugger, condition: bytes, counts: list[int]) -> None:
+    at = b"Z0,%x,1;" % number(debugger, "again") + condition
+    packets = [at, *(b"c", b"p1") * (len(counts) + 1), *(b"bc", b"p1") * (len(counts) + 1)]
+    answers = ask(debugger, *packets)[1:]
+    stops, values = answers[0::2], answers[1::2]
+    found = [
+        int.from_bytes(bytes.fromhex(value.decode()), "little")
+        for stop, value in zip(stops, values, strict=True)
+        if b"replaylog" not in stop
+    ]
+    assert found == [*counts, *reversed(counts)]
+
+
+def test_a_breakpoint_that_is_set_again_has_its_new_condition(debugger: Debugger) -> None:
+    at = b"Z0,%x,1" % number(debugger, "again")
+    *_, answer = ask(debugger, at, at + b";" + ECX_IS_9, b"c")
+    assert b"replaylog:end;" in answer
+    *_, answer = ask(debugger, b"bc", at + b";" + ECX_IS_9, at, b"c")
+    assert b"replaylog" not in answer
+
+
+@pytest.mark.parametrize(
+    "text", [b";X7,2600012202132", b";X9,26000122021327", b";cmds:1,X1,27", b";", b";X1,00", b"X1,27"]
+)
+def test_breakpoints_with_conditions_that_are_none_are_refused(debugger: Debugger, text: bytes) -> None:
+    before = state(debugger)
+    assert ask(debugger, b"Z0,%x,1" % number(debugger, "again") + text) == [b"E16"]
+    assert state(debugger) == before
+
+
+def test_steps_go_one_instruction(debugger: Debugger) -> None:
+    forwards = ask(debugger, b"s", b"vCont;s:1", b"S05", b"vCont;S05")
+    assert debugger.moment.instructions == 4
+    eips = [field(each, "eip") for each in forwards]
+    backwards = ask(debugger, b"bs", b"bs", b"bs", b"bs", b"bs")
+    assert [field(each, "eip") for each in backwards[:3]] == eips[2::-1]
+    assert b"replaylog:begin;" in backwards[4]
+
+
+def test_a_range_is_stepped_until_it_is_left(debugger: Debugger) -> None:
+    at = number(debugger, "again")
+    end = at + 8  # incl and loop
+    (answer,) = ask(debugger, b"vCont;r%x,%x:1" % (debugger.machine.registers().eip, end))
+    assert field(answer, "eip") == end
+    assert debugger.moment.instructions == 2 + 3 * 2
+
+
+def test_a_range_is_left_at_a_breakpoint(debugger: Debugger) -> None:
+    at = number(debugger, "again")
+    *_, answer = ask(
+        debugger, b"Z0,%x,1" % at, b"vCont;r%x,%x:1" % (debugger.machine.registers().eip, at + 8)
+    )
+    assert field(answer, "eip") == at
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"vCont;",
+        b"vCont;x",
+        b"vCont;s:2",
+        b"vCont;c:2",
+        b"vCont;s;q",
+        b"cx",
+        b"s00000000000",
+        b"C5",
+        b"bcx",
+        b"bsx",
+    ],
+)
+def test_moves_that_are_none_move_nothing(debugger: Debugger, packet: bytes) -> None:
+    before = state(debugger)
+    answers = ask(debugger, packet)
+    assert answers[-1][:1] == b"E"
+    assert state(debugger) == before
+
+
+def test_a_client_may_end_the_server(debugger: Debugger) -> None:
+    assert talk(debugger, encoded(b"k"))[0] is Left.KILLED
+    assert talk(debugger, encoded(b"vKill;1")) == (Left.KILLED, [b"OK"])
+    assert talk(debugger)[0] is Left.DETACHED
+
+
+def test_a_bad_packet_is_asked_for_again_and_without_acknowledgements_answered_by_an_error(
+    debugger: Debugger,
+) -> None:
+    assert talk(debugger, b"$?#00", encoded(b"?"))[1][0] == b"E4a"
