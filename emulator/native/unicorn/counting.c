@@ -3,8 +3,10 @@
  * A translated block adds its instructions to the count at its start, in code of its own (translation.c), and asks between two
  * blocks whether the run goes on where it may have to end. Where that cannot be, a hook does it: slower, with the same result.
  */
+#include <stddef.h>
 #include <stdlib.h>
 
+#include "unicorn/count_register.h"
 #include "unicorn/counting.h"
 #include "unicorn/delivery.h"
 #include "unicorn/interpose.h"
@@ -30,10 +32,19 @@ static bool is_right(kc *m, uint32_t pc, uint32_t count)
     return c->proved;
 }
 
+/* The next look, as blocks count. */
+static uint64_t look_at(kc *m)
+{
+    uint64_t next = kc_next_look(m), now = kc_count(m), executed = m->counting->counter->executed;
+
+    return next <= now ? 0 : next - now > UINT64_MAX - executed ? UINT64_MAX : executed + (next - now);
+}
+
 void kc_block_starts(kc *m, uint32_t pc, uint32_t count)
 {
+    m->counting->counter->last.count = 0;
     /* The order matters to a stop from outside, which asks the engine first. */
-    __atomic_store_n(&m->counting->counter->look_at, kc_next_look(m), __ATOMIC_RELAXED);
+    __atomic_store_n(&m->counting->counter->look_at, look_at(m), __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (m->counting->starts_only)
         kc_engine_stop(m);
@@ -50,17 +61,17 @@ void kc_count_up_to(kc *m, uint32_t pc, bool is_fetched)
     struct counting *c = m->counting;
     struct last last = c->counter->last;
 
-    if (is_fetched || !c->counter->executed)
+    if (is_fetched || !kc_count(m))
         return;
     if (c->one_by_one) { /* it was counted before it was executed */
-        c->counter->executed -= pc == c->last_instruction;
+        c->others -= pc == c->last_instruction;
         return;
     }
     if (!last.count || pc - last.pc >= last.size)
         return;
     /* Where the state was exact anyway, the instruction ends its block. */
     bool is_known = c->restored.block == last.pc && c->restored.pc == pc;
-    c->counter->executed -= is_known ? last.count - c->restored.before : 1;
+    c->others -= is_known ? last.count - c->restored.before : 1;
     c->counter->last = (struct last){0};
 }
 
@@ -69,9 +80,9 @@ uint64_t kc_count_here(const kc *m)
     const struct counting *c = m->counting;
 
     if (c->one_by_one)
-        return c->counter->executed - 1;
+        return kc_count(m) - 1;
     return c->restored.block == c->counter->last.pc && c->restored.before < c->counter->last.count
-               ? c->counter->executed - c->counter->last.count + c->restored.before : c->counter->executed;
+               ? kc_count(m) - c->counter->last.count + c->restored.before : kc_count(m);
 }
 
 /* -- by hooks ------------------------------------------------------------------------------------- */
@@ -121,7 +132,7 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *data)
         kc_leave_if_asked(m, uc, list ? list : (uintptr_t)__builtin_return_address(0));
         return; /* the check at the start of the block comes after this hook: it is not executed */
     }
-    c->counter->executed += c->blocks[slot].icount;
+    c->others += c->blocks[slot].icount;
     c->counter->last = (struct last){(uint32_t)address, (uint16_t)c->blocks[slot].icount, (uint16_t)size};
 }
 
@@ -129,7 +140,12 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *data)
 
 static bool by_hooks; /* blocks of this libunicorn cannot count themselves */
 
-bool kc_counts_itself(const kc *m) { return !by_hooks && !m->reference && kc_is_interposed(m); }
+bool kc_counts_itself(const kc *m)
+{
+    bool is_in_place = (uint8_t *)m->counting->counter - (uint8_t *)kc_state_at(m) == KC_COUNT_AT;
+
+    return !by_hooks && !m->reference && kc_is_interposed(m) && is_in_place && kc_has_count_register(m);
+}
 
 void kc_counting_by_hooks(kc *m)
 {
@@ -154,7 +170,7 @@ static void prepare(kc *m)
 
 void kc_counting_start(kc *m)
 {
-    m->counting->counter->executed = 0;
+    kc_counting_end(m);
     m->counting->counter->last.count = 0;
     prepare(m);
 }
@@ -196,7 +212,7 @@ static void on_instruction(uc_engine *uc, uint64_t address, uint32_t size, void 
     struct counting *c = m->counting;
     (void)uc;
 
-    c->counter->executed++;
+    c->others++;
     c->last_instruction = (uint32_t)address;
     c->counter->last = (struct last){(uint32_t)address, 0, (uint16_t)size};
     kc_on_instruction(m);
@@ -221,6 +237,15 @@ int kc_run_exactly(kc *m, size_t count)
     kc_interpose_restore(before);
     return error;
 }
+
+void kc_counting_catch_up(kc *m, const uint8_t *tb, const void *context)
+{
+    m->counting->counter->executed = kc_count_in_context(context);
+    m->counting->counter->last = kc_block_as_last(tb);
+}
+
+_Static_assert(offsetof(struct counter, executed) == 0 && offsetof(struct counter, added) == KC_ADDED_AT - KC_COUNT_AT &&
+               offsetof(struct counter, last) + offsetof(struct last, count) == KC_IN_BLOCK_AT - KC_COUNT_AT, "count_register.c goes by it");
 
 /* -- life ----------------------------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
 
 #define TAIL 512u /* no translated block of Unicorn has more instructions */
 
-/* The block counted last, or an instruction counted alone: count is 0. */
+/* The block counted last that may ask; count is 0 where it has been left, and of an instruction counted alone. */
 struct last { uint32_t pc; uint16_t count, size; };
 
 /* A place in translated code, and the instruction that it belongs to: to look that up takes longer than to answer at most ports. */
@@ -18,13 +18,16 @@ struct restored { uint32_t block, pc, before; };
 
 /* What code in translated blocks reads and writes, see translation.c. */
 struct counter {
-    uint64_t executed, look_at; /* instructions; a block that starts at look_at or later asks */
+    uint64_t executed; /* instructions of blocks that count themselves; a register has them while translated code runs (count_register.c) */
+    uint64_t added;    /* see there */
+    uint64_t look_at;  /* a block that starts with so many executed, or more, asks */
     struct last last __attribute__((aligned(8)));
     uint64_t shadow; /* where checked accesses look up their shadow */
 };
 
 struct counting {
     struct counter *counter, own; /* where it is; `own`, where it cannot lie in the CPU's state */
+    uint64_t others;            /* what is to be added to the count of blocks, modulo 2 ** 64 */
     bool proved, recount;       /* blocks count themselves right; start again and count by hooks */
     bool starts_only;           /* the first block ends the run */
     bool one_by_one;            /* instructions are counted, not blocks */
@@ -43,7 +46,7 @@ void kc_counting_move(kc *m, void *place);
 /* Count from 0; may call kc_no_memory(). */
 void kc_counting_start(kc *m);
 /* Between runs the count is 0. */
-static inline void kc_counting_end(kc *m) { m->counting->counter->executed = 0; }
+static inline void kc_counting_end(kc *m) { m->counting->counter->executed = m->counting->others = 0; }
 /* Do blocks count themselves? If they cannot after all: end the run, it starts again with hooks. */
 bool kc_counts_itself(const kc *m);
 void kc_counting_by_hooks(kc *m);
@@ -62,7 +65,7 @@ static inline struct counter kc_counter(const kc *m) { return *m->counting->coun
 static inline void kc_put_counter(kc *m, struct counter counter) { *m->counting->counter = counter; }
 
 /* Instructions of this run. */
-static inline uint64_t kc_count(const kc *m) { return m->counting->counter->executed; }
+static inline uint64_t kc_count(const kc *m) { return m->counting->counter->executed + m->counting->others; }
 static inline struct last kc_last_block(const kc *m) { return m->counting->counter->last; }
 static inline uint32_t kc_last_instruction(const kc *m) { return m->counting->last_instruction; }
 /* Has a block counted itself, and right? */
@@ -104,8 +107,16 @@ void kc_count_up_to(kc *m, uint32_t pc, bool is_fetched);
 /* Instructions of this run before the one at which the state was made exact last. */
 uint64_t kc_count_here(const kc *m);
 /* Correct the count: of an instruction that was counted before it was executed, and of one that was not. */
-static inline void kc_count_more(kc *m, int instructions) { m->counting->counter->executed += (uint64_t)(int64_t)instructions; }
+static inline void kc_count_more(kc *m, int instructions) { m->counting->others += (uint64_t)(int64_t)instructions; }
 static inline void kc_put_last_block(kc *m, struct last last) { m->counting->counter->last = last; }
+/* A block is left, and has not stored the count. */
+static inline void kc_block_ends(kc *m, uint64_t executed)
+{
+    m->counting->counter->executed = executed;
+    m->counting->counter->last.count = 0;
+}
+/* A signal has come from translated code, in a block of the engine: what it has not stored. */
+void kc_counting_catch_up(kc *m, const uint8_t *tb, const void *context);
 
 /* Let the next block ask. */
 static inline void kc_look_soon(kc *m) { __atomic_store_n(&m->counting->counter->look_at, 0, __ATOMIC_SEQ_CST); }

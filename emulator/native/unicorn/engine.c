@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 
+#include "unicorn/count_register.h"
 #include "unicorn/counting.h"
 #include "unicorn/engine.h"
 #include "unicorn/interpose.h"
@@ -17,6 +18,7 @@ struct engine {
     bool stray_fill;    /* a TLB fill was answered that was not the guest's */
     bool fills_again;   /* the TLB is emptied by us, not by the guest */
     bool keeps_hooks;   /* ones that were removed: up to the end of its next start */
+    bool has_count_register;
 };
 
 #define UNICORN_OLDEST 0x02010400u /* 2.1.4: the first whose virtual TLB mode does what mmu.c needs */
@@ -149,8 +151,18 @@ int kc_engine_open(kc *m)
     if (KC_NEW(m->engine))
         return -1;
     uc_err error = U.uc_open(UC_ARCH_X86, UC_MODE_32, &m->uc);
-    return error ? error : U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_QEMU64);
+    if (!error)
+        error = U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_QEMU64);
+    if (error)
+        return error;
+    uint32_t eip;
+    kc_count_register_claim(true);
+    error = U.uc_reg_read(m->uc, UC_X86_REG_EIP, &eip); /* now it makes its translator */
+    m->engine->has_count_register = kc_count_register_claim(false);
+    return error;
 }
+
+bool kc_has_count_register(const kc *m) { return m->engine->has_count_register; }
 
 void kc_engine_close(kc *m)
 {

@@ -19,6 +19,8 @@ extern struct unicorn U;
 
 int kc_engine_open(kc *m);
 void kc_engine_close(kc *m);
+/* Does its translated code leave a register to the count of instructions? */
+bool kc_has_count_register(const kc *m);
 
 /* Hook what has a type and, for UC_HOOK_INSN, an instruction, for ever. Returns a Unicorn error or 0. */
 int kc_hook(kc *m, int type, void *callback, int instruction);

@@ -197,7 +197,10 @@ bool kc_fast_access_at(kc *m, const void *context, struct fast_access *out)
     if (!kc_translator(m) || kc_running() != m)
         return false;
     *out = (struct fast_access){.place = (uintptr_t)r[REG_RIP] + PLACE};
-    return tb_lookup(kc_translator(m), out->place) && decode((const uint8_t *)r[REG_RIP], r, out);
+    const uint8_t *tb = tb_lookup(kc_translator(m), out->place);
+    if (tb)
+        kc_counting_catch_up(m, tb, context);
+    return tb && decode((const uint8_t *)r[REG_RIP], r, out);
 }
 
 uint32_t kc_fast_access_pc(kc *m, const struct fast_access *access)

@@ -36,6 +36,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "unicorn/count_register.h"
 #include "unicorn/counting.h"
 #include "unicorn/delivery.h"
 #include "unicorn/fast_accesses.h"
@@ -76,18 +77,16 @@ uintptr_t kc_hooks_called_from(void)
     return from;
 }
 
-/* A block that counts itself asks, behind its last instruction, having counted itself. The place from which it does says nothing,
+/* A block that counts itself asks, behind its last instruction, before it has counted itself. The place from which it does says nothing,
  * so where the run ends, or an interrupt is taken, EIP is set to the block's start. Else nothing has changed. */
 static void block_starts(kc *m, uint32_t pc, uint32_t count)
 {
-    kc_count_more(m, -(int)count);
     kc_block_starts(m, pc, count);
     uint32_t eip = kc_reg(m, UC_X86_REG_EIP);
     kc_set_eip(m, pc - kc_segment_base(m, CS));
     kc_leave_if_asked(m, m->uc, 0);
     check_exit(m->uc, 0);
     kc_set_eip(m, eip);
-    kc_count_more(m, (int)count);
 }
 
 void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address)
@@ -358,6 +357,7 @@ void *kc_interpose_load(const char *library)
         FIND(original_reg_read, "reg_read_x86_64");
         FIND(check_exit, "helper_check_exit_request_x86_64");
         translation_found = kc_translation_load(unicorn);
+        kc_count_register_load(unicorn);
         kc_jumps_load(unicorn);
         kc_decoding_load(unicorn);
         kc_system_calls_load(unicorn);

@@ -72,7 +72,9 @@ uint32_t kc_next_instruction(void);
  * away. */
 bool kc_cut_block(void);
 bool kc_is_cut(void);
-/* Does a block of the engine lie in two pages? */
+/* A block of the engine. */
+struct last kc_block_as_last(const uint8_t *tb);
+/* Does it lie in two pages? */
 bool kc_crosses_page(const uint8_t *tb);
 /* Does that block start on the page of an address? */
 bool kc_starts_on_page_of(uint64_t address);

@@ -14,6 +14,7 @@
  */
 #include <stdlib.h>
 
+#include "unicorn/counting.h"
 #include "unicorn/engine.h"
 #include "unicorn/interpose.h"
 #include "unicorn/jumps.h"
@@ -151,8 +152,8 @@ static uintptr_t ask(kc *m, struct block *block, uint64_t key, void **answer)
     return code;
 }
 
-__attribute__((used)) static void *find(void) __asm__("kc_find_jump");
-static void *find(void)
+__attribute__((used)) static void *find(uint64_t executed) __asm__("kc_find_jump");
+static void *find(uint64_t executed)
 {
     kc *m = kc_running();
     uint32_t flags = kc_block_flags(m);
@@ -161,6 +162,8 @@ static void *find(void)
     struct table *table = table_of(m, flags);
     uintptr_t code = block->code;
     void *answer = (void *)code;
+
+    kc_block_ends(m, executed);
 
     if (!table || eip >> 32 || kc_segment_base(m, CS))
         return lookup(kc_state_at(m));
@@ -173,10 +176,11 @@ static void *find(void)
     return answer;
 }
 
-/* Stands for a block, from which functions are called in the same way. */
+/* Stands for a block, from which functions are called in the same way; r15: see count_register.c. */
 __attribute__((naked)) void kc_jump_is_new(void)
 {
-    __asm__("call kc_find_jump\n\t"
+    __asm__("mov %r15, %rdi\n\t"
+            "call kc_find_jump\n\t"
             "jmp *%rax");
 }
 

@@ -3,12 +3,14 @@
  * Unicorn begins every block with a call of a helper that checks whether the engine is to stop. In its place we emit,
  * in the intermediate language of QEMU's translator:
  *
- *     before = executed;
- *     executed = before + instructions of the block;
- *     if (before >= look_at) look(instructions of the block, its address);    takes them off again, and may end the run here
+ *     if (executed >= look_at) look(instructions of the block, its address);    may end the run here
+ *     executed += instructions of the block;
+ *     stored = executed;
  *     last = the block;
  *
- * How many instructions a block has is known when it is translated: only then the constants are filled in.
+ * How many instructions a block has is known when it is translated: only then the constants are filled in. `executed` is a register of
+ * the host (count_register.c). The last two lines stay only where somebody may ask in the middle of the block: it calls a function, or has an access
+ * that goes the ordinary way. Where a signal comes from the block, they are made up for (kc_counting_catch_up()).
  *
  * libunicorn exports the functions that emit. Numbers that it does not export stand below. Two of them, with the
  * others between them, are compared with what its functions use, and the first block that is executed shows whether
@@ -18,6 +20,7 @@
 #include <string.h>
 
 #include "unicorn/alignment.h"
+#include "unicorn/count_register.h"
 #include "unicorn/counting.h"
 #include "unicorn/fast_accesses.h"
 #include "unicorn/interpose.h"
@@ -27,7 +30,7 @@
 enum { MOVI_I64 = 0x40, LD32U_I64 = 0x47, LD_I64 = 0x49, ST8_I64 = 0x4a, ST32_I64 = 0x4c, ST_I64 = 0x4d, ADD_I64 = 0x4e, SUB_I64 = 0x4f, SET_LABEL = 1, ADD_I32 = 0x11, EXTEND = 0x6d }; /* tcg-opc.h of QEMU 5.0 */
 enum { AND_FROM_OR = -1, XOR_FROM_OR = 1 }; /* tcg-opc.h: and, or, xor */
 enum { TYPE_I64 = 1, ALWAYS = 1, EQUAL = 8, NOT_LESS_UNSIGNED = 5 };                                            /* tcg.h */
-enum { BLOCK_BASE = 8, BLOCK_FLAGS = 16, BLOCK_SIZE = 20, BLOCK_ICOUNT = 22, BLOCK_KIND = 24 };                                        /* struct TranslationBlock */
+enum { BLOCK_BASE = 8, BLOCK_FLAGS = 16, BLOCK_SIZE = 20, BLOCK_ICOUNT = 22, BLOCK_KIND = 24, BLOCK_CODE = 32 };                                        /* struct TranslationBlock */
 enum { FOR_ONCE = 1 << 16 }; /* CF_NOCACHE */
 enum { OPERATION_WORDS = 6 }; /* enough of struct TCGOp to hold the arguments of a constant */
 enum { NEXT = 1, ARGUMENTS = 3 }; /* words of it; the operation itself is the first byte */
@@ -70,12 +73,14 @@ typedef char *var; /* a variable of the code that is translated */
     X(void, tcg_func_start, (tcg *)) \
     X(void, gen_intermediate_code, (void *, uint8_t *, int)) \
     X(void, tcg_optimize, (tcg *)) \
-    X(void, tcg_op_remove, (tcg *, void *))
+    X(void, tcg_op_remove, (tcg *, void *)) \
+    X(int, tcg_gen_code, (tcg *, uint8_t *))
 static struct {
 #define X(result, name, parameters) result (*name) parameters;
     TRANSLATOR(X)
 #undef X
     void *check_exit;
+    void *flags, *carry; /* functions that look at nothing but flags, and never ask */
 } T;
 
 /* The block that is translated. */
@@ -85,7 +90,6 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
     bool tracks;        /* each of its instructions is told */
     bool is_ours;       /* a callback may run an engine that is not */
     bool is_for_once;   /* its code lies in no RAM: the engine forgets it when it looks for the instruction at a place in it */
-    bool jumps;         /* the call that looks up a jump is emitted */
     bool starts;        /* its first check is still to come */
     uint32_t instructions; /* so far */
     uint32_t cut;          /* where it is to end: after so many; 0: nowhere */
@@ -95,6 +99,8 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
     uint64_t *words;
     uint64_t *first;    /* operation of those that count */
     uint64_t *added, *last; /* constants that are known only at the block's end */
+    uint64_t *stores[2];    /* operations that are for those that ask */
+    bool asks;
     void *looks, *goes_on;  /* places in the block, see emit_count() */
 } block;
 
@@ -109,7 +115,6 @@ void *tcg_emit_op_x86_64(tcg *state, unsigned operation)
 
 /* Learnt from the first indirect jump that is translated; 0: there was none yet. */
 static unsigned goto_pointer;  /* the operation with which it ends */
-static uintptr_t cpus_state; /* the variable that points to the CPU's state: where it lies in the state of the translation */
 
 static uintptr_t arg(tcg *state, var variable) { return (uintptr_t)(variable - (char *)state); }
 
@@ -139,15 +144,15 @@ static var load(tcg *state, var base, size_t offset)
 static var base_of(tcg *state, kc *m, const void *memory, size_t *offset)
 {
     intptr_t distance = (const char *)memory - (const char *)kc_state_at(m);
-    bool is_near = cpus_state && distance == (int32_t)distance;
+    bool is_near = kc_has_count_register(m) && distance == (int32_t)distance;
 
     *offset = is_near ? (size_t)distance : 0;
-    return is_near ? (char *)state + cpus_state : constant(state, (uintptr_t)memory);
+    return is_near ? (char *)state + kc_state_register() : constant(state, (uintptr_t)memory);
 }
 
 static void forget_base(tcg *state, var base)
 {
-    if (arg(state, base) != cpus_state)
+    if (arg(state, base) != kc_state_register())
         T.tcg_temp_free_internal(state, base);
 }
 
@@ -191,34 +196,35 @@ static bool numbers_hold(tcg *state)
 _Static_assert(sizeof(struct last) == sizeof(uint64_t), "it is stored at once");
 #define AT(field) (offsetof(struct counter, field))
 
-/* executed += instructions; if (there were look_at before) goto looks; goes_on: last = block; */
-static void emit_count(tcg *state, kc *m)
+/* Store to a word of the counter. Returns the operation. */
+static uint64_t *emit_put(tcg *state, var value, size_t at)
 {
-    size_t offset;
-    var base = base_of(state, m, m->counting->counter, &offset), executed = load(state, base, offset);
-    block.first = block.words;
-    var look_at = load(state, base, offset + AT(look_at));
-    var added = unknown(state, &block.added), sum = T.tcg_temp_new_internal(state, TYPE_I64, false);
-
-    block.looks = T.gen_new_label(state);
-    block.goes_on = T.gen_new_label(state);
-    T.tcg_gen_op3(state, ADD_I64, (uintptr_t)sum, (uintptr_t)executed, (uintptr_t)added);
-    T.tcg_gen_op3(state, ST_I64, (uintptr_t)sum, (uintptr_t)base, offset);
-    T.tcg_gen_brcond_i64(state, NOT_LESS_UNSIGNED, arg(state, executed), arg(state, look_at), block.looks);
-    T.tcg_gen_op1(state, SET_LABEL, (uintptr_t)block.goes_on);
-    forget(state, (var[]){executed, look_at, added, sum}, 4);
-    forget_base(state, base);
-    base = base_of(state, m, m->counting->counter, &offset);
-    var last = unknown(state, &block.last);
-    T.tcg_gen_op3(state, ST_I64, (uintptr_t)last, (uintptr_t)base, offset + AT(last));
-    forget(state, &last, 1);
-    forget_base(state, base);
+    T.tcg_gen_op3(state, ST_I64, (uintptr_t)value, (uintptr_t)state + kc_state_register(), KC_COUNT_AT + at);
+    return block.words;
 }
 
-/* looks: look(); goto goes_on; Behind the block, where it is not in the way. */
+/* if (executed >= look_at) goto looks; goes_on: executed += instructions; stored = executed; last = block; */
+static void emit_count(tcg *state)
+{
+    var executed = (char *)state + kc_count_register(), look_at = load(state, (char *)state + kc_state_register(), KC_COUNT_AT + AT(look_at));
+    block.first = block.words;
+    block.looks = T.gen_new_label(state);
+    block.goes_on = T.gen_new_label(state);
+    T.tcg_gen_brcond_i64(state, NOT_LESS_UNSIGNED, arg(state, executed), arg(state, look_at), block.looks);
+    T.tcg_gen_op1(state, SET_LABEL, (uintptr_t)block.goes_on);
+    var added = unknown(state, &block.added);
+    emit_put(state, added, AT(added)); /* what becomes of it: kc_count_in_register() */
+    block.stores[0] = emit_put(state, executed, AT(executed));
+    var last = unknown(state, &block.last);
+    block.stores[1] = emit_put(state, last, AT(last));
+    forget(state, (var[]){look_at, added, last}, 3);
+}
+
+/* looks: stored = executed; look(); goto goes_on; Behind the block, where it is not in the way. */
 static void emit_look(tcg *state, kc *m, uint32_t count)
 {
     T.tcg_gen_op1(state, SET_LABEL, (uintptr_t)block.looks);
+    emit_put(state, (char *)state + kc_count_register(), AT(executed));
     var look[] = {constant(state, count), constant(state, KC_BLOCK_STARTS), constant(state, (uintptr_t)m->uc),
                   constant(state, block.pc)};
     T.tcg_gen_callN(state, (void *)helper_uc_tracecode, NULL, 4, look); /* a helper that the translator knows */
@@ -237,6 +243,7 @@ void kc_track_instruction(uint32_t linear, uint32_t before)
     T.tcg_gen_callN(state, (void *)helper_uc_tracecode, NULL, 4, told);
     forget(state, told, 4);
     block.operations = operations;
+    block.asks = true;
 }
 
 /* Helpers that change the flags of a block, or the base of CS, in its middle. */
@@ -254,7 +261,7 @@ void tcg_gen_callN_x86_64(tcg *state, void *function, var result, int count, var
     if (starts) {
         block.starts = false;
         if (numbers_hold(state)) {
-            emit_count(state, kc_running());
+            emit_count(state);
             block.operations = 0;
             return;
         }
@@ -262,8 +269,7 @@ void tcg_gen_callN_x86_64(tcg *state, void *function, var result, int count, var
     }
     if (changes_flags(function))
         block.flags = 0;
-    if (block.jumps)
-        cpus_state = arg(state, arguments[0]);
+    block.asks |= function != T.flags && function != T.carry;
     T.tcg_gen_callN(state, function, result, count, arguments);
 }
 
@@ -295,9 +301,7 @@ void tcg_gen_lookup_and_goto_ptr_x86_64(tcg *state)
     if (table) {
         emit_jump(state, kc_running(), table);
     } else {
-        block.jumps = true; /* one parameter of what is called is the CPU's state */
         T.tcg_gen_lookup_and_goto_ptr(state);
-        block.jumps = false;
         goto_pointer = block.operation;
     }
 }
@@ -516,6 +520,7 @@ static bool emit_accessible(tcg *state, uintptr_t value, uintptr_t mode)
             return; \
         if (!aligned && emit_fast(state, is_store, value, address, mode, kind)) \
             return; \
+        block.asks = true; \
         if (!aligned || !numbers_hold(state)) { \
             T.tcg_gen_qemu_##name##_i64(state, value, address, mode, kind); \
             return; \
@@ -537,14 +542,38 @@ static bool emit_accessible(tcg *state, uintptr_t value, uintptr_t mode)
 ACCESS(ld, false)
 ACCESS(st, true)
 
-static void fill_in(kc *m, const uint8_t *tb)
+struct last kc_block_as_last(const uint8_t *tb)
 {
-    struct last last = {.pc = (uint32_t)block.pc};
+    struct last last;
+
+    memcpy(&last.pc, tb, sizeof last.pc);
     memcpy(&last.size, tb + BLOCK_SIZE, sizeof last.size);
     memcpy(&last.count, tb + BLOCK_ICOUNT, sizeof last.count);
+    return last;
+}
+
+static void fill_in(kc *m, const uint8_t *tb)
+{
+    struct last last = kc_block_as_last(tb);
+
     *block.added = last.count;
     memcpy(block.last, &last, sizeof last);
+    for (int i = 0; i < 2 && !block.asks; i++)
+        T.tcg_op_remove(block.state, block.stores[i]);
     emit_look(block.state, m, last.count);
+}
+
+/* The code of a block is there. */
+EXPORTED int tcg_gen_code_x86_64(tcg *state, uint8_t *tb);
+int tcg_gen_code_x86_64(tcg *state, uint8_t *tb)
+{
+    int size = T.tcg_gen_code(state, tb);
+    uint8_t *code;
+
+    memcpy(&code, tb + BLOCK_CODE, sizeof code);
+    if (size > 0 && block.state == state && block.added && !kc_count_in_register(code, (size_t)size, kc_block_as_last(tb).count))
+        kc_counting_by_hooks(kc_running());
+    return size;
 }
 
 /* Those that a block is translated for, if its jumps may look for others in a table. */
@@ -663,5 +692,7 @@ bool kc_translation_load(void *unicorn)
     TRANSLATOR(X)
 #undef X
     T.check_exit = kc_find(unicorn, "helper_check_exit_request_x86_64");
+    T.flags = kc_find(unicorn, "helper_cc_compute_all_x86_64");
+    T.carry = kc_find(unicorn, "helper_cc_compute_c_x86_64");
     return all && T.check_exit;
 }
