@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.debug.addresses import read_address
 from emulator.debug.gdb.answers import OK, answer
-from emulator.debug.gdb.words import where_text
+from emulator.debug.gdb.words import block_lines, where_text
 from emulator.errors import EmulatorError
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.report.text.memory_map import draw_heap, layer_lines
@@ -68,7 +68,7 @@ class Monitor:
         commands = (
             Command("help", "show this", 0, 0, self._help),
             Command("info [mem]", "where the machine stands; what the page tables map", 0, 1, self._info),
-            Command("heap", "the kernel's allocators", 0, 0, self._heap),
+            Command("heap", "the allocators: pictures, live blocks and who made them", 0, 0, self._heap),
             Command("phys ADDRESS [SIZE]", "physical memory", 1, 2, self._physical),
             Command("goto EVENT|start|@INSTRUCTIONS|cNUMBER", "go there", 1, 1, self._go_to),
             Command("checkpoint", "remember this moment", 0, 0, self._checkpoint),
@@ -126,7 +126,10 @@ class Monitor:
         if memory_map.heap is not None:
             yield from draw_heap(memory_map.heap, Style())
         yield from layer_lines(memory_map, Style())
-        yield from memory_map.notes
+        if self._debugger.profile is not None:
+            yield from block_lines(self._debugger)
+        elif memory_map.heap is None:
+            yield "nothing is known of this kernel's allocators; --profile says which functions they are"
 
     def _physical(self, words: Sequence[str]) -> Iterator[str]:
         memory = self._debugger.machine.memory

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from emulator.debug.step.view_text import ended_text
 from emulator.debug.stop import StopKind
+from emulator.report.text.calls import argument_texts, result_text
 from emulator.report.text.findings import finding_lines
 from emulator.report.text.frames import frame_text
 from emulator.report.text.style import Style
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
     from emulator.debug.kernel_debugger import Debugger
     from emulator.debug.stop import Stop
 
+_BLOCKS_MAX: Final = 100
+
 
 def stop_lines(debugger: Debugger, stop: Stop) -> Iterator[str]:
     """Yield why a machine has stopped, where a stop reply does not say it."""
     match stop.kind:
         case StopKind.EVENT:
-            yield f"kmemu: event {debugger.event}"
+            yield f"kmemu: {event_text(debugger)}"
         case StopKind.FINDING if stop.finding is not None:
             yield from finding_lines([stop.finding], Style())
         case StopKind.ENDED if stop.ending is not None:
@@ -40,3 +43,31 @@ def where_text(debugger: Debugger) -> str:
     at = "at the end of the run, " if moment.at_end else ""
     event = f", after event {debugger.event}" if debugger.event else ""
     return f"{at}after {counted(moment.instructions, 'instruction')}{event}: {frame_text(location)}"
+
+
+def event_text(debugger: Debugger) -> str:
+    """Return what the newest event is: ``event 34: kmalloc(13) is entered``, or ``event 35: kmalloc(13) = 0x0010c008``."""
+    trace = debugger.trace()
+    call = trace[trace.calls.number_at(debugger.event)]
+    function = next(each for each in trace.functions if each.name == call.function)
+    arguments = ", ".join(argument_texts(function, call.arguments, call.out))
+    text = f"event {debugger.event}: {printable(call.function)}({arguments})"
+    if call.left != debugger.event:
+        return f"{text} is entered"
+    result = result_text(function, call.result, call.out, trace.error_names).text
+    return f"{text} = {result}" if result else f"{text} returns"
+
+
+def block_lines(debugger: Debugger) -> Iterator[str]:
+    """Yield the live blocks of each area, by address, with who made them."""
+    trace = debugger.trace()
+    for area in trace.areas:
+        live = trace.live(debugger.event, area)
+        count, size = len(live.born), int(live.size.sum(dtype="u8"))
+        yield f"{printable(area)}: {counted(count, 'live block', ',')}, {counted(size, 'byte', ',')}"
+        for row in live.address.argsort(kind="stable")[:_BLOCKS_MAX]:
+            frames = trace.frames(int(live.stack[row]))
+            by = f"  {frame_text(frames[0])}" if frames else ""
+            yield f"  0x{live.address[row]:08x}  {live.size[row]:>10,}  call #{live.born_call[row]}{by}"
+        if count > _BLOCKS_MAX:
+            yield f"  and {count - _BLOCKS_MAX:,} more"

@@ -106,7 +106,14 @@ def test_gdb_asks_for_what_only_kmemu_knows() -> None:
             "monitor goto c1",
             "monitor checkpoints",
         ),
-        *("monitor phys 0x100000", "monitor break-alloc 4", "monitor goto start", "continue"),
+        *(
+            "monitor phys 0x100000",
+            "monitor break-alloc 4",
+            "monitor break-alloc 5",
+            "monitor goto start",
+            "continue",
+        ),
+        *("continue",),
         *("monitor break-alloc 4 off", "monitor nothing", "monitor goto", "monitor phys 0xf0000000"),
     ]
     text = gdb_transcript(DEMO, script)
@@ -118,7 +125,10 @@ def test_gdb_asks_for_what_only_kmemu_knows() -> None:
     assert lines(text, r"^\$1 = .* <memory_init\+")
     assert lines(text, r"^c1  after [0-9]+ instructions$")
     assert lines(text, r"^0x00100000  02 b0 ad 1b ")
-    assert lines(text, r"^kmemu: event 4")
+    assert lines(text, r"^kmemu: event 4: mem_init\(0x[0-9a-f]+, 0x[0-9a-f]+\) returns$")
+    assert lines(text, r"^kmemu: event 5: memmap_reserve\(0x[0-9a-f]+, 0x[0-9a-f]+\) is entered$")
+    assert lines(text, r"^heap: 3 live blocks, 1,269 bytes$")
+    assert lines(text, r"^  0x0010c020 +256  call #43  show_heap\+0x2f demo.c:107$")
     assert lines(text, r"^there is no command 'nothing'; monitor help lists all$")
     assert lines(text, r"^usage: monitor goto EVENT")
     assert lines(text, r"^0xf0000000, 16 bytes, is not in RAM, which ends at 0x00500000$")
