@@ -16,6 +16,7 @@ import against_qemu
 import btron
 import checking
 import compiled_checks
+import debugging
 import in_process
 import packages
 import pages
@@ -42,6 +43,8 @@ BENCHMARKS = (
     Benchmark("trace-file", tracing.trace_file),
     Benchmark("trace-vs-gdb", tracing.trace_vs_gdb),
     Benchmark("trace-vs-unicorn", tracing.trace_vs_unicorn),
+    Benchmark("gdb-stops", debugging.stops),
+    Benchmark("gdb-conditions", debugging.conditions),
     Benchmark("trace-open", traces.trace_open),
     Benchmark("report", traces.report),
     Benchmark("counting", in_process.counting),

@@ -18,7 +18,7 @@ from emulator.errors import EmulatorError
 from emulator.x86 import Vector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from emulator.debug.gdb.answers import Answer
     from emulator.debug.gdb.connection import Connection
@@ -43,6 +43,7 @@ _SIGNALS: Final = {
     Vector.FPU_ERROR: _SIGFPE,
     Vector.ALIGNMENT_CHECK: _SIGBUS,
 }
+_FEATURES: Final[Mapping[Kind | None, str]] = {Kind.SOFTWARE: "swbreak", Kind.HARDWARE: "hwbreak"}
 _SHOWN: Final = ("esp", "ebp", "eip")
 """Registers that each stop says, so that the client need not ask."""
 _SIGNAL: Final = rb"[0-9a-fA-F]{2}"  # the guest gets none: what it gets are its own exceptions
@@ -84,9 +85,9 @@ class Moves:
         self.answers: tuple[Answer, ...] = (
             answer("?", b"", self._stopped),
             answer("c", b"", lambda: self._move(run)),
-            answer("s", b"", lambda: self._move(debugger.step)),
+            answer("s", b"", self._step),
             answer("C", _SIGNAL, lambda: self._move(run)),
-            answer("S", _SIGNAL, lambda: self._move(debugger.step)),
+            answer("S", _SIGNAL, self._step),
             answer("bc", b"", lambda: self._move(back)),
             answer("bs", b"", lambda: self._move(debugger.step_back)),
             answer("vCont?", b"", lambda: b"vCont;c;C;s;S;r"),
@@ -108,7 +109,7 @@ class Moves:
                 continue
             if is_range:
                 return self._move(lambda: self._step_range(int(start, 16), int(end, 16)))  # noqa: B023 - called at once
-            return self._move(self._debugger.run if (move or with_signal) in b"cC" else self._debugger.step)
+            return self._move(self._debugger.run) if (move or with_signal) in b"cC" else self._step()
         raise Refused(errno.EINVAL, f"there is nothing to do for thread {running}, which runs")
 
     def _step_range(self, start: int, end: int) -> Stop:
@@ -119,7 +120,13 @@ class Moves:
             if stop.kind is not StopKind.STEP or not start <= eip < end or self._points.is_breakpoint(eip):
                 return stop
 
-    def _move(self, move: Callable[[], Stop]) -> bytes:
+    def _step(self) -> bytes:
+        """Step one instruction; which points there are makes no difference to that."""
+        return self._move(self._debugger.step, settles=False)
+
+    def _move(self, move: Callable[[], Stop], *, settles: bool = True) -> bytes:
+        if settles:
+            self._points.settle()
         self._threads.forget_choice()
         try:
             with self._connection.watched(self._debugger.cancel):
@@ -149,7 +156,7 @@ class Moves:
     def _reason(self, stop: Stop) -> str:
         match stop.kind:
             case StopKind.BREAKPOINT:
-                feature = "hwbreak" if self._points.kind_of(stop.point) is Kind.HARDWARE else "swbreak"
+                feature = _FEATURES.get(self._points.kind_of(stop.point), "")
                 return f"{feature}:;" if f"{feature}+".encode() in self.features else ""
             case StopKind.START:
                 return "replaylog:begin;"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.debug.gdb.answers import HEX, OK, Refused, answer, obeyed
 from emulator.debug.gdb.bytecode import BadExpression, conditions
@@ -32,8 +32,18 @@ class Kind(IntEnum):
 _BREAKPOINTS: Final = tuple(Kind)
 
 
+class _Set(NamedTuple):
+    """A point that is set, with the client's text of its conditions."""
+
+    point: Breakpoint
+    conditions: bytes
+
+
 class Points:
     """The points that a client has set.
+
+    gdb takes all of them away at each stop, and sets them again before it goes on. To really do so would cost the translations of the
+    code around them each time. So one that is taken away only waits for that, until the machine runs.
 
     Args:
         debugger: Where they are set.
@@ -41,7 +51,8 @@ class Points:
 
     def __init__(self, debugger: Debugger) -> None:
         self._debugger = debugger
-        self._points: dict[tuple[int, int, int], Breakpoint] = {}
+        self._points: dict[tuple[int, int, int], _Set] = {}
+        self._leaving: dict[tuple[int, int, int], _Set] = {}
         self.answers: tuple[Answer, ...] = (
             answer("Z", _PLACE + HEX + b"," + HEX + rb"((?:;.*)?)", self._set),
             answer("z", _PLACE + HEX + b"," + HEX + rb"(?:;.*)?", self._remove),
@@ -49,40 +60,47 @@ class Points:
 
     def kind_of(self, point: Point | None) -> Kind | None:
         """Return what kind a point is for the client; None: it is not one of the client's."""
-        return next((Kind(key[0]) for key, each in self._points.items() if each is point), None)
+        return next((Kind(key[0]) for key, each in self._points.items() if each.point is point), None)
 
     def is_breakpoint(self, address: int) -> bool:
         """Return whether there is a breakpoint at an address."""
         return any(key[1] == address for key in self._points)
 
+    def settle(self) -> None:
+        """Let only those points stop the machine that the client has set."""
+        for each in self._leaving.values():
+            each.point.remove()
+        self._leaving.clear()
+
     def clear(self) -> None:
         """Remove all."""
-        for point in self._points.values():
-            point.remove()
+        self._leaving |= self._points
         self._points.clear()
+        self.settle()
 
     def _set(self, kind: bytes, address: bytes, size: bytes, text: bytes) -> bytes:
         key = int(kind), int(address, 16), int(size, 16)
         if key[0] not in _BREAKPOINTS:
             return b""
-        condition = _condition(text)
-        with obeyed(errno.EINVAL):
-            point = self._debugger.break_at(key[1], condition)
-        self._forget(key)
-        self._points[key] = point
+        there = self._points.get(key) or self._leaving.get(key)
+        if there is None or there.conditions != text:
+            condition = _condition(text)
+            with obeyed(errno.EINVAL):
+                point = self._debugger.break_at(key[1], condition)
+            if there is not None:
+                there.point.remove()
+            there = _Set(point, text)
+        self._leaving.pop(key, None)
+        self._points[key] = there
         return OK
 
     def _remove(self, kind: bytes, address: bytes, size: bytes) -> bytes:
         key = int(kind), int(address, 16), int(size, 16)
         if key[0] not in _BREAKPOINTS:
             return b""
-        self._forget(key)
+        if key in self._points:
+            self._leaving[key] = self._points.pop(key)
         return OK
-
-    def _forget(self, key: tuple[int, int, int]) -> None:
-        point = self._points.pop(key, None)
-        if point is not None:
-            point.remove()
 
 
 def _condition(text: bytes) -> Callable[[Debugger], bool] | None:

@@ -10,7 +10,7 @@ from emulator.debug.gdb.packets import PACKET_MAX
 from emulator.debug.gdb.registers import NUMBERS, REGISTERS, WRITABLE, all_bytes, register_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from emulator.debug.gdb.answers import Answer
     from emulator.debug.gdb.output import NewOutput
@@ -55,27 +55,28 @@ class State:
         value = bytes.fromhex(digits.decode())
         if len(value) != register.size:
             raise Refused(errno.EINVAL, f"{register.name} has {register.size} bytes")
-        self._write_one(register.name, int.from_bytes(value, "little"))
+        self._set({register.name: int.from_bytes(value, "little")})
         return OK
 
     def _write_registers(self, digits: bytes) -> bytes:
         data = bytes.fromhex(digits.decode())
         if len(data) != _TOTAL:
             raise Refused(errno.EINVAL, f"all registers have {_TOTAL} bytes")
-        values, at = self._threads.chosen_registers(), 0
+        values, given, at = self._threads.chosen_registers(), {}, 0
         for register in REGISTERS:
-            value = int.from_bytes(data[at : at + register.size], "little")
+            given[register.name] = int.from_bytes(data[at : at + register.size], "little")
             at += register.size
-            if register.name in values and values[register.name] != value:
-                self._write_one(register.name, value)
+        self._set({name: value for name, value in given.items() if values.get(name, value) != value})
         return OK
 
-    def _write_one(self, name: str, value: int) -> None:
+    def _set(self, values: Mapping[str, int]) -> None:
+        """Set registers, all or none."""
         if not self._threads.is_running_chosen():
             raise Refused(errno.EPERM, "the registers of a task that does not run cannot be written")
-        if name not in WRITABLE:
+        for name in values.keys() - WRITABLE:
             raise Refused(errno.EPERM, f"{name} cannot be written")
-        self._edit(lambda: self._debugger.write_register(name, value))
+        for name, value in values.items():
+            self._edit(lambda: self._debugger.write_register(name, value))  # noqa: B023 - called at once
 
     def _read(self, address: bytes, size: bytes) -> bytes:
         wanted = min(int(size, 16), _READ_MAX)

@@ -99,6 +99,14 @@ def test_registers_are_read_and_written(debugger: Debugger) -> None:
     assert ask(debugger, b"G" + changed, b"p0") == [b"OK", b"01000000"]
 
 
+def test_all_registers_are_written_or_none(debugger: Debugger) -> None:
+    (whole,) = ask(debugger, b"g")
+    at = 2 * sum(register.size for register in REGISTERS[: NUMBERS["cr3"]])
+    before = state(debugger)
+    assert ask(debugger, b"G" + b"01000000" + whole[8:at] + b"01" + whole[at + 2 :]) == [b"E01"]
+    assert state(debugger) == before
+
+
 @pytest.mark.parametrize(
     "packet", [b"p99", b"P99=00", b"P0=00", b"P0=0000000000", b"P2a=01000000", b"G00", b"pxx"]
 )
@@ -130,6 +138,25 @@ def test_a_removed_breakpoint_stops_nothing(debugger: Debugger) -> None:
     at = number(debugger, "again")
     *_, answer = ask(debugger, b"Z0,%x,1" % at, b"z0,%x,1" % at, b"z0,%x,1" % at, b"c")
     assert b"replaylog:end;" in answer
+
+
+def test_a_breakpoint_that_is_taken_away_for_a_step_stops_nothing_but_later_moves(debugger: Debugger) -> None:
+    at = b"0,%x,1" % number(debugger, "again")
+    cycle = (b"z" + at, b"vCont;s:1", b"vCont;s:1", b"Z" + at, b"vCont;c")
+    *_, away, over, _, stop = ask(debugger, b"qSupported:swbreak+", b"Z" + at, b"c", *cycle)
+    assert b"swbreak" not in away
+    assert b"swbreak" not in over, "it is there, and the client has none"
+    assert b"swbreak:;" in stop
+    assert debugger.machine.registers().ecx == 1
+    *_, end = ask(debugger, b"Z" + at, b"z" + at, b"c")
+    assert b"replaylog:end;" in end
+
+
+def test_a_bad_condition_leaves_the_breakpoint_as_it_was(debugger: Debugger) -> None:
+    at = b"Z0,%x,1" % number(debugger, "again")
+    _, refused, stop = ask(debugger, at, at + b";X1,2", b"c")
+    assert refused == b"E16"
+    assert b"replaylog" not in stop
 
 
 def test_points_go_with_their_client(debugger: Debugger) -> None:
