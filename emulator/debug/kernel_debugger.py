@@ -7,7 +7,7 @@ at the same instructions, and going back and forth again leads to the same state
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
 
 from emulator.debug.lines import Lines
 from emulator.debug.points import Breakpoint, EventPoint, Point, Watchpoint
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
     from emulator.machine.core.observed import BadAccesses
     from emulator.machine.core.stops import Breakpoint as NativeBreakpoint
-    from emulator.machine.core.stops import Executed
+    from emulator.machine.core.stops import Executed, Watch
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
     from emulator.trace.logged import LoggedTrace
@@ -49,6 +49,15 @@ __all__ = [
 P = TypeVar("P", bound=Point)
 _MANY: Final = 1 << 62
 _WINDOW: Final = 64  # instructions before here that are looked at first, when going back
+
+
+class _Found(NamedTuple):
+    """A stop on the way that is gone back."""
+
+    moment: Moment
+    kind: StopKind
+    point: Point | None = None
+    number: int = 0  # of what was reached in the machine
 
 
 class Debugger:
@@ -89,7 +98,7 @@ class Debugger:
         self.stop_at_findings = True
         self.stop_at_exceptions = False
         self._points: list[Point] = []
-        self._native: dict[Point, NativeBreakpoint] = {}
+        self._native: dict[Point, list[NativeBreakpoint | Watch]] = {}
         self._numbered = 0
         self._place_to_go: Breakpoint | None = None
         self._findings_at: list[Moment] = []  # noted on the way
@@ -146,6 +155,29 @@ class Debugger:
         if not 0 <= address <= WORD_MAX:
             raise ValueError(f"{address:#x} is no 32-bit address")
         return self._added(Breakpoint(self, self._next_number(), address, condition))
+
+    def watch(
+        self, address: int, size: int, access: Access = Access.WRITE, condition: Condition | None = None
+    ) -> Watchpoint:
+        """Stop behind instructions that access some bytes; other accesses of the same page cost time, all else costs none.
+
+        What a device or a model writes counts, too. It is not seen before the block of instructions ends that it belongs to. Writes of `write_memory` do not count.
+
+        Args:
+            address: Of the first of the bytes, linear; they are watched where they lie now, whatever address they get.
+            size: How many; 1 or more.
+            access: Which accesses stop.
+            condition: Called after the access; see `break_at`.
+
+        Raises:
+            ValueError: They are not mapped, there is no RAM, or nothing is to be watched.
+        """
+        if size < 1 or not access:
+            raise ValueError(f"there is nothing to watch: {size} bytes, {access}")
+        spans = tuple(self._spans(address, size))
+        if any(each.stop > len(self.machine.memory) for each in spans):
+            raise ValueError(f"there is no RAM at 0x{address:08x}")
+        return self._added(Watchpoint(self, self._next_number(), address, spans, access, condition))
 
     def break_event(self, number: int) -> EventPoint:
         """Stop at an event: where a function is entered, in front of its first instruction; where it returns, after that.
@@ -249,21 +281,45 @@ class Debugger:
         """Return what a halt on the way forwards is."""
         point: Point | None = None
         kind = _KINDS[halt]
+        access: WatchHit | None = None
         if halt is Halt.BREAKPOINT:
             reached = self.machine.stops.reached
-            number = 0 if reached is None else reached[0]
-            point = next((each for each, native in self._native.items() if native.number == number), None)
+            point, access = self._reached(0 if reached is None else reached[0])
+            kind = StopKind.BREAKPOINT if access is None else StopKind.WATCHPOINT
         elif halt is Halt.EVENT:
             point = next((each for each in self._of(EventPoint) if each.event == self.event), None)
         if point is not None and point is self._place_to_go:
             kind, point = StopKind.STEP, None
         if point is not None:
             point.hits += 1
-        return self._stop(kind, point)
+        return self._stop(kind, point, access)
 
-    def _stop(self, kind: StopKind, point: Point | None = None) -> Stop:
+    def _reached(self, number: int) -> tuple[Point | None, WatchHit | None]:
+        """Return the point that has a number in the machine, and the access if it is a watchpoint."""
+        for point, natives in self._native.items():
+            for native in natives:
+                if native.number == number:
+                    return point, self._hit(point, native)
+        return None, None
+
+    def _hit(self, point: Point, native: NativeBreakpoint | Watch) -> WatchHit | None:
+        """Return the access that has stopped the machine where it stands, if there is one."""
+        from emulator.machine.core.stops import Watch
+
+        if not isinstance(native, Watch) or not isinstance(point, Watchpoint) or (hit := native.hit) is None:
+            return None
+        before, after = bytearray(), bytearray()
+        for span, each in zip(point.physical, self._native[point], strict=True):
+            now = self.machine.memory.read(span.start, len(span))
+            part = each.hit if isinstance(each, Watch) else None
+            is_part = part is not None and part.instant == hit.instant
+            before += part.before if part is not None and is_part else now
+            after += part.after if part is not None and is_part else now
+        return WatchHit(point.address, point.size, hit.is_write, bytes(before), bytes(after), hit.pc)
+
+    def _stop(self, kind: StopKind, point: Point | None = None, access: WatchHit | None = None) -> Stop:
         finding = self._finding if kind is StopKind.FINDING else None
-        return Stop(kind, self.moment, point, None, finding, self._travel.ending)
+        return Stop(kind, self.moment, point, access, finding, self._travel.ending)
 
     def _of(self, kind: type[P]) -> Iterator[P]:
         points = self._points if self._place_to_go is None else [*self._points, self._place_to_go]
@@ -271,12 +327,22 @@ class Debugger:
 
     def _synchronise(self) -> None:
         """Let the machine have the breakpoints that there are now."""
-        wanted = set(self._of(Breakpoint))
+        stops = self.machine.stops
+        wanted = {*self._of(Breakpoint), *self._of(Watchpoint)}
         for each in [each for each in self._native if each not in wanted]:
-            self._native.pop(each).close()
+            for native in self._native.pop(each):
+                native.close()
         for point in self._of(Breakpoint):
             if point not in self._native:
-                self._native[point] = self.machine.stops.break_at(point.address, self._asked(point.condition))
+                self._native[point] = [stops.break_at(point.address, self._asked(point.condition))]
+        for watched in self._of(Watchpoint):
+            if watched not in self._native:
+                condition, access = self._asked(watched.condition), watched.access
+                reads, writes = Access.READ in access, Access.WRITE in access
+                self._native[watched] = [
+                    stops.watch(span.start, len(span), condition, reads=reads, writes=writes)
+                    for span in watched.physical
+                ]
         self.machine.stops.at_faults = self.stop_at_exceptions
 
     def _asked(self, condition: Condition | None) -> Callable[[], bool] | None:
@@ -295,22 +361,20 @@ class Debugger:
             if halt is not Halt.TARGET:
                 return self._stop(_KINDS[halt])
             if found is not None:
-                moment, kind, point = found
+                moment, kind, point, number = found
                 self._find_again(moment, kind)
                 if point is not None and point is self._place_to_go:
                     kind, point = StopKind.STEP, None
-                return self._stop(kind, point)
+                return self._stop(kind, point, self._reached(number)[1])
             end, is_exclusive = start, False
         self._travel.back_to(self._travel.start)
         return self._stop(StopKind.START)
 
-    def _last_stop(
-        self, start: Moment, end: Moment, *, is_exclusive: bool
-    ) -> tuple[Halt, tuple[Moment, StopKind, Point | None] | None]:
+    def _last_stop(self, start: Moment, end: Moment, *, is_exclusive: bool) -> tuple[Halt, _Found | None]:
         """Return the last stop in a piece of the run, and whether its end was reached."""
         self._travel.back_to(start)
         stops = self.machine.stops
-        found: list[tuple[Moment, StopKind, Point | None]] = []
+        found: list[_Found] = []
         self._findings_at.clear()
         last = Instant(end.instructions, end.faults + (end.entered or not is_exclusive))
         with stops.mode_for(Stopping.NOTES, last):
@@ -320,20 +384,21 @@ class Debugger:
                 point = min(events, key=lambda each: each.event, default=None)
                 halt = self._travel.forward(end, 0 if point is None else point.event)
                 if halt is Halt.EVENT:
-                    found.append((self.moment, StopKind.EVENT, point))
+                    found.append(_Found(self.moment, StopKind.EVENT, point))
             if halt is Halt.END and end.at_end:
                 halt = Halt.TARGET
             reached = stops.reached
         if reached is not None:
             number, instant = reached
-            point_there = next(each for each, native in self._native.items() if native.number == number)
-            found.append((Moment(*instant), StopKind.BREAKPOINT, point_there))
+            reached_point, access = self._reached(number)
+            kind = StopKind.BREAKPOINT if access is None else StopKind.WATCHPOINT
+            found.append(_Found(Moment(*instant), kind, reached_point, number))
         if self.stop_at_exceptions:
             found += [
-                (Moment(*each), StopKind.EXCEPTION, None) for each in stops.newest_faults() if each.faults
+                _Found(Moment(*each), StopKind.EXCEPTION) for each in stops.newest_faults() if each.faults
             ]
         if self.stop_at_findings:
-            found += [(each, StopKind.FINDING, None) for each in self._findings_at]
+            found += [_Found(each, StopKind.FINDING) for each in self._findings_at]
         inside = [
             each
             for each in found
@@ -572,8 +637,9 @@ class Debugger:
 
     def close(self) -> None:
         """Give back what the debugger has in its machine."""
-        for each in self._native.values():
-            each.close()
+        for natives in self._native.values():
+            for native in natives:
+                native.close()
         self._native.clear()
         self._points.clear()
         if self._checked is not None:

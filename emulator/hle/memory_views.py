@@ -15,35 +15,40 @@ if TYPE_CHECKING:
 
 
 class ModelMemory(PhysicalMemory):
-    """Guest RAM for models that replace functions: what they write over code is executed as written.
+    """Guest RAM for models that replace functions: what they write over code is executed as written, and seen by watchpoints.
 
     Args:
         machine: The guest's machine.
     """
 
-    __slots__ = ("_code_written",)
+    __slots__ = ("_code_written", "_write_follows")
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine.memory.buffer)
         self._code_written = machine.cpu.code_written
+        self._write_follows = machine.cpu.write_follows
 
     def store_u8(self, address: int, value: int) -> None:
         """See `PhysicalMemory.store_u8`."""
+        self._write_follows(address, 1)
         super().store_u8(address, value)
         self._code_written(address, 1)
 
     def store_u32(self, address: int, value: int) -> None:
         """See `PhysicalMemory.store_u32`."""
+        self._write_follows(address, 4)
         super().store_u32(address, value)
         self._code_written(address, 4)
 
     def store_words(self, address: int, values: Sequence[int]) -> None:
         """See `PhysicalMemory.store_words`."""
+        self._write_follows(address, 4 * len(values))
         super().store_words(address, values)
         self._code_written(address, 4 * len(values))
 
     def write(self, address: int, data: bytes) -> None:
         """See `PhysicalMemory.write`."""
+        self._write_follows(address, len(data))
         super().write(address, data)
         self._code_written(address, len(data))
 

@@ -582,13 +582,23 @@ typedef struct {
 } kc_write;
 /* The last write to the bytes, and the first and the last that changed them. */
 typedef struct { kc_write last, first_change, last_change; } kc_writes;
-/* Record the writes to [physical, physical + size), size 1 to 4, in the runs from now on, which are slower. Any number of
+/* Record the writes to [physical, physical + size) in the runs from now on; before and after are the first 4 bytes. What costs time are writes to the same page. Any number of
  * watchpoints may be open, on the same bytes, too. Between runs only, as is kc_watchpoint_close(). Returns the watchpoint's
  * number, from 1, which is not used again; a Unicorn error, negative, if it cannot be. */
 int32_t kc_watchpoint_open(kc *m, uint32_t physical, uint32_t size);
 /* What was written since it was opened. False: the watchpoint is not open. */
-bool kc_watchpoint_writes(const kc *m, uint32_t number, kc_writes *out);
+bool kc_watchpoint_writes(kc *m, uint32_t number, kc_writes *out);
 void kc_watchpoint_close(kc *m, uint32_t number);
+/* An access of watched bytes: where the instruction stood, its linear address, and the bytes before and after, until the next one. */
+typedef struct { kc_moment moment; uint32_t pc; bool is_write; const uint8_t *before, *after; } kc_watch_hit;
+/* A watchpoint that ends runs with KC_STOP, in front of the next instruction. access: bits 1 << KC_READ, 1 << KC_WRITE; asks: as for a breakpoint. Its number is
+ * that of a breakpoint with the bit KC_WATCHES. */
+enum { KC_WATCHES = 1 << 30 };
+int32_t kc_watch(kc *m, uint32_t physical, uint32_t size, uint32_t access, bool asks);
+/* From a callback: a model is going to write to RAM. */
+void kc_write_follows(kc *m, uint64_t physical, uint64_t size);
+/* Its newest access that has counted. False: there was none. */
+bool kc_watch_hit_of(const kc *m, uint32_t number, kc_watch_hit *out);
 
 /* -- translations that page tables no longer say: observe/stale_translations.c ------------------ */
 

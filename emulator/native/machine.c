@@ -72,7 +72,7 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_blocks_init, kc_blocks_free, kc_blocks_save, kc_blocks_restore, kc_blocks_forget},
     {kc_probes_init, kc_probes_free, NULL, NULL, NULL},
     {kc_stops_init, kc_stops_free, NULL, NULL, NULL},
-    {kc_watchpoints_init, kc_watchpoints_free, NULL, NULL, NULL},
+    {kc_watchpoints_init, kc_watchpoints_free, NULL, kc_watchpoints_restore, NULL},
     {kc_step_logs_init, kc_step_logs_free, NULL, NULL, NULL},
     {kc_written_pages_init, kc_written_pages_free, kc_written_pages_save, kc_written_pages_restore, kc_written_pages_forget},
     {kc_stale_translations_init, kc_stale_translations_free, NULL, NULL, NULL},

@@ -163,6 +163,10 @@ class Cpu:
         """Forget what was translated of [address, address + size), physical, which was written from Python. For callbacks, too."""
         lib.kc_code_written(self._core.raw, address, size)
 
+    def write_follows(self, address: int, size: int) -> None:
+        """Let watchpoints see that a model is going to write to [address, address + size), physical; for callbacks."""
+        lib.kc_write_follows(self._core.raw, address, size)
+
     def set_local_apic(self, present: bool) -> None:  # noqa: FBT001 - a bit
         """Let cpuid say whether there is a local APIC, at 0xFEE00000; at first there is none."""
         lib.kc_local_apic(self._core.raw, present)

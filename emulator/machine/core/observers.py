@@ -55,7 +55,7 @@ class Probe(Observer):
 
 
 class Watchpoint(Observer):
-    """Keeps writes to up to four bytes; made by `Observers.watch`. Runs are slower meanwhile."""
+    """Keeps writes to some bytes; made by `Observers.watch`. Writes to their page cost time meanwhile."""
 
     def __init__(self, core: Core, number: int, stacks: Stacks) -> None:
         super().__init__(core, number)
@@ -198,10 +198,10 @@ class Observers:
         self._add(address, function, kind, ProbeAction.RECORD)
 
     def watch(self, physical: int, size: int) -> Watchpoint:
-        """Keep writes to *size* bytes, 1 to 4, from *physical* upwards.
+        """Keep writes to *size* bytes from *physical* upwards; what they were before and after is kept of the first four.
 
         Raises:
-            HostError: The size is another one.
+            HostError: The size is 0, or no memory is left.
         """
         self._core.check_rests("watch()")
         number = self._core.opened(lib.kc_watchpoint_open(self._core.raw, physical, size))

@@ -72,6 +72,56 @@ class Breakpoint(Observer):
         lib.kc_breakpoint_remove(self._core.raw, self._number)
 
 
+class Hit(NamedTuple):
+    """An access that a watchpoint has met.
+
+    Attributes:
+        instant: When the instruction began.
+        pc: Linear address of the instruction.
+        is_write: Whether the bytes were written.
+        before: The watched bytes before it.
+        after: The same after it.
+    """
+
+    instant: Instant
+    pc: int
+    is_write: bool
+    before: bytes
+    after: bytes
+
+
+class Watch(Observer):
+    """Some bytes of memory: runs end behind instructions that access them; made by `Stops.watch`.
+
+    Attributes:
+        number: That of a breakpoint, but not the number of one.
+    """
+
+    def __init__(self, core: Core, number: int, size: int) -> None:
+        super().__init__(core, number)
+        self._size = size
+
+    @property
+    def number(self) -> int:
+        """That of a breakpoint, but not the number of one."""
+        return self._number | int(lib.KC_WATCHES)
+
+    @property
+    def hit(self) -> Hit | None:
+        """The newest access of the bytes that has counted; None: there was none."""
+        hit = ffi.new("kc_watch_hit *")
+        if not lib.kc_watch_hit_of(self._core.raw, self._number, hit):
+            return None
+        instant = Instant(hit.moment.instructions, hit.moment.faults)
+        before, after = (bytes(ffi.buffer(each, self._size)) for each in (hit.before, hit.after))
+        return Hit(instant, hit.pc, hit.is_write, before, after)
+
+    def close(self) -> None:
+        """Take it away."""
+        self._core.check_rests("Watch.close()")
+        lib.kc_watchpoint_close(self._core.raw, self._number)
+
+
 class Stops:
     """The stops of one machine.
 
@@ -193,6 +243,39 @@ class Stops:
             yield kept
         finally:
             lib.kc_trail_close(self._core.raw)
+
+    def watch(
+        self,
+        physical: int,
+        size: int,
+        condition: Callable[[], bool] | None = None,
+        *,
+        reads: bool = False,
+        writes: bool = True,
+    ) -> Watch:
+        """Let runs end behind instructions that access some bytes.
+
+        A device or a model that accesses them ends the run at the end of the block of instructions that it works for.
+
+        Args:
+            physical: The first of the bytes.
+            size: How many; 1 or more.
+            condition: See `break_at`; called after the access.
+            reads: Whether loads do that.
+            writes: Whether stores do.
+
+        Raises:
+            HostError: There is no byte, or no memory is left.
+        """
+        self._core.check_rests("watch()")
+        access = reads << lib.KC_READ | writes << lib.KC_WRITE
+        number = self._core.opened(
+            lib.kc_watch(self._core.raw, physical, size, access, condition is not None)
+        )
+        watch = Watch(self._core, number, size)
+        if condition is not None:
+            self._conditions[watch.number] = condition
+        return watch
 
     @contextmanager
     def mode_for(self, mode: Stopping, notes_before: Instant | None = None) -> Iterator[None]:

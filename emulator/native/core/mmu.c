@@ -247,12 +247,17 @@ uint64_t kc_entry(const kc *m, const struct kc_translation *t, int level)
     return entry;
 }
 
-bool kc_watches_fill(const kc *m, bool store) { return m->mmu->watched || (store && m->mmu->stores_watched); }
+/* Of fills by Unicorn's own MMU the page is not known. */
+bool kc_watches_fill(const kc *m, bool store)
+{
+    return m->mmu->watched || (store && m->mmu->stores_watched) || (m->reference && kc_has_watchpoints(m));
+}
 
 void kc_on_watched_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc)
 {
     int64_t physical = write ? kc_translate_used(m, linear) : -1;
 
+    kc_on_access(m, linear, size, write, host_pc);
     if (physical >= 0)
         kc_windows_on_write(m, (uint64_t)physical, size);
     if (kc_seeks_stale(m))
@@ -362,7 +367,8 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
         m->mmu->watched |= type == UC_MEM_WRITE;
         out->perms &= type == UC_MEM_WRITE ? UINT32_MAX : ~(uint32_t)UC_PROT_WRITE;
     }
-    m->mmu->stores_watched = kc_windows_hold_entries(m, out->paddr);
+    m->mmu->watched |= kc_watches_page(m, out->paddr, false);
+    m->mmu->stores_watched = kc_windows_hold_entries(m, out->paddr) || kc_watches_page(m, out->paddr, true);
     if (kc_was_fetched(m, page))
         out->perms |= UC_PROT_EXEC;
     if (kc_watches_pages(m) && out->paddr < m->memory_end) {

@@ -24,8 +24,14 @@ void kc_probes_after(kc *m, const struct reached *last);
 bool kc_is_probed(kc *m, uint32_t address);
 
 /* -- observe/watchpoints.c -- */
-/* A device writes to RAM, because of the instruction that the guest is at. */
-void kc_on_dma(kc *m, uint64_t physical, const uint8_t *bytes, uint32_t size);
+/* Is anything watched at all? */
+bool kc_has_watchpoints(const kc *m);
+/* Is something of a page, physical, watched: by who wants loads, or stores? */
+bool kc_watches_page(const kc *m, uint64_t physical, bool store);
+/* An access in such a page is going to be made, at a place in translated code; 0: by the CPU itself. It may leave the block. */
+void kc_on_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
+/* A device, or a model, is going to write to RAM, because of the instruction that the guest is at. */
+void kc_on_other_write(kc *m, uint64_t physical, uint64_t size);
 
 /* -- observe/written_pages.c -- */
 /* Must the first write to a page be seen? */

@@ -37,8 +37,8 @@ void kc_end(kc *m, enum kc_reason reason)
     kc_engine_stop(m);
 }
 
-/* The count at which the present block ends, or the one that it is the rest of. */
-static uint64_t rest_end(const kc *m)
+/* Of a rest, that of the whole. */
+uint64_t kc_block_end(const kc *m)
 {
     const struct run *run = m->run;
     uint64_t end = kc_count(m);
@@ -53,7 +53,7 @@ void kc_end_before(kc *m, enum kc_reason reason, uintptr_t host_pc)
     kc_ends(m, reason);
     kc_engine_stop(m);
     if (host_pc) {
-        uint64_t end = kc_counts_one_by_one(m) ? 0 : rest_end(m);
+        uint64_t end = kc_counts_one_by_one(m) ? 0 : kc_block_end(m);
         kc_count_up_to(m, pc, false);
         m->run->has_rest = true;
         m->run->rest_at = pc;
@@ -66,7 +66,7 @@ void kc_restart_instruction(kc *m, uintptr_t host_pc)
 {
     struct run *run = m->run;
 
-    run->rest_until = rest_end(m);
+    run->rest_until = kc_block_end(m);
     kc_count_up_to(m, kc_pc(m), false);
     run->rest_from = kc_count(m);
     run->is_rest = true;
@@ -172,7 +172,7 @@ static void note_fault(kc *m)
     fault.faults++;
     m->run->fault = fault;
     if (m->run->stops_at_faults)
-        m->run->fault_stop = m->run->fault;
+        kc_stop_soon(m, &fault);
 }
 
 void kc_note_handler(kc *m, bool is_fault)
@@ -198,23 +198,38 @@ void kc_stop_at_faults(kc *m, bool yes) { m->run->stops_at_faults = yes; }
 
 bool kc_is_stop(const kc *m, const kc_moment *here)
 {
-    return !kc_is_later(&m->run->stop_at, here) || !kc_is_later(&m->run->fault_stop, here);
+    bool is_handler = m->run->stops_at_faults && m->run->fault.instructions == here->instructions && here->faults;
+    return !kc_is_later(&m->run->stop_at, here) || is_handler;
+}
+
+void kc_stop_soon(kc *m, const kc_moment *moment)
+{
+    if (kc_is_later(&m->run->soon, moment))
+        m->run->soon = *moment;
+    kc_look_soon(m);
+}
+
+bool kc_is_due(kc *m, const kc_moment *here)
+{
+    if (kc_is_later(&m->run->soon, here))
+        return false;
+    m->run->soon.instructions = UINT64_MAX;
+    return true;
 }
 
 bool kc_stop_at(kc *m, const kc_moment *moment)
 {
     m->run->stop_at = *moment;
     m->run->passed = kc_moment_at(m, 0);
-    m->run->fault_stop.instructions = UINT64_MAX;
     return kc_counts_itself(m);
 }
 
 /* The count of this run at which it is to stop. */
 static uint64_t stop_count(const kc *m)
 {
-    uint64_t at = m->run->stop_at.instructions, fault = m->run->fault_stop.instructions, past = kc_clock_past(m);
+    uint64_t at = m->run->stop_at.instructions, soon = m->run->soon.instructions, past = kc_clock_past(m);
 
-    at = fault < at ? fault : at;
+    at = soon < at ? soon : at;
     return at == UINT64_MAX ? at : at > past ? at - past : 0;
 }
 
@@ -495,6 +510,7 @@ int kc_run_restore(kc *m, const void *data)
     m->run->fault = saved->fault;
     m->run->fault_before = saved->fault_before;
     m->run->handler = saved->handler;
+    m->run->soon = saved->soon;
     return 0;
 }
 
@@ -504,7 +520,7 @@ int kc_run_init(kc *m)
         || kc_hook(m, UC_HOOK_INTR, on_interrupt, 0)
         || kc_hook(m, UC_HOOK_INSN_INVALID, on_invalid_instruction, 0))
         return -1;
-    m->run->stop_at.instructions = m->run->fault_stop.instructions = m->run->handler.instructions = UINT64_MAX;
+    m->run->stop_at.instructions = m->run->soon.instructions = m->run->handler.instructions = UINT64_MAX;
     return 0;
 }
 

@@ -28,7 +28,7 @@ struct run {
     kc_moment stop_at;      /* instructions UINT64_MAX: never */
     kc_moment passed;       /* up to there nothing stops */
     kc_moment fault, fault_before; /* the newest exceptions */
-    kc_moment fault_stop;   /* the same, where runs end at exceptions; instructions UINT64_MAX: there was none */
+    kc_moment soon;         /* there is something to be looked at before that; instructions UINT64_MAX: there is not */
     kc_moment handler;      /* the newest handler of an interrupt or exception began at its first instruction */
     bool stops_at_faults, tells_all;
     struct reached at;     /* stopped at an event, at this probe; others of its instruction may follow */
@@ -72,6 +72,12 @@ static inline bool kc_begins_handler(const kc *m, const kc_moment *here)
 static inline void kc_tell_all(kc *m, bool yes) { m->run->tells_all = yes; }
 /* Does nothing stop at this moment, because the machine stood there when stops were asked for? */
 static inline bool kc_is_passed(const kc *m, const kc_moment *here) { return !kc_is_later(here, &m->run->passed); }
+/* Let the first instruction at a moment, or later, be told. */
+void kc_stop_soon(kc *m, const kc_moment *moment);
+/* Has that moment come? Only once. */
+bool kc_is_due(kc *m, const kc_moment *here);
+/* The count at which the present block ends. */
+uint64_t kc_block_end(const kc *m);
 /* Is a run to end at this moment? */
 bool kc_is_stop(const kc *m, const kc_moment *here);
 /* Has each instruction of the block to be told that ends at a count? */

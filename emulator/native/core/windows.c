@@ -329,6 +329,28 @@ void kc_windows_protect_code(kc *m, uint32_t frame)
             make_read_only(m, &w->pages[i]);
 }
 
+void kc_windows_watch(kc *m, uint64_t physical, uint64_t size)
+{
+    struct windows *w = m->windows;
+
+    for (uint32_t i = w->count; i-- > 0;) {
+        uint64_t page = (uint64_t)w->pages[i].frame << PAGE_SHIFT;
+        if (page + PAGE_SIZE > physical && page < physical + size)
+            drop(m, &w->pages[i]);
+    }
+    kc_fill_again(m);
+}
+
+void kc_windows_watch_no_more(kc *m)
+{
+    struct windows *w = m->windows;
+
+    memset(w->slow, 0, sizeof w->slow);
+    w->slow_count = 0;
+    kc_fill_again(m);
+    kc_flush_code(m);
+}
+
 static bool modes_are(const struct windows *w, uint32_t cr0, uint32_t cr4)
 {
     return w->cr0 == (cr0 & (uint32_t)CR0_PG_WP) && w->cr4 == (cr4 & (uint32_t)CR4_PSE_PAE);
@@ -554,9 +576,10 @@ static bool fill(kc *m, uint32_t linear, bool write)
         return false;
     uint32_t frame = (uint32_t)(physical >> PAGE_SHIFT);
     bool holds_entries = is_entry_frame(m, frame);
-    if (write && holds_entries)
+    bool is_watched = kc_watches_page(m, (uint64_t)physical, true);
+    if ((write && (holds_entries || is_watched)) || kc_watches_page(m, (uint64_t)physical, false))
         return false;
-    bool may_write = (is_kasan || (kc_is_filled_writable(m, linear) && !kc_is_read_only(m, (uint64_t)physical) && !holds_entries)) && kc_may_be_written(m, frame);
+    bool may_write = !is_watched && (is_kasan || (kc_is_filled_writable(m, linear) && !kc_is_read_only(m, (uint64_t)physical) && !holds_entries)) && kc_may_be_written(m, frame);
     bool is_writable = write || may_write;
     if (write)
         kc_keep_page(m, frame);

@@ -12,6 +12,7 @@
 #include "core/run.h"
 #include "observe/definedness.h"
 #include "observe/stops.h"
+#include "observe/watchpoints.h"
 #include "unicorn/counting.h"
 #include "unicorn/delivery.h"
 #include "unicorn/interpose.h"
@@ -56,15 +57,17 @@ bool kc_breaks_at(const kc *m, uint32_t linear)
     return m && m->stops->count && first_at(*slot_of(m, linear), linear);
 }
 
-static bool counts(kc *m, const struct breakpoint *b, kc_moment here)
+/* Does a stop count, where the machine is now? */
+static bool counts(kc *m, uint32_t number, bool asks)
 {
     struct stops *s = m->stops;
 
-    if (!b->asks)
+    if (s->mode == KC_IGNORES || (s->mode == KC_NOTES && !kc_is_later(&s->notes_before, &s->here)))
+        return false;
+    if (!asks)
         return true;
     s->is_asking = true;
-    s->here = here;
-    bool yes = python.stops(m->handle, b->number);
+    bool yes = python.stops(m->handle, number);
     s->is_asking = false;
     return yes;
 }
@@ -75,11 +78,12 @@ static bool breaks(kc *m, uint32_t linear, kc_moment here, uintptr_t host_pc)
     struct stops *s = m->stops;
     bool any = false;
 
+    s->here = here;
     for (const struct breakpoint *b = s->count && s->mode != KC_IGNORES ? *slot_of(m, linear) : NULL; b; b = b->next) {
         if (b->address != linear)
             continue;
         kc_restore_eip(m, host_pc);
-        if ((s->mode == KC_NOTES && !kc_is_later(&s->notes_before, &here)) || !counts(m, b, here))
+        if (!counts(m, b->number, b->asks))
             continue;
         s->reached = b->number;
         s->reached_at = here;
@@ -96,6 +100,21 @@ static void note_position(kc *m, uint32_t linear, kc_moment here)
     if (newest && !kc_is_later(&here, &newest->moment)) /* it comes again */
         s->trail_count--;
     s->trail[s->trail_count++ % s->trail_size] = (kc_position){here, linear, kc_esp(m), kc_begins_handler(m, &here), 0};
+}
+
+/* Have accesses been made since the last instruction that end the run? */
+static bool has_watched(kc *m, kc_moment here, uintptr_t host_pc)
+{
+    struct stops *s = m->stops;
+
+    kc_restore_eip(m, host_pc);
+    s->here = here;
+    uint32_t reached = kc_watchpoint_due(m, &here, counts);
+    if (reached) {
+        s->reached = reached;
+        s->reached_at = here;
+    }
+    return reached && s->mode == KC_STOPS;
 }
 
 /* Has the last instruction that may begin done so before this one? */
@@ -126,7 +145,8 @@ void kc_on_told(kc *m, uint32_t linear, uint32_t before, uintptr_t host_pc)
         kc_end_rest(m, count, before == 0, host_pc);
     if (is_told && m->stops->trail)
         note_position(m, linear, here);
-    if (!kc_is_passed(m, &here) && kc_run_goes_on(m) && is_stop(m, linear, here, host_pc)) {
+    bool has_hit = kc_is_due(m, &here) && has_watched(m, here, host_pc), is_new = !kc_is_passed(m, &here) && is_stop(m, linear, here, host_pc);
+    if (kc_run_goes_on(m) && (has_hit || is_new)) {
         kc_restore_eip(m, host_pc);
         kc_end_before(m, KC_STOP, host_pc);
     }

@@ -1,4 +1,13 @@
-/* Watchpoints: the last write to a few bytes of memory, and those that changed them, and where the kernel was then. */
+/* Watchpoints: accesses of some bytes of memory. They keep the last write, and those that changed the bytes; or end runs.
+ *
+ * Theory of operation. A page with watched bytes is not shown by the window (core/windows.c), for loads only where these are watched, and the TLB has it as one whose
+ * accesses are told (core/mmu.c). All other pages are as fast as without. So what costs time are accesses of that page.
+ *
+ * An access is told before it is made, and what the bytes are after it is seen at the next one, or when somebody asks. Where it is to end the run, the
+ * instruction comes again in a block of which each is told (observe/stops.c): the run ends in front of the next one.
+ *
+ * Devices and models write in the middle of an instruction. Such a write ends the run at the end of the block.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,16 +17,22 @@
 #include "observe/watchpoints.h"
 #include "record/stack_numbers.h"
 #include "record/unwinding.h"
+#include "unicorn/counting.h"
+#include "unicorn/delivery.h"
+#include "unicorn/interpose.h"
+#include "unicorn/reports.h"
 #include "unicorn/state.h"
-
-enum { ACCESS_MAX = 16 }; /* bytes; no access is longer */
 
 struct watchpoint {
     struct watchpoint *next;
-    kc *machine;
-    uc_hook hook;
     uint32_t number, at, size;
+    uint32_t access;    /* bits 1 << KC_READ, 1 << KC_WRITE */
+    bool ends_runs, asks;
+    bool is_pending;    /* the newest access may not have been made yet */
+    bool is_by_itself;  /* it is no instruction's at a place in translated code */
+    kc_watch_hit hit, counted; /* that access, and the newest that has counted */
     kc_writes writes;
+    uint8_t bytes[];    /* before and after them */
 };
 
 struct watchpoints {
@@ -25,103 +40,230 @@ struct watchpoints {
     uint32_t opened;
 };
 
-static uint32_t watched_bytes(const struct watchpoint *w)
-{
-    uint32_t value = 0;
+static bool is_within(const kc *m, const struct watchpoint *w) { return (uint64_t)w->at + w->size <= m->memory_end; }
 
-    if ((uint64_t)w->at + w->size <= w->machine->memory_end)
-        memcpy(&value, kc_at(w->machine, w->at), w->size);
-    return value;
+static void read_bytes(const kc *m, const struct watchpoint *w, uint8_t *to)
+{
+    if (is_within(m, w))
+        memcpy(to, kc_at(m, w->at), w->size);
+    else
+        memset(to, 0, w->size);
 }
 
-/* Before the write: what the watched bytes will be, which the access may cover in part. */
-static uint32_t bytes_after(const struct watchpoint *w, uint32_t address, uint32_t size, uint64_t value)
+static uint32_t word_of(const struct watchpoint *w, const uint8_t *bytes)
 {
-    uint32_t after = watched_bytes(w);
+    uint32_t word = 0;
 
-    for (uint32_t i = 0; i < size && i < sizeof value; i++)
-        if (address + i - w->at < w->size)
-            memcpy((uint8_t *)&after + (address + i - w->at), (const uint8_t *)&value + i, 1);
-    return after;
+    memcpy(&word, bytes, w->size < sizeof word ? w->size : sizeof word);
+    return word;
 }
 
-/* The guest is at the instruction that makes the watched bytes what they will be. */
-static void note(struct watchpoint *w, uint32_t after)
-{
-    kc *m = w->machine;
-    uint32_t eip = kc_reg(m, UC_X86_REG_EIP);
+static uint8_t *bytes_after(struct watchpoint *w) { return w->bytes + w->size; }
 
-    w->writes.last = (kc_write){
-        .eip = eip,
-        .pc = kc_pc(m),
-        .event = kc_events(m),
-        .before = watched_bytes(w),
-        .after = after,
-        .stack = kc_stack_of_other(m, kc_stack_at(m, eip)),
-        .count = w->writes.last.count + 1,
-    };
-    if (w->writes.last.before == w->writes.last.after)
+/* The newest access has been made. */
+static void settle(kc *m, struct watchpoint *w)
+{
+    if (!w->is_pending)
+        return;
+    w->is_pending = false;
+    read_bytes(m, w, bytes_after(w));
+    if (w->ends_runs)
+        return;
+    w->writes.last.after = word_of(w, bytes_after(w));
+    if (memcmp(w->bytes, bytes_after(w), w->size) == 0)
         return;
     w->writes.last_change = w->writes.last;
     if (!w->writes.first_change.count)
         w->writes.first_change = w->writes.last;
 }
 
-static void on_write(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value, void *data)
-{
-    struct watchpoint *w = data;
-    (void)uc, (void)type;
+/* -- accesses -------------------------------------------------------------------------------------- */
 
-    if (address + (uint64_t)size > w->at && address < (uint64_t)w->at + w->size)
-        note(w, bytes_after(w, (uint32_t)address, (uint32_t)size, (uint64_t)value));
-}
+static bool is_same(const kc_moment *a, const kc_moment *b) { return a->instructions == b->instructions && a->faults == b->faults; }
 
-void kc_on_dma(kc *m, uint64_t physical, const uint8_t *bytes, uint32_t size)
+/* An access is going to be made, at which EIP is exact. */
+static void note(kc *m, struct watchpoint *w, bool is_write, bool is_by_itself, kc_moment here)
 {
-    for (struct watchpoint *w = m->watchpoints->first; w; w = w->next) {
-        uint32_t after = watched_bytes(w);
-        if (physical + size <= w->at || physical >= (uint64_t)w->at + w->size)
-            continue;
-        for (uint32_t i = 0; i < w->size; i++)
-            if (w->at + i >= physical && w->at + i < physical + size)
-                ((uint8_t *)&after)[i] = bytes[w->at + i - physical];
-        note(w, after);
+    uint32_t eip = kc_reg(m, UC_X86_REG_EIP), pc = kc_pc(m);
+
+    if (w->is_pending && is_same(&w->hit.moment, &here) && w->hit.pc == pc) {
+        w->hit.is_write |= is_write; /* it comes again, or another part of it does */
+        return;
     }
+    settle(m, w);
+    read_bytes(m, w, w->bytes);
+    w->is_pending = true;
+    w->is_by_itself = is_by_itself;
+    w->hit = (kc_watch_hit){here, pc, is_write, w->bytes, bytes_after(w)};
+    if (!w->ends_runs)
+        w->writes.last = (kc_write){
+            .eip = eip,
+            .pc = pc,
+            .event = kc_events(m),
+            .before = word_of(w, w->bytes),
+            .stack = kc_stack_of_other(m, kc_stack_at(m, eip)),
+            .count = w->writes.last.count + 1,
+        };
 }
+
+static bool meets(const struct watchpoint *w, uint64_t physical, uint64_t size, bool is_write)
+{
+    return w->access >> (is_write ? KC_WRITE : KC_READ) & 1 && physical + size > w->at && physical < (uint64_t)w->at + w->size;
+}
+
+bool kc_has_watchpoints(const kc *m) { return m->watchpoints->first; }
+
+bool kc_watches_page(const kc *m, uint64_t physical, bool store)
+{
+    uint64_t page = physical & ~(uint64_t)PAGE_MASK;
+
+    for (const struct watchpoint *w = m->watchpoints->first; w; w = w->next)
+        if (meets(w, page, PAGE_SIZE, store))
+            return true;
+    return false;
+}
+
+static bool any_meets(const kc *m, uint64_t physical, uint64_t size, bool is_write)
+{
+    for (const struct watchpoint *w = m->watchpoints->first; w; w = w->next)
+        if (meets(w, physical, size, is_write))
+            return true;
+    return false;
+}
+
+/* Note it in all watchpoints that it meets. True: one of them may end the run. */
+static bool note_all(kc *m, uint64_t physical, uint64_t size, bool is_write, bool is_by_itself, kc_moment here)
+{
+    bool ends = false;
+
+    for (struct watchpoint *w = m->watchpoints->first; w; w = w->next)
+        if (meets(w, physical, size, is_write)) {
+            note(m, w, is_write, is_by_itself, here);
+            ends |= w->ends_runs;
+        }
+    return ends;
+}
+
+void kc_on_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc)
+{
+    uint64_t start = linear, length = size;
+    int64_t page = m->watchpoints->first ? kc_translate_used(m, linear & ~PAGE_MASK) : -1;
+
+    if (page < 0 || !kc_whole_access(host_pc, &start, &length))
+        return;
+    uint64_t first = linear & ~(uint64_t)PAGE_MASK, low = start > first ? start : first, high = start + length;
+    high = high < first + PAGE_SIZE ? high : first + PAGE_SIZE;
+    if (high <= low || !any_meets(m, (uint64_t)page + (low - first), high - low, write))
+        return;
+    bool is_told = kc_tracks(m), is_in_code = host_pc && kc_running() && kc_has_counted_itself(m);
+    if (host_pc)
+        kc_restore_eip(m, host_pc);
+    kc_moment here = kc_moment_at(m, host_pc ? kc_count_here(m) : kc_count(m)), next = here;
+    if (!note_all(m, (uint64_t)page + (low - first), high - low, write, !is_in_code, here))
+        return;
+    next.faults += is_in_code;
+    kc_stop_soon(m, &next);
+    if (!is_in_code || is_told || !kc_run_goes_on(m))
+        return;
+    kc_track(m, true);
+    kc_restart_instruction(m, host_pc);
+}
+
+void kc_on_other_write(kc *m, uint64_t physical, uint64_t size)
+{
+    if (!any_meets(m, physical, size, true))
+        return;
+    kc_moment here = kc_moment_at(m, kc_count_here(m)), end = kc_moment_at(m, kc_block_end(m));
+    if (note_all(m, physical, size, true, true, here))
+        kc_stop_soon(m, &end);
+}
+
+void kc_write_follows(kc *m, uint64_t physical, uint64_t size)
+{
+    if (m->watchpoints->first)
+        kc_on_other_write(m, physical, size);
+}
+
+/* -- watchpoints that end runs ----------------------------------------------------------------------- */
+
+uint32_t kc_watchpoint_due(kc *m, const kc_moment *here, bool counts(kc *m, uint32_t number, bool asks))
+{
+    uint32_t reached = 0;
+
+    for (struct watchpoint *w = m->watchpoints->first; w; w = w->next) {
+        if (!w->ends_runs || !w->is_pending)
+            continue;
+        bool is_made = w->is_by_itself || here->instructions > w->hit.moment.instructions; /* else a fault has undone it */
+        settle(m, w);
+        if (!is_made || !counts(m, w->number | KC_WATCHES, w->asks))
+            continue;
+        reached = w->number | KC_WATCHES;
+        memcpy(w->bytes + 2 * w->size, w->bytes, 2 * w->size);
+        w->counted = w->hit;
+        w->counted.before = w->bytes + 2 * w->size;
+        w->counted.after = w->counted.before + w->size;
+    }
+    return reached;
+}
+
+int32_t kc_watch(kc *m, uint32_t physical, uint32_t size, uint32_t access, bool asks)
+{
+    int32_t number = kc_watchpoint_open(m, physical, size);
+
+    if (number < 0)
+        return number;
+    m->watchpoints->first->access = access;
+    m->watchpoints->first->ends_runs = true;
+    m->watchpoints->first->asks = asks;
+    kc_windows_watch(m, physical, size);
+    return number;
+}
+
+static struct watchpoint *find(const kc *m, uint32_t number)
+{
+    struct watchpoint *w = m->watchpoints->first;
+
+    while (w && w->number != number)
+        w = w->next;
+    return w;
+}
+
+bool kc_watch_hit_of(const kc *m, uint32_t number, kc_watch_hit *out)
+{
+    const struct watchpoint *w = find(m, number);
+
+    if (w && w->counted.before)
+        *out = w->counted;
+    return w && w->counted.before;
+}
+
+/* -- life -------------------------------------------------------------------------------------------- */
 
 int32_t kc_watchpoint_open(kc *m, uint32_t physical, uint32_t size)
 {
-    uint64_t first = physical < ACCESS_MAX ? 0 : physical - (ACCESS_MAX - 1);
+    struct watchpoint *w = size ? calloc(1, sizeof *w + 4 * (size_t)size) : NULL;
 
-    if (size < 1 || size > sizeof(uint32_t))
-        return -UC_ERR_ARG;
-    struct watchpoint *w = calloc(1, sizeof *w);
     if (!w)
-        return -UC_ERR_NOMEM;
-    w->machine = m;
+        return size ? -UC_ERR_NOMEM : -UC_ERR_ARG;
     w->at = physical;
     w->size = size;
-    int error = U.uc_hook_add(m->uc, &w->hook, UC_HOOK_MEM_WRITE, (void *)on_write, w, first, (uint64_t)physical + size - 1);
-    if (error) {
-        free(w);
-        return -error;
-    }
+    w->access = 1 << KC_WRITE;
     w->number = ++m->watchpoints->opened;
     w->next = m->watchpoints->first;
     m->watchpoints->first = w;
-    kc_windows_suspend(m, true);
-    kc_flush_tlb(m);
+    kc_windows_watch(m, physical, size);
     return (int32_t)w->number;
 }
 
-bool kc_watchpoint_writes(const kc *m, uint32_t number, kc_writes *out)
+bool kc_watchpoint_writes(kc *m, uint32_t number, kc_writes *out)
 {
-    for (const struct watchpoint *w = m->watchpoints->first; w; w = w->next)
-        if (w->number == number) {
-            *out = w->writes;
-            return true;
-        }
-    return false;
+    struct watchpoint *w = find(m, number);
+
+    if (!w)
+        return false;
+    settle(m, w);
+    *out = w->writes;
+    return true;
 }
 
 void kc_watchpoint_close(kc *m, uint32_t number)
@@ -130,11 +272,20 @@ void kc_watchpoint_close(kc *m, uint32_t number)
         if (w->number != number)
             continue;
         *at = w->next;
-        kc_windows_suspend(m, false);
-        kc_unhook(m, w->hook);
         free(w);
+        if (!m->watchpoints->first)
+            kc_windows_watch_no_more(m);
         return;
     }
+}
+
+/* What is pending has not happened. */
+int kc_watchpoints_restore(kc *m, const void *saved)
+{
+    (void)saved;
+    for (struct watchpoint *w = m->watchpoints->first; w; w = w->next)
+        w->is_pending = false;
+    return 0;
 }
 
 int kc_watchpoints_init(kc *m) { return KC_NEW(m->watchpoints); }
