@@ -17,7 +17,7 @@ static bool page_write(kc *m, uint64_t physical, const uint8_t *bytes, uint32_t 
         return false;
     if (kc_watches_pages(m))
         kc_on_page_written(m, page);
-    kc_on_other_write(m, physical, size);
+    kc_on_dma(m, physical, size);
     if (kc_seeks_stale(m))
         kc_on_entries_written(m, physical, size);
     kc_windows_on_write(m, physical, size);

@@ -131,14 +131,17 @@ static bool any_meets(const kc *m, uint64_t physical, uint64_t size, bool is_wri
     return false;
 }
 
-/* Note it in all watchpoints that it meets. True: one of them may end the run. */
-static bool note_all(kc *m, uint64_t physical, uint64_t size, bool is_write, bool is_by_itself, kc_moment here)
+/* Who makes an access. */
+enum maker { INSTRUCTION, MACHINE /* the CPU by itself, or a device */, MODEL };
+
+/* Note it in all watchpoints that it meets. True: one of them may end the run. What a model writes is the model's, and nothing to who asks which instruction of the kernel's did. */
+static bool note_all(kc *m, uint64_t physical, uint64_t size, bool is_write, enum maker maker, kc_moment here)
 {
     bool ends = false;
 
     for (struct watchpoint *w = m->watchpoints->first; w; w = w->next)
-        if (meets(w, physical, size, is_write)) {
-            note(m, w, is_write, is_by_itself, here);
+        if (meets(w, physical, size, is_write) && (w->ends_runs || maker != MODEL)) {
+            note(m, w, is_write, maker != INSTRUCTION, here);
             ends |= w->ends_runs;
         }
     return ends;
@@ -159,7 +162,7 @@ void kc_on_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t h
     if (host_pc)
         kc_restore_eip(m, host_pc);
     kc_moment here = kc_moment_at(m, host_pc ? kc_count_here(m) : kc_count(m)), next = here;
-    if (!note_all(m, (uint64_t)page + (low - first), high - low, write, !is_in_code, here))
+    if (!note_all(m, (uint64_t)page + (low - first), high - low, write, is_in_code ? INSTRUCTION : MACHINE, here))
         return;
     next.faults += is_in_code;
     kc_stop_soon(m, &next);
@@ -169,19 +172,21 @@ void kc_on_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t h
     kc_restart_instruction(m, host_pc);
 }
 
-void kc_on_other_write(kc *m, uint64_t physical, uint64_t size)
+static void note_other(kc *m, uint64_t physical, uint64_t size, enum maker maker)
 {
     if (!any_meets(m, physical, size, true))
         return;
     kc_moment here = kc_moment_at(m, kc_count_here(m)), end = kc_moment_at(m, kc_block_end(m));
-    if (note_all(m, physical, size, true, true, here))
+    if (note_all(m, physical, size, true, maker, here))
         kc_stop_soon(m, &end);
 }
+
+void kc_on_dma(kc *m, uint64_t physical, uint64_t size) { note_other(m, physical, size, MACHINE); }
 
 void kc_write_follows(kc *m, uint64_t physical, uint64_t size)
 {
     if (m->watchpoints->first)
-        kc_on_other_write(m, physical, size);
+        note_other(m, physical, size, MODEL);
 }
 
 /* -- watchpoints that end runs ----------------------------------------------------------------------- */
