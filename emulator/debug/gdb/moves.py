@@ -117,7 +117,7 @@ class Moves:
         while True:
             stop = self._debugger.step()
             eip = self._debugger.machine.registers().eip
-            if stop.kind is not StopKind.STEP or not start <= eip < end or self._points.is_breakpoint(eip):
+            if stop.kind is not StopKind.STEP or not start <= eip < end:
                 return stop
 
     def _step(self) -> bytes:

@@ -75,6 +75,11 @@ def test_a_packet_that_is_none_is_noted_and_those_after_it_are_received(packet: 
     assert items(packet, b"+" + framed(b"?"))[-1] == b"?"
 
 
+def test_a_packet_that_is_too_long_is_noted_once_while_it_comes() -> None:
+    piece = b"0" * (PACKET_MAX // 2 + 1)
+    assert items(b"$", piece, piece, piece, piece, piece, b"#", b"0", b"0$?#3f") == [Mark.BAD, b"?"]
+
+
 def test_a_packet_that_is_broken_off_is_noted() -> None:
     assert items(b"$m0,4$?#3f") == [Mark.BAD, b"?"]
 
