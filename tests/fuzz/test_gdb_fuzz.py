@@ -34,7 +34,16 @@ NUMBERS = st.one_of(
 )
 GOOD = [
     *(b"?", b"g", b"s", b"c", b"bc", b"bs", b"qC", b"qfThreadInfo", b"vCont?", b"vCont;s:1", b"vCont;c"),
-    *(b"m10000c,10", b"M101000,2:0102", b"P0=01000000", b"Z0,100010,1", b"z0,100010,1", b"Z0,100010,1;X1,27"),
+    *(
+        b"m10000c,10",
+        b"M101000,2:0102",
+        b"P0=01000000",
+        b"Z0,100010,1",
+        b"z0,100010,1",
+        b"Z0,100010,1;X1,27",
+        b"Z2,101004,4",
+        b"Z4,101000,10",
+    ),
     *(b"qXfer:features:read:target.xml:0,100", b"qRcmd,68656c70", b"Hg1", b"T1", b"qMemoryRegionInfo:100000"),
     *(
         b"qRcmd," + text.hex().encode()

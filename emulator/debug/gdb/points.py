@@ -1,4 +1,4 @@
-"""Breakpoints of the client, with the conditions that it lets the target evaluate."""
+"""Breakpoints and watchpoints of the client, with the conditions that it lets the target evaluate."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from emulator.debug.gdb.answers import HEX, OK, Refused, answer, obeyed
 from emulator.debug.gdb.bytecode import BadExpression, conditions
 from emulator.debug.gdb.registers import REGISTERS
+from emulator.debug.stop import Access
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from emulator.debug.gdb.answers import Answer
     from emulator.debug.gdb.bytecode import Expression
     from emulator.debug.kernel_debugger import Debugger
-    from emulator.debug.points import Breakpoint, Point
+    from emulator.debug.points import Breakpoint, Point, Watchpoint
 
 _PLACE = rb"([0-9]),"
 
@@ -27,15 +28,23 @@ class Kind(IntEnum):
 
     SOFTWARE = 0
     HARDWARE = 1
+    WRITE = 2
+    READ = 3
+    ACCESS = 4
 
 
-_BREAKPOINTS: Final = tuple(Kind)
+_KINDS: Final = frozenset(Kind)
+_ACCESSES: Final = {
+    Kind.WRITE: Access.WRITE,
+    Kind.READ: Access.READ,
+    Kind.ACCESS: Access.READ | Access.WRITE,
+}
 
 
 class _Set(NamedTuple):
     """A point that is set, with the client's text of its conditions."""
 
-    point: Breakpoint
+    point: Breakpoint | Watchpoint
     conditions: bytes
 
 
@@ -62,6 +71,15 @@ class Points:
         """Return what kind a point is for the client; None: it is not one of the client's."""
         return next((Kind(key[0]) for key, each in self._points.items() if each.point is point), None)
 
+    def is_breakpoint(self, address: int) -> bool:
+        """Return whether there is a breakpoint at an address."""
+        return any(key[0] not in _ACCESSES and key[1] == address for key in self._points)
+
+    @property
+    def are_watched(self) -> bool:
+        """Whether any bytes are watched."""
+        return any(key[0] in _ACCESSES for key in self._points)
+
     def settle(self) -> None:
         """Let only those points stop the machine that the client has set."""
         for each in self._leaving.values():
@@ -76,13 +94,12 @@ class Points:
 
     def _set(self, kind: bytes, address: bytes, size: bytes, text: bytes) -> bytes:
         key = int(kind), int(address, 16), int(size, 16)
-        if key[0] not in _BREAKPOINTS:
+        if key[0] not in _KINDS:
             return b""
         there = self._points.get(key) or self._leaving.get(key)
         if there is None or there.conditions != text:
-            condition = _condition(text)
             with obeyed(errno.EINVAL):
-                point = self._debugger.break_at(key[1], condition)
+                point = self._new(Kind(key[0]), key[1], key[2], _condition(text))
             if there is not None:
                 there.point.remove()
             there = _Set(point, text)
@@ -90,9 +107,18 @@ class Points:
         self._points[key] = there
         return OK
 
+    def _new(
+        self, kind: Kind, address: int, size: int, condition: Callable[[Debugger], bool] | None
+    ) -> Breakpoint | Watchpoint:
+        if kind not in _ACCESSES:
+            return self._debugger.break_at(address, condition)
+        if condition is not None:
+            raise ValueError("conditions of watchpoints are the client's business")
+        return self._debugger.watch(address, size, _ACCESSES[kind])
+
     def _remove(self, kind: bytes, address: bytes, size: bytes) -> bytes:
         key = int(kind), int(address, 16), int(size, 16)
-        if key[0] not in _BREAKPOINTS:
+        if key[0] not in _KINDS:
             return b""
         if key in self._points:
             self._leaving[key] = self._points.pop(key)

@@ -54,6 +54,40 @@ def test_gdb_goes_on_and_back_and_twice_the_same_way() -> None:
     assert gdb_transcript(DEMO, script) == text
 
 
+def test_gdb_goes_back_to_who_wrote() -> None:
+    script = [
+        *(
+            "break kfree",
+            "continue",
+            "p heap_free_list",
+            "watch heap_free_list",
+            "reverse-continue",
+            "x/i $pc",
+        ),
+        *("bt 1", "reverse-continue", "reverse-continue", "reverse-continue", "reverse-continue"),
+        *(
+            "delete",
+            "watch heap_free_list",
+            "continue",
+            "continue",
+            "delete",
+            "rwatch heap_free_list",
+            "continue",
+        ),
+        *("delete", "awatch heap_free_list", "reverse-continue", "info watchpoints"),
+    ]
+    text = gdb_transcript(DEMO, script)
+    values = [line.rpartition(" ")[2] for line in lines(text, "^(Old|New) value = ")]
+    written = ["0x0", "0x10c000", "0x10c018", "0x10c120", "0x10c510"]
+    back = [each for pair in zip(written[:0:-1], written[-2::-1], strict=True) for each in pair]
+    assert values == [*back, *written[:2], *written[1:3]]
+    assert len(lines(text, r"^90\t    \*link = next;$")) == 3
+    assert lines(text, r"^=> 0x102fed <take\+61>:\tmov    %esi,\(%ebx\)$")
+    assert len(lines(text, "^No more reverse-execution history")) == 1
+    assert lines(text, "^Value = ")
+    assert gdb_transcript(DEMO, script) == text
+
+
 def test_gdb_lets_conditions_be_evaluated_here() -> None:
     text = gdb_transcript(DEMO, ["break kmalloc if size > 500", "continue", "p size", "info breakpoints"])
     assert "(target evals)" in text

@@ -159,6 +159,77 @@ def test_a_bad_condition_leaves_the_breakpoint_as_it_was(debugger: Debugger) -> 
     assert b"replaylog" not in stop
 
 
+@pytest.fixture
+def watched(debugger: Debugger) -> bytes:
+    """Where the bytes lie that `again` writes, as in packets."""
+    return b"%x,4" % number(debugger, "count")
+
+
+def count(debugger: Debugger) -> int:
+    return debugger.machine.memory.load_u32(number(debugger, "count"))
+
+
+def test_a_watchpoint_stops_behind_a_write_and_on_the_way_back_in_front_of_it(
+    debugger: Debugger, watched: bytes
+) -> None:
+    write = number(debugger, "again")
+    behind = write + 6
+    _, *forwards = ask(debugger, b"Z2," + watched, b"c", b"c", b"c")
+    assert [field(each, "eip") for each in forwards] == [behind] * 3
+    assert all(b"watch:%08x;" % number(debugger, "count") in each for each in forwards)
+    assert count(debugger) == 3
+    counts, places = [], []
+    for _ in range(3):
+        *_, back = ask(debugger, b"Z2," + watched, b"bc")
+        assert b"watch:%08x;" % number(debugger, "count") in back
+        places.append(field(back, "eip"))
+        counts.append(count(debugger))
+    assert places == [write] * 3
+    assert counts == [2, 1, 0]
+    assert b"replaylog:begin;" in ask(debugger, b"Z2," + watched, b"bc")[-1]
+
+
+@pytest.mark.parametrize(("kind", "name"), [(b"3", b"rwatch:"), (b"4", b"awatch:")])
+def test_reads_are_watched(debugger: Debugger, watched: bytes, kind: bytes, name: bytes) -> None:
+    _, stop = ask(debugger, b"Z" + kind + b"," + watched, b"c")
+    assert name in stop
+    assert field(stop, "eip") == number(debugger, "again") + 6, "incl reads, and then writes"
+
+
+@pytest.mark.parametrize("size", [1, 3, 100, 5000])
+def test_as_many_bytes_as_one_likes_are_watched(debugger: Debugger, size: int) -> None:
+    at = number(debugger, "count")
+    _, stop = ask(debugger, b"Z2,%x,%x" % (at, size), b"c")
+    assert b"watch:%08x;" % at in stop
+
+
+def test_steps_back_stop_at_accesses_too(debugger: Debugger, watched: bytes) -> None:
+    ask(debugger, b"Z0,%x,1" % number(debugger, "again"), b"c", b"c")
+    _, loop, written = ask(debugger, b"Z2," + watched, b"bs", b"bs")
+    assert b"watch" not in loop
+    assert b"watch" in written
+    assert field(written, "eip") == number(debugger, "again")
+
+
+def test_a_breakpoint_behind_an_access_is_reached_before_it_is_undone(
+    debugger: Debugger, watched: bytes
+) -> None:
+    behind = number(debugger, "again") + 6
+    points = (b"Z2," + watched, b"Z0,%x,1" % behind)
+    *_, first, second, third, start = ask(debugger, *points, b"c", b"s", b"bc", b"bc", b"bc", b"bc")[3:]
+    assert [field(each, "eip") for each in (first, second)] == [behind, behind - 6]
+    assert b"watch" in second
+    assert third == start
+
+
+@pytest.mark.parametrize(
+    "packet", [b"Z2,f0000000,4", b"Z2,101000,0", b"Z3,fffffffe,4", b"Z4,101000,4;X1,27", b"Z2,101000"]
+)
+def test_watchpoints_that_cannot_be_are_refused(debugger: Debugger, packet: bytes) -> None:
+    assert ask(debugger, packet) == [b"E16"]
+    assert debugger.points == ()
+
+
 def test_points_go_with_their_client(debugger: Debugger) -> None:
     ask(debugger, b"Z0,%x,1" % number(debugger, "again"))
     assert debugger.points == ()
