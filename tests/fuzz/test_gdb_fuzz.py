@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from emulator.debug import Debugger
 from emulator.debug.gdb.packets import encoded
+from emulator.run.ending import Budget
 from tests.helpers.gdb import ask, talk
 from tests.helpers.guest import machine_of
 
@@ -102,7 +103,7 @@ PACKETS = st.one_of(st.sampled_from(GOOD), SHAPED, st.binary(max_size=30)).filte
 
 @cache
 def debugger() -> Debugger:
-    return Debugger(machine_of(SOURCE))
+    return Debugger(machine_of(SOURCE), budget=Budget(10_000))  # a changed guest may never end
 
 
 def state() -> tuple[object, ...]:
