@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.debug.addresses import read_address
+from emulator.debug.gdb.accesses import last_write
 from emulator.debug.gdb.answers import OK, answer
-from emulator.debug.gdb.words import block_lines, where_text
+from emulator.debug.gdb.words import block_lines, where_text, write_lines
 from emulator.errors import EmulatorError
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.report.text.memory_map import draw_heap, layer_lines
 from emulator.report.text.style import Style
 from emulator.wording import printable
+from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -68,6 +70,7 @@ class Monitor:
         commands = (
             Command("help", "show this", 0, 0, self._help),
             Command("info [mem]", "where the machine stands; what the page tables map", 0, 1, self._info),
+            Command("who ADDRESS [SIZE]", "who wrote these bytes last before now", 1, 2, self._who),
             Command("heap", "the allocators: pictures, live blocks and who made them", 0, 0, self._heap),
             Command("phys ADDRESS [SIZE]", "physical memory", 1, 2, self._physical),
             Command("goto EVENT|start|@INSTRUCTIONS|cNUMBER", "go there", 1, 1, self._go_to),
@@ -119,6 +122,13 @@ class Monitor:
         for each in space.ranges():
             rights = f"{'u' if each.user else '-'}r{'w' if each.writable else '-'}"
             yield f"{each.start:016x}-{each.end:016x} {each.end - each.start:016x} {rights}"
+
+    def _who(self, words: Sequence[str]) -> Iterator[str]:
+        address = read_address(words[0], self._debugger.image)
+        size = _number(words[1]) if len(words) > 1 else WORD_SIZE
+        with self._connection.watched(self._debugger.cancel):
+            found = last_write(self._debugger, address, size)
+        yield from write_lines(found, address)
 
     def _heap(self, _: Sequence[str]) -> Iterator[str]:
         machine = self._debugger.machine

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import errno
 import re
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from emulator.debug.gdb.accesses import undo_newest_access, undone
 from emulator.debug.gdb.answers import Refused, answer
 from emulator.debug.gdb.points import Kind
 from emulator.debug.gdb.registers import NUMBERS, REGISTERS, register_bytes
 from emulator.debug.gdb.words import stop_lines
-from emulator.debug.points import Watchpoint
 from emulator.debug.stop import StopKind
 from emulator.errors import EmulatorError
 from emulator.x86 import Vector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from emulator.debug.gdb.answers import Answer
     from emulator.debug.gdb.connection import Connection
@@ -128,46 +127,21 @@ class Moves:
                 return stop
 
     def _back(self) -> Stop:
-        """Go back to a breakpoint, or in front of an instruction that has accessed watched bytes.
-
-        Forwards, a watchpoint stops the machine behind that instruction. The protocol wants it undone on the way back, so that the client sees
-        the bytes change, and what is next is what has changed them.
-        """
-        stop = self._undone_access()
+        """Go back to a breakpoint, or in front of an instruction that has accessed watched bytes."""
+        stop = undo_newest_access(self._debugger)
         if stop is not None:
             return stop
         stop = self._debugger.back()
-        if stop.kind is not StopKind.WATCHPOINT:
-            return stop
-        if self._points.is_breakpoint(self._debugger.machine.registers().eip):
+        if stop.kind is StopKind.WATCHPOINT and self._points.is_breakpoint(
+            self._debugger.machine.registers().eip
+        ):
             return stop._replace(
                 kind=StopKind.BREAKPOINT, point=None
             )  # it is reached before the access is undone
-        return self._undone(stop)
+        return undone(self._debugger, stop)
 
     def _step_back(self) -> Stop:
-        stop = self._undone_access()
-        return self._debugger.step_back() if stop is None else stop
-
-    def _undone_access(self) -> Stop | None:
-        """Undo the newest instruction if it has accessed watched bytes; None: it has not, and the machine stands where it stood."""
-        if not self._points.are_watched:
-            return None
-        debugger, here = self._debugger, self._debugger.moment
-        with _only_watchpoints(debugger):
-            stop = debugger.step_back()
-            if stop.kind is StopKind.STEP:
-                stop = debugger.step()
-                if stop.kind is StopKind.WATCHPOINT:
-                    return self._undone(stop)
-        if stop.kind is not StopKind.CANCELLED and debugger.moment != here:
-            stop = debugger.go_to(here)
-        return stop if stop.kind is StopKind.CANCELLED else None
-
-    def _undone(self, stop: Stop) -> Stop:
-        """Undo the access that has stopped the machine."""
-        before = self._debugger.step_back()
-        return before if before.kind is StopKind.CANCELLED else stop._replace(moment=before.moment)
+        return undo_newest_access(self._debugger) or self._debugger.step_back()
 
     def _step(self) -> bytes:
         """Step one instruction; which points there are makes no difference to that."""
@@ -221,19 +195,3 @@ class Moves:
             return _SIGINT
         fault = self._debugger.machine.cpu.last_fault() if stop.kind is StopKind.EXCEPTION else None
         return _SIGTRAP if fault is None else _SIGNALS.get(fault.vector, _SIGTRAP)
-
-
-@contextmanager
-def _only_watchpoints(debugger: Debugger) -> Iterator[None]:
-    """Let nothing but watchpoints stop a debugger: what else stops it at the same instruction would be named in their place."""
-    others = [each for each in debugger.points if each.enabled and not isinstance(each, Watchpoint)]
-    stops = debugger.stop_at_findings, debugger.stop_at_exceptions
-    debugger.stop_at_findings = debugger.stop_at_exceptions = False
-    for each in others:
-        each.enabled = False
-    try:
-        yield
-    finally:
-        debugger.stop_at_findings, debugger.stop_at_exceptions = stops
-        for each in others:
-            each.enabled = True

@@ -75,11 +75,6 @@ class Points:
         """Return whether there is a breakpoint at an address."""
         return any(key[0] not in _ACCESSES and key[1] == address for key in self._points)
 
-    @property
-    def are_watched(self) -> bool:
-        """Whether any bytes are watched."""
-        return any(key[0] in _ACCESSES for key in self._points)
-
     def settle(self) -> None:
         """Let only those points stop the machine that the client has set."""
         for each in self._leaving.values():

@@ -11,15 +11,18 @@ from emulator.report.text.findings import finding_lines
 from emulator.report.text.frames import frame_text
 from emulator.report.text.style import Style
 from emulator.wording import counted, printable
-from emulator.x86 import EXCEPTION_NAMES
+from emulator.x86 import EXCEPTION_NAMES, WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from emulator.debug.gdb.accesses import Write
     from emulator.debug.kernel_debugger import Debugger
     from emulator.debug.stop import Stop
+    from emulator.replay.moment import Moment
 
 _BLOCKS_MAX: Final = 100
+_BYTES_MAX: Final = 16
 
 
 def stop_lines(debugger: Debugger, stop: Stop) -> Iterator[str]:
@@ -41,8 +44,7 @@ def where_text(debugger: Debugger) -> str:
     moment = debugger.moment
     location = debugger.machine.image.location(debugger.machine.registers().eip)
     at = "at the end of the run, " if moment.at_end else ""
-    event = f", after event {debugger.event}" if debugger.event else ""
-    return f"{at}after {counted(moment.instructions, 'instruction')}{event}: {frame_text(location)}"
+    return f"{at}{_moment_text(moment, debugger.event)}: {frame_text(location)}"
 
 
 def event_text(debugger: Debugger) -> str:
@@ -71,3 +73,28 @@ def block_lines(debugger: Debugger) -> Iterator[str]:
             yield f"  0x{live.address[row]:08x}  {live.size[row]:>10,}  call #{live.born_call[row]}{by}"
         if count > _BLOCKS_MAX:
             yield f"  and {count - _BLOCKS_MAX:,} more"
+
+
+def write_lines(write: Write | None, address: int) -> Iterator[str]:
+    """Yield the last write to the bytes at an address; None: there was none."""
+    if write is None:
+        yield f"nobody has written to 0x{address:08x} since the start"
+        return
+    before, after = map(_value_text, (write.access.before, write.access.after))
+    yield f"0x{address:08x}: {before} became {after}, {_moment_text(write.moment, write.event)}"
+    yield from (f"  {printable(each)}" for each in (write.text, write.source) if each)
+    for number, frame in enumerate(write.backtrace):
+        yield f"  {number}  {frame_text(frame)}"
+
+
+def _value_text(data: bytes) -> str:
+    """Return a word or less as a number, and more as bytes."""
+    if len(data) <= WORD_SIZE:
+        return f"0x{int.from_bytes(data, 'little'):0{2 * len(data)}x}"
+    return data[:_BYTES_MAX].hex(" ") + (" ..." if len(data) > _BYTES_MAX else "")
+
+
+def _moment_text(moment: Moment, event: int) -> str:
+    return f"after {counted(moment.instructions, 'instruction')}" + (
+        f", after event {event}" if event else ""
+    )

@@ -148,7 +148,14 @@ def test_gdb_asks_for_what_only_kmemu_knows() -> None:
             "continue",
         ),
         *("continue",),
-        *("monitor break-alloc 4 off", "monitor nothing", "monitor goto", "monitor phys 0xf0000000"),
+        *("monitor goto c1", "monitor who heap_free_list", "monitor who 0x10c018 8", "monitor who 0x300000"),
+        *(
+            "monitor who 0xf0000000",
+            "monitor break-alloc 4 off",
+            "monitor nothing",
+            "monitor goto",
+            "monitor phys 0xf0000000",
+        ),
     ]
     text = gdb_transcript(DEMO, script)
     assert lines(text, r"^monitor phys ADDRESS \[SIZE\] +physical memory$")
@@ -159,6 +166,15 @@ def test_gdb_asks_for_what_only_kmemu_knows() -> None:
     assert lines(text, r"^\$1 = .* <memory_init\+")
     assert lines(text, r"^c1  after [0-9]+ instructions$")
     assert lines(text, r"^0x00100000  02 b0 ad 1b ")
+    assert lines(
+        text, r"^0x0010b334: 0x0010c120 became 0x0010c510, after [0-9]+ instructions, after event 87$"
+    )
+    assert lines(text, r"^  mov dword ptr \[ebx\], esi$")
+    assert lines(text, r"^  heap.c:90  \*link = next;$")
+    assert lines(text, r"^  1  kmalloc\+0x50 heap.c:178$")
+    assert lines(text, r"^0x0010c018: 00 01 00 00 00 00 00 00 became 00 01 00 00 01 00 00 00, after ")
+    assert lines(text, r"^nobody has written to 0x00300000 since the start$")
+    assert lines(text, r"^there is no RAM at 0xf0000000$")
     assert lines(text, r"^kmemu: event 4: mem_init\(0x[0-9a-f]+, 0x[0-9a-f]+\) returns$")
     assert lines(text, r"^kmemu: event 5: memmap_reserve\(0x[0-9a-f]+, 0x[0-9a-f]+\) is entered$")
     assert lines(text, r"^heap: 3 live blocks, 1,269 bytes$")
