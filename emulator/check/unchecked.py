@@ -69,7 +69,7 @@ def _why_no_accesses(kind: Kind, report: CheckReport, machine: Machine) -> str:
     if kind is Kind.USE_AFTER_SCOPE and machine.image.kasan is None:
         return "the kernel was not compiled with KASAN"
     if kind is Kind.RETURN_WRITE and Kind.OUT_OF_BOUNDS in report.checked:
-        return "this machine has no fast memory"
+        return "it takes fast memory, and to know the frames of each function that writes to a stack"
     return "there were more bad accesses than are kept"
 
 

@@ -737,8 +737,8 @@ int kc_sanitize_open(kc *m, const kc_checking *checks);
 void kc_sanitize_close(kc *m);
 /* Those that are kept, valid until kc_sanitize_close(); they change when the machine runs. */
 const kc_bad_access *kc_bad_accesses(const kc *m, uint32_t *count, bool *missed);
-/* Are stores to return addresses among them? That needs a fast window. */
-bool kc_marks_returns(const kc *m);
+/* Are all stores to return addresses among them? That needs a fast window, and to know where functions that store have theirs. */
+bool kc_finds_returns(const kc *m);
 /* The bytes of the shadow, enum kc_poison, of [0, memory_end); valid until kc_sanitize_close(). */
 const uint8_t *kc_shadow_bytes(const kc *m);
 /* The blocks that live, as calls have returned, by area and address, and those that died lately, the oldest first; pages with the same

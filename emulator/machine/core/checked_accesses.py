@@ -77,7 +77,7 @@ class CheckedAccesses(Observer):
         count, missed = ffi.new("uint32_t *"), ffi.new("bool *")
         accesses = lib.kc_bad_accesses(self._core.raw, count, missed)
         kept = tuple(self._access(accesses[i]) for i in range(count[0]))
-        return BadAccesses(kept, missed[0], lib.kc_marks_returns(self._core.raw))
+        return BadAccesses(kept, missed[0], lib.kc_finds_returns(self._core.raw))
 
     def shadow(self, physical: int, size: int) -> bytes:
         """Return which bytes of RAM [physical, physical + size) may be accessed, each as a `Poison`; while it is open."""

@@ -340,7 +340,8 @@ class BadAccesses:
     Attributes:
         accesses: In order of the first ones.
         missed: There were more than are kept.
-        has_returns: Writes over return addresses are among them, if there were any.
+        has_returns: Writes over return addresses are among them, if there were any. False, too, where a function has written to what may
+            be one, and neither call frame information nor a frame pointer says which frames are below.
     """
 
     accesses: tuple[BadAccess, ...]

@@ -32,6 +32,8 @@ void kc_windows_check(kc *m, bool begins);
 /* Something of [physical, physical + size) is watched from now on; nothing is any more, and no instruction needs the ordinary way for that. */
 void kc_windows_watch(kc *m, uint64_t physical, uint64_t size);
 void kc_windows_watch_no_more(kc *m);
+/* Do calls mark their return addresses in it? */
+bool kc_marks_returns(const kc *m);
 /* No access is looked up in the shadow, until that ends. */
 void kc_windows_exempt(kc *m, bool begins);
 /* A fault at no address, or at that of a poisoned access. False: it is none. */

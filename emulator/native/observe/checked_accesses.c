@@ -62,7 +62,7 @@ struct checked_accesses {
     struct moment in_call[MOMENTS]; /* the last ones inside of recorded calls, by instruction */
     struct seen {
         uint32_t opening, kept;
-        bool missed;
+        bool missed, missed_return; /* more than are kept; a store to what may be a return address */
         kc_bad_access accesses[KC_BAD_ACCESSES];
     } seen;
 };
@@ -292,13 +292,18 @@ static bool is_frame_known(kc *m, const struct backtrace *backtrace)
     return backtrace->count > 1 && (kc_has_rule(m, kc_reg(m, UC_X86_REG_EIP)) || backtrace->slots[1] == kc_ebp(m) + sizeof(uint32_t));
 }
 
+/* May a store concern one whose place is not known? No push does, and no whole address of code. */
+static bool may_hit(kc *m, uint32_t linear, uint32_t size, const uint64_t *value)
+{
+    bool is_code = value && size == sizeof(uint32_t) && kc_is_code(m, (uint32_t)*value);
+    return !is_code && linear - kc_segment_base(m, SS) >= kc_esp(m);
+}
+
 /* The frame whose return address a store concerns: its number in the backtrace, from 1; 0: none, of those since the last interrupt. */
 static uint32_t frame_hit(kc *m, const struct backtrace *backtrace, uint32_t linear, uint32_t size)
 {
     enum { WORD = 4 };
 
-    if (!is_frame_known(m, backtrace))
-        return 0;
     for (uint32_t i = 1; i < backtrace->count && !(backtrace->interrupts >> i & 1); i++) {
         uint32_t slot = kc_segment_base(m, SS) + backtrace->slots[i];
         if (slot - linear + WORD - 1 < size + WORD - 1)
@@ -327,7 +332,9 @@ void kc_look_at_return(kc *m, uint32_t linear, uint32_t size, const uint64_t *va
     kc_restore_eip(m, host_pc);
     if (!kc_is_exempt(m, kc_pc(m))) {
         struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
-        uint32_t i = frame_hit(m, backtrace, linear, size);
+        bool is_known = is_frame_known(m, backtrace);
+        uint32_t i = is_known ? frame_hit(m, backtrace, linear, size) : 0;
+        m->checked_accesses->seen.missed_return |= !is_known && may_hit(m, linear, size, value);
         if (i && !(value && is_code_stored(m, linear, size, backtrace->slots[i], *value)))
             note_return(m, linear, size, i, backtrace, host_pc);
     }
@@ -539,6 +546,8 @@ const kc_bad_access *kc_bad_accesses(const kc *m, uint32_t *count, bool *missed)
     return m->checked_accesses->seen.accesses;
 }
 
+bool kc_finds_returns(const kc *m) { return kc_marks_returns(m) && !m->checked_accesses->seen.missed_return; }
+
 /* -- life, snapshots ----------------------------------------------------------------------------- */
 
 static size_t size_of(const struct seen *seen) { return offsetof(struct seen, accesses) + seen->kept * sizeof *seen->accesses; }
@@ -557,7 +566,7 @@ int kc_checked_accesses_restore(kc *m, const void *saved)
     memcpy(&c->seen, saved, size_of(saved));
     if (c->seen.opening != c->openings) { /* nothing was known then of what is looked at now */
         c->seen.kept = 0;
-        c->seen.missed = false;
+        c->seen.missed = c->seen.missed_return = false;
         c->seen.opening = c->openings;
     }
     return 0;
