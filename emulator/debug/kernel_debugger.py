@@ -450,12 +450,12 @@ class Debugger:
         window = count + _WINDOW
         while True:
             begin = Moment(max(start.instructions, here.instructions - window))
-            halt = self._travel.go_to(begin)
-            if halt is Halt.TARGET:
-                with self.machine.stops.trail(min(window, here.instructions) + _WINDOW) as trail:
-                    halt = self._travel.go_to(here)
-                    begun = trail()
-            if halt is not Halt.TARGET and not here.at_end:
+            if self._travel.go_to(begin) is not Halt.TARGET:
+                raise Cancelled
+            with self.machine.stops.trail(min(window, here.instructions) + _WINDOW) as trail:
+                halt = self._travel.go_to(here)
+                begun = trail()
+            if halt not in (Halt.TARGET, Halt.END):
                 raise Cancelled
             before = [each for each in begun if begin <= Moment(*each.instant) < here._replace(entered=False)]
             if len(before) >= count or begin <= start:
