@@ -74,6 +74,11 @@ class Value:
         return self.storage.address(self.offset) if self.bits is None else None
 
     @property
+    def is_scalar(self) -> bool:
+        """Whether it is a number, a pointer or an enumerator."""
+        return self.type.kind in _SCALARS
+
+    @property
     def number(self) -> int:
         """The number that a scalar is.
 
@@ -278,6 +283,10 @@ class Value:
                 except Unavailable:
                     continue
         raise Unavailable(f"{self.type.name} has no member {name!r}")
+
+    def moved_to(self, storage: Storage) -> Value:
+        """Return a value of the same type that lies elsewhere."""
+        return Value(self._memory, self.type, storage)
 
     # Change.
 

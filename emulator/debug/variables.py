@@ -13,7 +13,8 @@ from emulator.errors import BadImage
 from emulator.guest.backtrace import backtrace
 from emulator.guest.frame_registers import REGISTERS, frame_registers
 from emulator.guest.locations import Places
-from emulator.guest.symbols import data_symbol_lookup
+from emulator.guest.storage import Unavailable
+from emulator.guest.symbols import data_symbol_lookup, symbol
 from emulator.loader.dwarf.debug_info import damage
 from emulator.loader.dwarf.scopes import Declared, global_variables, scopes_at
 from emulator.loader.dwarf.type_names import text_of
@@ -132,13 +133,16 @@ class Variables:
         return self._value(found[0], None) if found else None
 
     def register(self, name: str, level: int) -> int | None:
-        """Return a general register, EIP or EFLAGS in a level; None: it is not known there. Those of the machine are level 0's.
+        """Return a register in a level; None: it is not known there. Only general registers, EIP and EFLAGS are other ones there.
 
         Raises:
             ValueError: There is no such register.
         """
-        if name not in REGISTERS:
+        registers = self._machine.registers()
+        if name not in registers._fields:
             raise ValueError(f"{name!r} is no register")
+        if name not in REGISTERS:
+            return int(getattr(registers, name))
         number = self.levels[level].number
         if number is None:
             return None
@@ -193,6 +197,42 @@ class Variables:
         return None if scope is None else scope.entry.cu
 
 
+class NamesOfLevel:
+    """What names in an expression mean in a level of the backtrace (`emulator.debug.expressions.Context`).
+
+    Args:
+        variables: Of the machine.
+        image: Its kernel.
+        level: Of the backtrace.
+    """
+
+    def __init__(self, variables: Variables, image: KernelImage, level: int) -> None:
+        self._variables = variables
+        self._image = image
+        self._level = level
+
+    def variable(self, name: str) -> Value | None:
+        """See `Context`."""
+        return self._variables.find(name, self._level)
+
+    def function(self, name: str) -> int | None:
+        """See `Context`."""
+        found = symbol(self._image, name)
+        return found.address if found is not None and found.kind == "function" else None
+
+    def label(self, name: str) -> int | None:
+        """See `Context`."""
+        found = symbol(self._image, name)
+        return None if found is None else found.address
+
+    def register(self, name: str) -> int:
+        """See `Context`."""
+        value = self._variables.register(name, self._level)
+        if value is None:
+            raise Unavailable(f"{name} of this frame is not known")
+        return value
+
+
 class GlobalVariables:
     """The global and static variables of a kernel.
 
@@ -214,6 +254,13 @@ class GlobalVariables:
                 continue
         return sorted(found, key=lambda each: each.name)
 
+    def names_at(self, address: int | None) -> set[str]:
+        """Return the names of the variables that an instruction at an address can see; None: of the global ones."""
+        names = {each.name for each in self.all}
+        for scope in () if address is None else scopes_at(self._image.units, self._image.linked(address)):
+            names.update(each.name for each in (*scope.variables, *scope.parameters))
+        return names
+
     def file_of(self, declared: Declared) -> str:
         """Return the source file of a variable's unit."""
         return "" if declared.entry is None else text_of(declared.entry.cu.get_top_DIE())
@@ -228,9 +275,9 @@ def _names(image: KernelImage) -> Callable[[int], str]:
             function = image.function_at(address)
         except BadImage:
             function = None
-        symbol = data(address) if function is None else None
-        if symbol is not None and address - symbol.address < _FAR:
-            function = symbol, address - symbol.address
+        found = data(address) if function is None else None
+        if found is not None and address - found.address < _FAR:
+            function = found, address - found.address
         if function is None:
             return ""
         return f"{function[0].name}+0x{function[1]:x}" if function[1] else function[0].name

@@ -94,6 +94,62 @@ def instruction_at(machine: Machine, eip: int, pc: int) -> str:
     return _text(machine.image, found[0]) if found else "(no instruction)"
 
 
+def call_length(machine: Machine) -> int:
+    """Return the bytes of the instruction at EIP if it is a call; 0: it is none."""
+    from capstone import CS_GRP_CALL
+
+    registers = machine.registers()
+    found = _decode(machine, registers.eip, registers.eip + LONGEST_INSTRUCTION, registers.cs_base)
+    return int(found[0].size) if found and found[0].group(CS_GRP_CALL) and found[0].mnemonic != "int" else 0
+
+
+def instructions_around(machine: Machine, address: int, before: int, count: int) -> list[CodeLine | None]:
+    """Return instructions in order of addresses; None for each that is not known.
+
+    Args:
+        machine: The machine; it does not run.
+        address: Of an instruction, in the code segment.
+        before: How many instructions from *address* the first one is, negative for those in front of it.
+        count: How many to return.
+    """
+    base = machine.registers().cs_base
+    found: list[CodeLine | None] = []
+    if before < 0:
+        found = _instructions_before(machine, address, -before, base)
+    here, wanted = address, before + count
+    while len(found) < -before + max(wanted, 0):
+        code = _decode(machine, here, here + LONGEST_INSTRUCTION, base)[:1]
+        found += [_code_line(machine, each) for each in code] or [None]
+        here = here + code[0].size if code else here + 1
+    return found[max(before, 0) :][:count]
+
+
+def _instructions_before(machine: Machine, address: int, count: int, base: int) -> list[CodeLine | None]:
+    """Return as many instructions in front of one: those of its function, and of the functions before it."""
+    found: list[CodeLine | None] = []
+    end = address
+    while len(found) < count:
+        extent = machine.image.function_extent(end - 1)
+        start = end if extent is None else _as_written(machine, extent.start, end)
+        code = _decode(machine, start, end, base) if end - _BACK_MAX <= start < end else []
+        if not code or code[-1].address + code[-1].size != end:
+            break
+        found = [*(_code_line(machine, each) for each in code), *found]
+        end = start
+    missing: list[CodeLine | None] = [None] * max(0, count - len(found))
+    return [*missing, *found[max(0, len(found) - count) :]]
+
+
+def _as_written(machine: Machine, linked: int, near: int) -> int:
+    """Return a linked address as it is where code runs: near another address."""
+    physical = machine.image.physical(linked)
+    return linked if abs(linked - near) <= abs(physical - near) else physical
+
+
+def _code_line(machine: Machine, instruction: Any) -> CodeLine:
+    return CodeLine(instruction.address, bytes(instruction.bytes), _text(machine.image, instruction))
+
+
 def _text(image: KernelImage, instruction: Any) -> str:
     """Return an instruction; a direct call with the name of the function that it calls."""
     from capstone.x86 import X86_OP_IMM

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
 
 OPTIMISED_OUT: Final = "optimised out"
+_PARAMETER: Final = "DW_TAG_formal_parameter"
 _DAMAGED: Final = "its debug information is damaged"
 _POINTED_TO: Final = "optimised out: only what it points to is kept"
 _BITS: Final = 8
@@ -167,7 +168,26 @@ class Places:
             )
             return Known(data if size is None else data[:size])
         operations = self.holding(entry, "DW_AT_location", frame)
-        return Evaluation(self, entry, frame).storage(operations, size)
+        storage = Evaluation(self, entry, frame).storage(operations, size)
+        if entry.tag == _PARAMETER and frame is not None and self._is_awaited(entry, storage, frame):
+            raise Unavailable("not stored yet: the function has just been entered")
+        return storage
+
+    def _is_awaited(self, entry: Entry, storage: Storage, frame: int) -> bool:
+        """Return whether a parameter has one place all the time that its function has not filled yet, as without optimisation."""
+        address, here = storage.address(0), self.frames[frame]
+        if (
+            address is None
+            or here.frame_address is None
+            or any(each.end for each in located(entry, "DW_AT_location"))
+        ):
+            return False
+        if here.frame_address - address - 1 & WORD_MAX > WORD_MAX >> 1:  # the caller has put it there
+            return False
+        linked = self.image.linked(here.address)
+        extent = self.image.function_extent(linked)
+        end = None if extent is None else self.image.prologue_end(extent.start)
+        return end is not None and linked < end
 
     def holding(self, entry: Entry, attribute: str, frame: int | None) -> Sequence[DWARFExprOp]:
         """Return the expression of an attribute that holds where a frame stands.

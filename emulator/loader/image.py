@@ -275,6 +275,23 @@ class KernelImage:
         """
         return self._line_table.addresses(file, line)
 
+    def prologue_end(self, function: int) -> int | None:
+        """Return where the line after a function's first one begins: until there compilers set up its frame. None: the file does not say.
+
+        Args:
+            function: Linked address of its first instruction.
+        """
+        return self._line_table.following(function)
+
+    def lines_of_file(self, file: str) -> dict[int, list[int]]:
+        """Return the lines of a source file that have code, ascending, and where that begins, as `addresses_of_line` has it."""
+        return self._line_table.lines(file)
+
+    @property
+    def source_files(self) -> list[str]:
+        """The paths of the source files that have code, as the compiler recorded them."""
+        return self._line_table.files
+
     @cached_property
     def unwind_table(self) -> UnwindTable:
         """The rules by which the caller of code at a linked address is found; empty where the file does not say."""

@@ -12,6 +12,7 @@ import re
 import struct
 from array import array
 from bisect import bisect_right
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.dwarf.byte_reader import ByteReader, Damaged
@@ -67,6 +68,7 @@ class LineTable:
     def __init__(self, sections: DebugSections) -> None:
         self._sections = sections
         self._units: dict[int, tuple[Header, list[_Sequence]] | None] = {}
+        self._lines: dict[str, dict[int, list[int]]] = {}
         starts = sorted(_sequence_starts(sections.line))
         self._starts = [address for address, _ in starts]
         self._offsets = [offset for _, offset in starts]
@@ -99,24 +101,56 @@ class LineTable:
             if sequence.find(address) is not None
         )
 
+    def following(self, address: int) -> int | None:
+        """Return the address of the first row after those of a linked address; None where there is none."""
+        index = bisect_right(self._starts, address)
+        for offset in dict.fromkeys(reversed(self._offsets[max(0, index - _NEAREST_UNITS) : index])):
+            unit = self._unit(offset)
+            for sequence in () if unit is None else unit[1]:
+                row = bisect_right(sequence.addresses, address)
+                if row and address < sequence.end:
+                    return sequence.addresses[row] if row < len(sequence.addresses) else sequence.end
+        return None
+
     def addresses(self, file: str, line: int) -> list[int]:
         """Return where the code of a line begins, linked, ascending; *file* is the end of its path, in whole parts."""
-        found: set[int] = set()
+        return self.lines(file).get(line, [])
+
+    def lines(self, file: str) -> dict[int, list[int]]:
+        """Return the lines of a file that have code, and where that begins, as `addresses` does."""
+        if file not in self._lines:
+            found: dict[int, set[int]] = {}
+            for path, pieces in self._pieces.items():
+                if _ends_with(path, file):
+                    for address, line in pieces:
+                        found.setdefault(line, set()).add(address)
+            self._lines[file] = {line: sorted(addresses) for line, addresses in sorted(found.items())}
+        return self._lines[file]
+
+    @property
+    def files(self) -> list[str]:
+        """The paths of the files that have code."""
+        return sorted(self._pieces)
+
+    @cached_property
+    def _pieces(self) -> dict[str, list[tuple[int, int]]]:
+        """Addresses and lines where the code of a line begins, by the path of the file; all units are decoded for this."""
+        found: dict[str, list[tuple[int, int]]] = {}
         for offset in dict.fromkeys(self._offsets):
             unit = self._unit(offset)
             if unit is None:
                 continue
             header, sequences = unit
+            by_number: dict[int, list[tuple[int, int]]] = {}
             for sequence in sequences:
                 before = None
-                for address, number, row in zip(
-                    sequence.addresses, sequence.files, sequence.lines, strict=True
-                ):
-                    here = number, row
-                    if row == line and here != before and _ends_with(header.path(number), file):
-                        found.add(address)
+                for address, *here in zip(sequence.addresses, sequence.files, sequence.lines, strict=True):
+                    if here != before and here[1]:
+                        by_number.setdefault(here[0], []).append((address, here[1]))
                     before = here
-        return sorted(found)
+            for number, pieces in by_number.items():
+                found.setdefault(header.path(number), []).extend(pieces)
+        return found
 
     def _unit(self, offset: int) -> tuple[Header, list[_Sequence]] | None:
         """Return the header and the rows of a unit; None where it is damaged."""
