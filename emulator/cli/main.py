@@ -29,6 +29,7 @@ _COMMANDS = {  # name, which is also that of the module: what it does, in one li
     "trace": "record a kernel's allocations, show each call as a line",
     "step": "go through a run call by call, forwards and backwards",
     "gdb": "let gdb debug a kernel, forwards and backwards",
+    "dap": "let an editor debug kernels (Debug Adapter Protocol)",
     "report": "show a trace in the browser",
     "export": "write a trace in the format of another tool",
     "diff": "show which callers allocate more in one trace than in another",
@@ -42,6 +43,7 @@ examples:
   kmemu check kernel.elf             find double frees, leaks, heap damage
   kmemu step firmware:overflow       go through a run call by call, and back
   kmemu gdb kernel.elf               wait for gdb, which can go back, too
+  kmemu dap --listen :4711           wait for an editor, which can, too
   kmemu inspect kernel.elf           show what a kernel file holds
   kmemu init kernel.elf              find its allocators, write a profile
   kmemu report run.kmt               make a page for the browser from a trace

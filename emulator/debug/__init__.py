@@ -27,6 +27,7 @@ __all__ = [
     "Watchpoint",
     "addresses",
     "bad_accesses",
+    "dap",
     "debugger",
     "gdb",
     "step",

@@ -89,28 +89,33 @@ def serve(debugger: Debugger, output: NewOutput, address: Address, ready: Callab
     Raises:
         HostError: The address cannot be listened at.
     """
-    with closing(_listener(address)) as listener:
-        ready(Address(address.host, listener.getsockname()[1]))
+    with closing(listener(address)) as waiting:
+        ready(Address(address.host, waiting.getsockname()[1]))
         is_killed = False
         while not is_killed:
-            client, _ = listener.accept()
+            client, _ = waiting.accept()
             with closing(client):
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if _is_debugger(client):
                     is_killed = _serve(debugger, output, client.fileno()) is Left.KILLED
 
 
-def _listener(address: Address) -> socket.socket:
+def listener(address: Address) -> socket.socket:
+    """Return a socket that listens at an address.
+
+    Raises:
+        HostError: It cannot be listened at.
+    """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    found = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(1)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+        found.listen(1)
     except OSError as error:
-        listener.close()
+        found.close()
         raise HostError(f"cannot listen at {address}: {os.strerror(error.errno or 0)}") from error
-    return listener
+    return found
 
 
 def _is_debugger(client: socket.socket) -> bool:

@@ -46,6 +46,7 @@ def test_help_names_every_command_on_a_line(kmemu: Callable[..., Done]) -> None:
         "trace",
         "step",
         "gdb",
+        "dap",
         "report",
         "export",
         "diff",
@@ -81,7 +82,7 @@ def test_version_where_no_libunicorn_can_be_used(
     [
         (
             ["foo"],
-            "argument COMMAND: invalid choice: 'foo' (choose from 'boot', 'inspect', 'init', 'check', 'trace', 'step', 'gdb', 'report', 'export', 'diff', 'doctor') (kmemu --help shows how)",
+            "argument COMMAND: invalid choice: 'foo' (choose from 'boot', 'inspect', 'init', 'check', 'trace', 'step', 'gdb', 'dap', 'report', 'export', 'diff', 'doctor') (kmemu --help shows how)",
         ),
         (["--bogus"], "unrecognized arguments: --bogus (kmemu --help shows how)"),
         (

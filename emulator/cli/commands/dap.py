@@ -1,0 +1,69 @@
+"""``kmemu dap``: let an editor debug kernels, forwards and backwards, by the Debug Adapter Protocol."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentTypeError
+from typing import TYPE_CHECKING
+
+from emulator.cli.status import Status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from emulator.debug.gdb.server import Address
+
+USAGE = "kmemu dap [--listen ADDRESS:PORT]"
+DESCRIPTION = """\
+Is a debug adapter: an editor that speaks the Debug Adapter Protocol starts
+it, says by a "launch" request which kernel to run, and debugs it: source and
+data breakpoints, variables, memory, steps back, findings of the sanitizer.
+examples/vscode has what Visual Studio Code needs; docs/dap.md says all."""
+EPILOG = """\
+examples:
+  kmemu dap                            speaks on standard input and output
+  kmemu dap --listen 127.0.0.1:4711    waits there for one editor
+  kmemu dap --listen :0                at a free port, and says which
+
+exit status:
+  0 the editor has left, 2 the command line was wrong,
+  3 the port cannot be listened at
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument(
+        "--listen",
+        metavar="ADDRESS:PORT",
+        type=_address,
+        help="wait there for an editor: a loopback address, port 0 is a free one (default: standard input and output)",
+    )
+
+
+def _address(text: str) -> Address:
+    from emulator.debug.gdb.server import read_address  # not for --help
+
+    try:
+        return read_address(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def run(options: Namespace) -> Status:
+    """Run the command."""
+    from emulator.debug.dap.server import serve, serve_at  # not for --help
+
+    if options.listen is not None:
+        serve_at(options.listen, _ready)
+        return Status.GOOD
+    reader, writer = (os.dup(each.fileno()) for each in (sys.stdin, sys.stdout))
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints, prints to standard error
+    with os.fdopen(reader, "rb") as incoming, os.fdopen(writer, "wb") as outgoing:
+        serve(incoming, outgoing)
+    return Status.GOOD
+
+
+def _ready(address: Address) -> None:
+    print(f"kmemu: waiting for an editor at {address}", file=sys.stderr, flush=True)

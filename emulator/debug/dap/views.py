@@ -1,0 +1,344 @@
+"""What a client sees of a kernel that stands still: its stack, variables by references, memory, code."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from emulator.debug.dap.arguments import BadRequest
+from emulator.debug.expressions import Expression, Number
+from emulator.debug.variables import NamesOfLevel, Variables
+from emulator.guest.frame_registers import REGISTERS
+from emulator.guest.storage import Unavailable
+from emulator.loader.dwarf.value_types import Kind
+from emulator.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from emulator.debug.dap.lines import Lines
+    from emulator.debug.kernel_debugger import Debugger
+    from emulator.debug.values import Value
+    from emulator.debug.variables import GlobalVariables, Level
+
+_SYSTEM: Final = (
+    "cr0",
+    "cr2",
+    "cr3",
+    "cr4",
+    "cs",
+    "ss",
+    "ds",
+    "es",
+    "fs",
+    "gs",
+    "gdt_base",
+    "gdt_limit",
+    "idt_base",
+    "idt_limit",
+    "ldtr",
+    "tr",
+)
+
+
+class Item(NamedTuple):
+    """A line in a view of variables.
+
+    Attributes:
+        name: Of the variable.
+        text: Its value.
+        type: As C writes it; "": it has none.
+        children: Returns what it opens into, from the n-th one on, and how many; None: nothing.
+        elements: How many of the children are elements of an array.
+        value: Of a variable that may be set; None: it is something else.
+        address: Of it, or of what it points to; None: none.
+        expression: That can be evaluated for the same; "": there is none.
+        register: That is shown; "": none.
+        size: Bytes of it that can be watched; 0: not known.
+    """
+
+    name: str
+    text: str
+    type: str = ""
+    children: Callable[[int, int | None], Iterator[Item]] | None = None
+    elements: int = 0
+    value: Value | None = None
+    address: int | None = None
+    expression: str = ""
+    register: str = ""
+    size: int = 0
+
+
+class View:
+    """What is seen at one moment. References are valid as long as the kernel stands there.
+
+    Args:
+        debugger: Of the kernel.
+        lines: Of its source.
+        globals_: Its variables.
+    """
+
+    def __init__(self, debugger: Debugger, lines: Lines, globals_: GlobalVariables) -> None:
+        self._debugger = debugger
+        self._lines = lines
+        self._globals = globals_
+        self.variables = Variables(debugger.machine, globals_)
+        self._references: list[Callable[[int, int | None], Iterator[Item]]] = []
+
+    def refresh(self) -> None:
+        """See what has been changed; references stay."""
+        self.variables = Variables(self._debugger.machine, self._globals)
+
+    # The stack.
+
+    def frames(self, start: int, count: int) -> tuple[list[dict[str, Any]], int]:
+        """Return levels of the backtrace as frames of the protocol, and how many there are in all.
+
+        Args:
+            start: The first one.
+            count: How many; 0: all.
+        """
+        levels = self.variables.levels
+        chosen = list(enumerate(levels))[start : start + count if count else None]
+        return [self._frame(number, level) for number, level in chosen], len(levels)
+
+    def _frame(self, number: int, level: Level) -> dict[str, Any]:
+        frame = level.stack_frame.frame
+        found: dict[str, Any] = {"id": number + 1, "name": frame.name, "line": frame.line, "column": 0}
+        if frame.inlined:
+            found["name"] += " (inlined)"
+        if frame.file and frame.line:
+            found["source"] = self._lines.source(frame.file)
+            found["column"] = 1
+        else:
+            found["line"] = 0
+            found["presentationHint"] = "subtle" if frame.address else "label"
+        if frame.address:
+            found["instructionPointerReference"] = f"0x{frame.address:08x}"
+        return found
+
+    def level(self, frame: int) -> int:
+        """Return the level that the id of a frame means.
+
+        Raises:
+            BadRequest: It means none here.
+        """
+        if not 1 <= frame <= len(self.variables.levels):
+            raise BadRequest(f"there is no frame {frame} here")
+        return frame - 1
+
+    # Variables.
+
+    def scopes(self, frame: int) -> list[dict[str, Any]]:
+        """Return the scopes of a frame."""
+        level = self.level(frame)
+        found = [
+            ("Arguments", "arguments", lambda: self._items(self.variables.arguments(level)), False),
+            ("Locals", "locals", lambda: self._items(self.variables.locals_(level)), False),
+            ("Globals", "", self._global_items, True),
+            ("Registers", "registers", lambda: self._registers(level), False),
+        ]
+        if self._debugger.profile is not None:
+            found.append(("Heap", "", self._heap, True))
+        scopes = []
+        for name, hint, items, is_expensive in found:
+            scope: dict[str, Any] = {
+                "name": name,
+                "variablesReference": self._reference(_all(items)),
+                "expensive": is_expensive,
+            }
+            if hint:
+                scope["presentationHint"] = hint
+            scopes.append(scope)
+        return scopes
+
+    def children(self, reference: int, start: int = 0, count: int | None = None) -> Iterator[Item]:
+        """Yield what a reference opens into.
+
+        Raises:
+            BadRequest: There is no such reference.
+        """
+        if not 1 <= reference <= len(self._references):
+            raise BadRequest(f"there is no variablesReference {reference} here")
+        return self._references[reference - 1](start, count)
+
+    def described(self, item: Item) -> dict[str, Any]:
+        """Return an item as a variable of the protocol."""
+        found = {"name": item.name, "value": item.text, **self.result(item)}
+        if item.expression:
+            found["evaluateName"] = item.expression
+        return found
+
+    def result(self, item: Item) -> dict[str, Any]:
+        """Return what a variable and the result of an expression have in common."""
+        found: dict[str, Any] = {
+            "variablesReference": 0 if item.children is None else self._reference(item.children)
+        }
+        if item.type:
+            found["type"] = item.type
+        if item.elements:
+            found["indexedVariables"] = item.elements
+        if item.address is not None:
+            found["memoryReference"] = f"0x{item.address:08x}"
+        if item.value is not None and not _can_be_set(item.value):
+            found["presentationHint"] = {"attributes": ["readOnly"]}
+        return found
+
+    def item(self, name: str, value: Value, expression: str = "") -> Item:
+        """Return a value as a line."""
+        kind = value.type.kind
+        address = value.address
+        if kind is Kind.POINTER:
+            try:
+                address = value.number
+            except Unavailable:
+                address = None
+        return Item(
+            name,
+            value.text(),
+            value.type.name,
+            self._parts(value, expression) if value.is_expandable else None,
+            value.type.count or 0 if kind is Kind.ARRAY else 0,
+            value,
+            address,
+            expression,
+            size=value.type.size or 0,
+        )
+
+    def evaluated(self, text: str, level: int | None) -> Item:
+        """Return the result of an expression.
+
+        Raises:
+            ValueError, Unavailable: It cannot be evaluated.
+        """
+        result = Expression(text).result(self.names(level))
+        if isinstance(result, Number):
+            number = result.value
+            shown = f"{number} (0x{number & (1 << 8 * result.size) - 1:x})"
+            return Item(text, shown, address=number & 0xFFFF_FFFF)
+        return self.item(text, result, text)
+
+    def names(self, level: int | None) -> NamesOfLevel:
+        """Return what names in expressions mean in a level; None: the innermost one."""
+        return NamesOfLevel(self.variables, self._debugger.image, level or 0)
+
+    def _reference(self, children: Callable[[int, int | None], Iterator[Item]]) -> int:
+        self._references.append(children)
+        return len(self._references)
+
+    def _items(self, variables: list[Any]) -> Iterator[Item]:
+        return (self.item(each.name, each.value, each.name) for each in variables)
+
+    def _global_items(self) -> Iterator[Item]:
+        found = self.variables.globals_()
+        names = [each.name for each in found]
+        for each in found:
+            is_only = names.count(each.name) == 1
+            name = each.name if is_only else f"{each.name} ({each.file})"
+            yield self.item(name, each.value, each.name if is_only else "")
+
+    def _registers(self, level: int) -> Iterator[Item]:
+        for name in REGISTERS:
+            value = self.variables.register(name, level)
+            text = "<not known in this frame>" if value is None else f"0x{value:08x}"
+            yield Item(
+                name, text, expression=f"${name}", register=name if value is not None else "", address=value
+            )
+        if not level:
+            registers = self._debugger.machine.registers()
+            for name in _SYSTEM:
+                yield Item(name, f"0x{getattr(registers, name):08x}", expression=f"${name}")
+
+    def _parts(self, value: Value, expression: str) -> Callable[[int, int | None], Iterator[Item]]:
+        def children(start: int, count: int | None) -> Iterator[Item]:
+            is_array = value.type.kind is Kind.ARRAY
+            parts = (
+                value.children(start, count)
+                if is_array
+                else islice(value.children(), start, None if count is None else start + count)
+            )
+            for each in parts:
+                yield self.item(each.name or "(unnamed)", each.value, _joined(expression, value, each.name))
+
+        return children
+
+    # The heap.
+
+    def _heap(self) -> Iterator[Item]:
+        trace = self._trace
+        for area in trace.areas:
+            blocks = trace.live(self._debugger.event, area)
+            total = int(blocks.size.sum(dtype="uint64"))
+            text = f"{counted(len(blocks.born), 'block')}, {counted(total, 'byte')}"
+            yield Item(
+                area,
+                text,
+                children=self._blocks(area) if len(blocks.born) else None,
+                elements=len(blocks.born),
+            )
+
+    def _blocks(self, area: str) -> Callable[[int, int | None], Iterator[Item]]:
+        def children(start: int, count: int | None) -> Iterator[Item]:
+            blocks = self._trace.live(self._debugger.event, area)
+            order = blocks.address.argsort(kind="stable")
+            for row in order[start : None if count is None else start + count].tolist():
+                yield self._block(
+                    int(blocks.address[row]),
+                    int(blocks.size[row]),
+                    int(blocks.born[row]),
+                    int(blocks.stack[row]),
+                    int(blocks.born_call[row]),
+                )
+
+        return children
+
+    def _block(self, address: int, size: int, born: int, stack: int, call: int) -> Item:
+        frames = self._trace.frames(stack)
+        owner = str(frames[0]) if frames else "an unknown caller"
+        size_text = counted(size, "byte") if size else "of unknown size"
+        function = self._trace[call].function
+
+        def children(_start: int, _count: int | None) -> Iterator[Item]:
+            yield Item("size", size_text)
+            yield Item("event", str(born))
+            yield Item("allocated by", function)
+            for number, frame in enumerate(frames):
+                yield Item(f"caller {number}", str(frame), address=frame.address or None)
+
+        return Item(
+            f"0x{address:08x}",
+            f"{size_text}, {function} from {owner}",
+            children=children,
+            address=address,
+            size=size,
+        )
+
+    @cached_property
+    def _trace(self) -> Any:  # noqa: ANN401 - a trace in memory
+        return self._debugger.trace()
+
+
+def _all(items: Callable[[], Iterator[Item]]) -> Callable[[int, int | None], Iterator[Item]]:
+    return lambda start, count: islice(items(), start, None if count is None else start + count)
+
+
+def _can_be_set(value: Value) -> bool:
+    is_somewhere = value.storage.address(value.offset) is not None or value.storage.register
+    return bool(is_somewhere) and value.is_scalar
+
+
+def _joined(expression: str, value: Value, name: str) -> str:
+    """Return the expression for a part; "": there is none."""
+    if not expression or not name:
+        return ""
+    around = (
+        expression
+        if expression.isidentifier() or expression[-1] in ")]" or expression[0] not in "*&"
+        else f"({expression})"
+    )
+    if name == "*":
+        return f"*{around}"
+    if name.startswith("["):
+        return f"{around}{name}"
+    return f"{around}{'->' if value.type.kind is Kind.POINTER else '.'}{name}"
