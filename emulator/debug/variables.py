@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from emulator.debug.values import Memory, Value
 from emulator.errors import BadImage
 from emulator.guest.backtrace import backtrace
-from emulator.guest.frame_registers import REGISTERS, frame_registers
+from emulator.guest.frame_registers import REGISTERS, frame_registers, innermost_frame
 from emulator.guest.locations import Places
 from emulator.guest.storage import Unavailable
 from emulator.guest.symbols import data_symbol_lookup, symbol
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from emulator.guest.backtrace import StackFrame
     from emulator.guest.frame_registers import FrameRegisters
     from emulator.loader.dwarf.scopes import Scope
-    from emulator.loader.dwarf.units import Entry
     from emulator.loader.image import KernelImage
     from emulator.machine.machine import Machine
 
@@ -74,7 +73,7 @@ class Variables:
         self._machine = machine
         self._globals = GlobalVariables(machine.image) if globals_ is None else globals_
         self._base = machine.registers().ds_base
-        self._memory = Memory(self.read, _names(machine.image))
+        self._memory = Memory(self.read, self._globals.name_of)
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
@@ -122,15 +121,14 @@ class Variables:
             name: As in the source.
             level: Of the backtrace; None: only global ones are meant. Of several static ones of one name that of the level's file counts.
         """
-        if level is not None and level < len(self.levels):
-            scope = self.levels[level].scope
-            for each in () if scope is None else (*scope.variables, *scope.parameters):
-                if each.name == name:
-                    return self._value(each, level)
-        found = [each for each in self._globals.all if each.name == name]
-        unit = None if level is None or level >= len(self.levels) else self._unit_of(level)
-        found.sort(key=lambda each: each.entry is None or each.entry.cu is not unit)
-        return self._value(found[0], None) if found else None
+        scope = None if level is None else self._scope_of(level)
+        for each in () if scope is None else (*scope.variables, *scope.parameters):
+            if each.name == name:
+                return self._value(each, level)
+        unit = None if scope is None else scope.entry.cu
+        found = self._globals.named(name)
+        first = next((each for each in found if each.entry is not None and each.entry.cu is unit), None)
+        return self._value(first or found[0], None) if found else None
 
     def register(self, name: str, level: int) -> int | None:
         """Return a register in a level; None: it is not known there. Only general registers, EIP and EFLAGS are other ones there.
@@ -142,6 +140,8 @@ class Variables:
         if name not in registers._fields:
             raise ValueError(f"{name!r} is no register")
         if name not in REGISTERS:
+            return int(getattr(registers, name))
+        if not level:
             return int(getattr(registers, name))
         number = self.levels[level].number
         if number is None:
@@ -171,8 +171,7 @@ class Variables:
         if number >= len(self.frames):
             yield from (Level(each, None, None) for each in frames)
             return
-        image = self._machine.image
-        scopes = scopes_at(image.units, image.linked(self.frames[number].address))
+        scopes = self._globals.scopes_at(self.frames[number].address)
         of_frames = [
             *((None,) * max(0, len(frames) - len(scopes))),
             *scopes[max(0, len(scopes) - len(frames)) :],
@@ -185,16 +184,25 @@ class Variables:
 
     def _value(self, declared: Declared, level: int | None) -> Value:
         of = ValueType(self._machine.image.units, declared.typed)
-        number = None if level is None else self.levels[level].number
+        number = level if not level else self.levels[level].number
         return Value(self._memory, of, self._places.storage(declared.entry, of.size, number))
 
     @cached_property
     def _places(self) -> Places:
-        return Places(self._machine.image, self.frames, self.read)
+        return Places(self._machine.image, innermost_frame(self._machine), lambda: self.frames, self.read)
 
-    def _unit_of(self, level: int) -> Entry | None:
-        scope = self.levels[level].scope
-        return None if scope is None else scope.entry.cu
+    def _scope_of(self, level: int) -> Scope | None:
+        """Return the variables of a level; of the innermost one without unwinding the stack."""
+        if level:
+            return self.levels[level].scope if level < len(self.levels) else None
+        image, eip = self._machine.image, self._machine.registers().eip
+        scopes = self._globals.scopes_at(eip)
+        try:
+            function = image.function_at(eip)
+        except BadImage:
+            function = None
+        is_entry = function is not None and not function[1]
+        return scopes[-1 if is_entry else 0] if scopes else None
 
 
 class NamesOfLevel:
@@ -234,7 +242,7 @@ class NamesOfLevel:
 
 
 class GlobalVariables:
-    """The global and static variables of a kernel.
+    """What is known of a kernel's variables whatever its machine does: the global ones, and which can be seen where. It is read once.
 
     Args:
         image: The kernel.
@@ -242,6 +250,7 @@ class GlobalVariables:
 
     def __init__(self, image: KernelImage) -> None:
         self._image = image
+        self._scopes: dict[int, tuple[Scope, ...]] = {}
 
     @cached_property
     def all(self) -> list[Declared]:
@@ -254,10 +263,32 @@ class GlobalVariables:
                 continue
         return sorted(found, key=lambda each: each.name)
 
+    def named(self, name: str) -> list[Declared]:
+        """Return those of a name."""
+        return self._by_name.get(name, [])
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Declared]]:
+        found: dict[str, list[Declared]] = {}
+        for each in self.all:
+            found.setdefault(each.name, []).append(each)
+        return found
+
+    def scopes_at(self, address: int) -> tuple[Scope, ...]:
+        """Return the scopes of an instruction at an address, see `emulator.loader.dwarf.scopes`."""
+        if address not in self._scopes:
+            self._scopes[address] = scopes_at(self._image.units, self._image.linked(address))
+        return self._scopes[address]
+
+    @cached_property
+    def name_of(self) -> Callable[[int], str]:
+        """Returns the name of an address: of a function with an offset, or of a variable."""
+        return _names(self._image)
+
     def names_at(self, address: int | None) -> set[str]:
         """Return the names of the variables that an instruction at an address can see; None: of the global ones."""
         names = {each.name for each in self.all}
-        for scope in () if address is None else scopes_at(self._image.units, self._image.linked(address)):
+        for scope in () if address is None else self.scopes_at(address):
             names.update(each.name for each in (*scope.variables, *scope.parameters))
         return names
 

@@ -71,6 +71,14 @@ def frame_registers(machine: Machine) -> tuple[FrameRegisters, ...]:
     return (*frames, FrameRegisters(address, known, cfa, None))
 
 
+def innermost_frame(machine: Machine) -> FrameRegisters:
+    """Return the frame at EIP alone, without unwinding the stack: its return address is not known then, and its CFA where the file says it."""
+    registers = machine.registers()
+    known = dict(enumerate(registers[: len(REGISTERS)]))
+    rules = machine.image.frame_rules.at(machine.image.linked(registers.eip))
+    return FrameRegisters(registers.eip, known, _frame_address(rules, known), None)
+
+
 def _frame_address(rules: Rules | None, known: Mapping[int, int]) -> int | None:
     if rules is None or rules.register not in known:
         return None

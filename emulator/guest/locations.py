@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import operator
 import re
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulator.guest.frame_registers import REGISTERS
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from emulator.guest.frame_registers import FrameRegisters
     from emulator.guest.storage import Storage
+    from emulator.loader.dwarf.locations import Located
     from emulator.loader.dwarf.units import Entry
     from emulator.loader.image import KernelImage
 
@@ -128,17 +130,34 @@ class Places:
 
     Args:
         image: Of its kernel.
-        frames: Its stack.
+        innermost: The frame at EIP.
+        frames: Returns its whole stack, which takes time.
         read: Returns memory at an address as the kernel writes it, fewer bytes where nothing is mapped.
     """
 
     def __init__(
-        self, image: KernelImage, frames: Sequence[FrameRegisters], read: Callable[[int, int], bytes]
+        self,
+        image: KernelImage,
+        innermost: FrameRegisters,
+        frames: Callable[[], Sequence[FrameRegisters]],
+        read: Callable[[int, int], bytes],
     ) -> None:
         self.image = image
-        self.frames = frames
+        self._innermost = innermost
+        self._frames = frames
         self.read = read
         self.call_sites = CallSites(image.units)
+
+    @cached_property
+    def frames(self) -> Sequence[FrameRegisters]:
+        """The whole stack."""
+        return self._frames()
+
+    def frame(self, number: int) -> FrameRegisters:
+        """Return a frame; of the innermost one its return address need not be known."""
+        if number or self._innermost.frame_address is None:
+            return self.frames[number]
+        return self._innermost
 
     def storage(self, entry: Entry | None, size: int | None, frame: int | None) -> Storage:
         """Return where a variable or parameter lies.
@@ -175,11 +194,11 @@ class Places:
 
     def _is_awaited(self, entry: Entry, storage: Storage, frame: int) -> bool:
         """Return whether a parameter has one place all the time that its function has not filled yet, as without optimisation."""
-        address, here = storage.address(0), self.frames[frame]
+        address, here = storage.address(0), self.frame(frame)
         if (
             address is None
             or here.frame_address is None
-            or any(each.end for each in located(entry, "DW_AT_location"))
+            or any(each.end for each in _located(entry, "DW_AT_location"))
         ):
             return False
         if here.frame_address - address - 1 & WORD_MAX > WORD_MAX >> 1:  # the caller has put it there
@@ -196,11 +215,17 @@ class Places:
             Unavailable: None does.
             Exception: One of `damage`.
         """
-        address = 0 if frame is None else self.image.linked(self.frames[frame].address)
-        for each in located(entry, attribute):
+        address = 0 if frame is None else self.image.linked(self.frame(frame).address)
+        for each in _located(entry, attribute):
             if not each.end or each.start <= address < each.end:
                 return each.operations
         raise Unavailable(OPTIMISED_OUT)
+
+
+@lru_cache(maxsize=1024)
+def _located(entry: Entry, attribute: str) -> tuple[Located, ...]:
+    """Return the locations that an attribute names; a condition asks for the same at each hit."""
+    return tuple(located(entry, attribute))
 
 
 class Evaluation:
@@ -392,7 +417,7 @@ class Evaluation:
     def _frame(self) -> FrameRegisters:
         if self._number is None:
             raise Unavailable(_DAMAGED)  # a global variable has no frame
-        return self._places.frames[self._number]
+        return self._places.frame(self._number)
 
     def _register(self, number: int) -> int:
         if number >= len(REGISTERS):
@@ -470,7 +495,8 @@ class Evaluation:
 
     def _passed(self, value_of: Callable[[CallSite], Any]) -> int:
         """Return a value that the caller's call site describes."""
-        frame, places = self._frame, self._places
+        places = self._places
+        frame = places.frames[self._number or 0]
         unknown = Unavailable("what the caller passed is not known")
         outer = (self._number or 0) + 1
         if frame.return_address is None or outer >= len(places.frames) or self._depth >= _DEPTH_MAX:

@@ -73,12 +73,7 @@ class Moves:
         """Go to the instruction after a call, in the same frame."""
         registers = self._debugger.machine.registers()
         esp, after = registers.esp, registers.eip + length
-        point = self._debugger.break_at(after, lambda debugger: debugger.machine.registers().esp >= esp)
-        try:
-            stop = self._debugger.run()
-        finally:
-            point.remove()
-        return stop._replace(kind=StopKind.STEP, point=None) if stop.point is point else stop
+        return self._debugger.run_to(after, lambda debugger: debugger.machine.registers().esp >= esp)
 
     def _heard(self, move: Callable[[], Stop], *, goes_on: bool = False) -> Stop:
         """Move, and hear the client.

@@ -40,8 +40,10 @@ WAYS = [
 STOPS = 24
 OPTIMISED_OUT = "<optimised out>"
 UNKNOWN = re.compile(r"<[^<>]*not known>")
-UNKNOWN_TO_US = re.compile(r"e(ax|cx|dx) of this frame is not known|what the caller passed is not known")
-"""gdb takes registers that nobody keeps for those of the caller."""
+UNKNOWN_TO_US = re.compile(
+    r"e(ax|cx|dx) of this frame is not known|what the caller passed is not known|<not stored yet: "
+)
+"""gdb takes registers that nobody keeps for those of the caller, and shows what lies where a parameter will be."""
 
 
 def length(path: Path) -> int:
