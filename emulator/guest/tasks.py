@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from emulator.errors import BadImage
 from emulator.hle.kernels import load, recognize
-from emulator.x86 import WORD_SIZE
+from emulator.x86 import WORD_MAX, WORD_SIZE
 from kernel_model.btron.tcb import TaskState, WaitKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from emulator.machine.machine import Machine
+    from emulator.profile.tasks import TaskRules
     from kernel_model.btron.abi import Btron
     from kernel_model.btron.tcb import Task
 
@@ -44,17 +45,19 @@ class GuestTask(NamedTuple):
         state: What it does, in words.
         is_running: The CPU executes it.
         registers: Of one that does not run, those general registers, and EIP, with which it goes on and that are known.
+        title: What the kernel calls it; "": nothing, or that is not known.
     """
 
     number: int
     state: str
     is_running: bool
     registers: Mapping[str, int]
+    title: str = ""
 
     @property
     def name(self) -> str:
-        """What it is called: ``task 3``."""
-        return f"task {self.number}" if self.number else "kernel"
+        """What it is called: ``task 3``, ``task 3 sh``."""
+        return f"task {self.number} {self.title}".rstrip() if self.number else "kernel"
 
 
 class TaskReader(Protocol):
@@ -75,17 +78,29 @@ class TaskReader(Protocol):
         """
 
 
-def task_reader(machine: Machine) -> TaskReader | None:
-    """Return what reads the tasks of a machine's kernel; None: it has none, or they are not known."""
+def task_reader(machine: Machine, rules: TaskRules | None = None) -> TaskReader | None:
+    """Return what reads the tasks of a machine's kernel; None: it has none, or they are not known.
+
+    Args:
+        machine: Runs the kernel.
+        rules: Of the kernel's profile; they count where no other way is known.
+
+    Raises:
+        KernelMismatch: The kernel's debug information lacks what the rules name.
+    """
     try:
         found = recognize(machine)
     except BadImage:
+        found = None
+    if found is not None and found[0].tasks:
+        kernel, models = found
+        reader: TaskReader = load(kernel.tasks)(machine, models)
+        return reader
+    if rules is None:
         return None
-    if found is None or not found[0].tasks:
-        return None
-    kernel, models = found
-    reader: TaskReader = load(kernel.tasks)(machine, models)
-    return reader
+    from emulator.guest.described_tasks import DescribedTasks  # few profiles describe any
+
+    return DescribedTasks(machine, rules)
 
 
 class BtronTasks:
@@ -135,12 +150,7 @@ class BtronTasks:
         switch = machine.image.symbols.get(_SWITCH)
         if switch is None or machine.read_linear(switch.address, len(_SWITCH_CODE)) != _SWITCH_CODE:
             return {}
-        esp, size = self._tasks.stack(number).esp, WORD_SIZE * len(_PUSHED)
-        data = machine.read_linear(esp, size) if esp else b""
-        if len(data) < size:
-            return {}
-        words = (int.from_bytes(data[at : at + WORD_SIZE], "little") for at in range(0, size, WORD_SIZE))
-        return {**dict(zip(_PUSHED, words, strict=True)), "esp": esp + size}
+        return pushed_registers(machine, self._tasks.stack(number).esp, _PUSHED)
 
 
 def _state(task: Task, running: int) -> str:
@@ -151,3 +161,19 @@ def _state(task: Task, running: int) -> str:
     else:
         state = _STATES.get(task.state, f"state {task.state}")
     return f"{state}, priority {task.priority}"
+
+
+def pushed_registers(machine: Machine, esp: int, pushed: Sequence[str]) -> dict[str, int]:
+    """Return the registers that a switch of tasks has pushed, and ESP as it is without them; empty where they cannot be read.
+
+    Args:
+        machine: Stopped.
+        esp: Linear address of the lowest one; 0: there are none.
+        pushed: Their names, upwards from there.
+    """
+    size = WORD_SIZE * len(pushed)
+    data = machine.read_linear(esp, size) if esp else b""
+    if len(data) < size:
+        return {}
+    words = (int.from_bytes(data[at : at + WORD_SIZE], "little") for at in range(0, size, WORD_SIZE))
+    return {**dict(zip(pushed, words, strict=True)), "esp": esp + size & WORD_MAX}

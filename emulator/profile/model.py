@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from emulator.profile.functions import TracedFunction
     from emulator.profile.suppressions import Suppression
+    from emulator.profile.tasks import TaskRules
 
 MOST_FUNCTIONS: Final = 127  # a trace numbers them in a signed byte
 LARGEST_HEADER: Final = 4096  # bytes
@@ -83,6 +84,7 @@ class Profile:
         allocator: Names of further functions of its allocators, as `find_functions` takes them, which may access all of their memory. A
             trace does not say it.
         suppressions: Findings that are left out. A trace does not say it.
+        tasks: Where the kernel keeps its tasks; None: that is not known. A trace does not say it.
         reason: Why it was chosen for a kernel, for people; "": the user chose it.
 
     Raises:
@@ -96,6 +98,7 @@ class Profile:
     uses_page_zero: bool = False
     allocator: tuple[str, ...] = ()
     suppressions: tuple[Suppression, ...] = ()
+    tasks: TaskRules | None = None
     reason: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ from emulator.profile.expressions import RESULT, names_in, parse
 from emulator.profile.functions import Result, Role, TracedFunction, is_function_name
 from emulator.profile.model import PAGES, PLAIN_AREA, AreaRules, Profile, SpaceRules
 from emulator.profile.suppressions import parse_suppression
+from emulator.profile.tasks import TaskRules
 from emulator.wording import shortened, shown_keys
 from emulator.x86 import WORD_MAX
 
@@ -44,10 +45,15 @@ _PAGE_ZERO: Final = "page_zero"
 _USED: Final = "used"
 _ALLOCATOR: Final = "allocator"
 _SUPPRESSIONS: Final = "suppressions"
+_TASKS: Final = "tasks"
+_TASK_TEXTS: Final = ("list", "id", "next", "name", "current", "stack", "esp")
+_TASK_KEYS: Final = (*_TASK_TEXTS, "unused", "stack_size", "pushed")
 _PAGE_RULES: Final = ("freed_but_mapped", "writable_twice")
 _SPACE_KEYS: Final = (*_PAGE_RULES, "direct_map")
 _INTEGER = re.compile(r"-?(?:0[xX][0-9a-fA-F]+|[1-9][0-9]*|0)")
 _FACT = re.compile(r"\s*([A-Za-z_]\w*)\s*=(?!=)\s*(.+?)\s*")
+_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+_UNUSED = re.compile(rf"\s*({_PATH.pattern})\s*=\s*(0[xX][0-9a-fA-F]{{1,8}}|[1-9][0-9]{{0,9}}|0)\s*")
 _AFTER_PARAMETERS = re.compile(r"\s*(->|,|$)")
 _FAILURES: Final = {Result.POINTER: 0, Result.FRAME: 0xFFFF_FFFF}
 _SYNTAX_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
@@ -100,6 +106,7 @@ class _Reader:
         allocator = self._strings(_ALLOCATOR, document)
         suppressions = self._suppressions(document)
         space_rules = self._space_rules(document.pop(_SPACES, {}))
+        tasks = self._task_rules(document.pop(_TASKS, None))
         functions: dict[str, TracedFunction] = {}
         area_rules: dict[str, AreaRules] = {}
         for area, value in document.items():
@@ -123,6 +130,7 @@ class _Reader:
                 uses_page_zero=page_zero == _USED,
                 allocator=allocator,
                 suppressions=suppressions,
+                tasks=tasks,
             )
         except ValueError as error:
             raise BadFile(self._path, str(error)) from error
@@ -209,6 +217,38 @@ class _Reader:
             )
         direct_map = tuple((start, end) for start, end in ranges)
         return SpaceRules(**{**table, "direct_map": direct_map})
+
+    def _task_rules(self, table: object) -> TaskRules | None:
+        """Read the table that says where tasks are."""
+        if table is None:
+            return None
+        if not isinstance(table, dict):
+            raise self._wrong(f"{shortened(table)} is no table", _TASKS)
+        for key, value in table.items():
+            if key not in _TASK_KEYS:
+                raise self._wrong(f"unknown key; there are: {', '.join(_TASK_KEYS)}", _TASKS, key)
+            if key in _TASK_TEXTS and not (isinstance(value, str) and _PATH.fullmatch(value)):
+                raise self._wrong(f"{shortened(value)} is no name, or names with dots between", _TASKS, key)
+        size = table.get("stack_size", 0)
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= WORD_MAX:
+            raise self._wrong(f"{shortened(size)} is no number of bytes", _TASKS, "stack_size")
+        unused = self._unused(table["unused"]) if "unused" in table else None
+        pushed = table.get("pushed", [])
+        if not isinstance(pushed, list) or not all(isinstance(each, str) for each in pushed):
+            raise self._wrong(f"{shortened(pushed)} is no list of registers", _TASKS, "pushed")
+        texts = {key: value for key, value in table.items() if key in _TASK_TEXTS}
+        try:
+            return TaskRules(
+                **{"list": "", "id": "", **texts}, stack_size=size, unused=unused, pushed=tuple(pushed)
+            )
+        except ValueError as error:
+            raise self._wrong(str(error), _TASKS) from error
+
+    def _unused(self, value: object) -> tuple[str, int]:
+        found = _UNUSED.fullmatch(value) if isinstance(value, str) else None
+        if found is None:
+            raise self._wrong(f'{shortened(value)} is no field with a number: "state = 0"', _TASKS, "unused")
+        return found[1], int(found[2], 0)
 
     def _check_rules_without_pages(self, rules: SpaceRules) -> None:
         """Refuse what would be looked for in the pages of no area."""

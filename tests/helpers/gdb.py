@@ -14,6 +14,7 @@ from emulator.debug.gdb.connection import Connection
 from emulator.debug.gdb.output import NewOutput
 from emulator.debug.gdb.packets import Decoder, encoded
 from emulator.debug.gdb.session import Left, Session
+from emulator.debug.gdb.target import Target
 from emulator.loader.builtin import resolve
 from tests.helpers.terminal import KMEMU
 
@@ -64,7 +65,7 @@ def talk(debugger: Debugger, *packets: bytes) -> tuple[Left, list[bytes]]:
         leave = encoded(b"D") * 3  # what came before may swallow one
         ours.sendall(encoded(b"QStartNoAckMode") + b"".join(packets) + leave)
         connection = Connection(theirs.fileno(), answered.fileno())
-        left = Session(debugger, connection, NewOutput()).serve()
+        left = Session(Target(debugger, NewOutput()), connection).serve()
         connection.close()
         answered.seek(0)
         answers = decoded(answered.read())

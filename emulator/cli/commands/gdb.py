@@ -79,6 +79,8 @@ def run(options: Namespace) -> Status:
     from emulator.debug import Debugger
     from emulator.debug.gdb.output import NewOutput
     from emulator.debug.gdb.server import DEFAULT, serve, serve_pipes
+    from emulator.debug.gdb.target import Target
+    from emulator.guest.tasks import task_reader
     from emulator.run.ending import Budget
 
     check_sanitize(options)
@@ -94,13 +96,16 @@ def run(options: Namespace) -> Status:
     budget = Budget(options.max_instructions, timeout_s)
     sanitize = UNINITIALISED if options.sanitize == UNINITIALISED else bool(options.sanitize)
     with Debugger(machine, profile, sanitize=sanitize, budget=budget) as debugger:
+        target = Target(
+            debugger, new_output, task_reader(machine, None if profile is None else profile.tasks)
+        )
         if options.stdio:
-            serve_pipes(debugger, new_output, *_own_pipes())
+            serve_pipes(target, *_own_pipes())
         else:
             with ConsoleWriter(Output(), to_output=True) as console:
                 new_output.pass_on = console
                 address = options.listen or DEFAULT
-                serve(debugger, new_output, address, lambda at: _ready(machine.image.path, at))
+                serve(target, address, lambda at: _ready(machine.image.path, at))
     return Status.GOOD
 
 

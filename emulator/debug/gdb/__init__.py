@@ -6,4 +6,4 @@ The bytes of one client come in by a `connection`, become `packets`, and a `sess
 Source: "Debugging with GDB", appendices E (Remote Serial Protocol), F (Agent Expressions) and G (Target Descriptions).
 """
 
-__all__ = ["output", "server"]
+__all__ = ["output", "server", "target"]

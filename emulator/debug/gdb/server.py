@@ -15,8 +15,7 @@ from emulator.errors import HostError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emulator.debug.gdb.output import NewOutput
-    from emulator.debug.kernel_debugger import Debugger
+    from emulator.debug.gdb.target import Target
 
 DEFAULT_PORT: Final = 1234
 _PORT_MAX: Final = 0xFFFF
@@ -60,29 +59,27 @@ def read_address(text: str) -> Address:
     return Address(host, int(port))
 
 
-def serve_pipes(debugger: Debugger, output: NewOutput, reader: int, writer: int) -> None:
+def serve_pipes(target: Target, reader: int, writer: int) -> None:
     """Serve one client until it leaves or is gone. It gets what the guest writes, too.
 
     Args:
-        debugger: What the client debugs.
-        output: Of its machine.
+        target: What the client debugs.
         reader: File descriptor with the client's packets.
         writer: File descriptor for the answers.
     """
     with closing(Connection(reader, writer)) as connection, suppress(ClientGone):
-        session = Session(debugger, connection, output)
-        output.pass_on = lambda _, data: session.show(data)
+        session = Session(target, connection)
+        target.output.pass_on = lambda _, data: session.show(data)
         session.serve()
 
 
-def serve(debugger: Debugger, output: NewOutput, address: Address, ready: Callable[[Address], None]) -> None:
+def serve(target: Target, address: Address, ready: Callable[[Address], None]) -> None:
     """Serve clients, one after the other, until one of them ends the server (``kill``).
 
     One that leaves or is gone takes its points with it; the machine stays where it stands.
 
     Args:
-        debugger: What they debug.
-        output: Of its machine; they do not get it.
+        target: What they debug; they do not get its output.
         address: Where they are waited for.
         ready: Is called as soon as they can come, with the address as it is.
 
@@ -97,7 +94,7 @@ def serve(debugger: Debugger, output: NewOutput, address: Address, ready: Callab
             with closing(client):
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if _is_debugger(client):
-                    is_killed = _serve(debugger, output, client.fileno()) is Left.KILLED
+                    is_killed = _serve(target, client.fileno()) is Left.KILLED
 
 
 def listener(address: Address) -> socket.socket:
@@ -129,8 +126,8 @@ def _is_debugger(client: socket.socket) -> bool:
         return False
 
 
-def _serve(debugger: Debugger, output: NewOutput, client: int) -> Left | None:
+def _serve(target: Target, client: int) -> Left | None:
     """Serve one client; None: it is gone."""
     with closing(Connection(client, client)) as connection, suppress(ClientGone):
-        return Session(debugger, connection, output).serve()
+        return Session(target, connection).serve()
     return None

@@ -15,8 +15,7 @@ from emulator.debug.gdb.threads import Threads
 
 if TYPE_CHECKING:
     from emulator.debug.gdb.connection import Connection
-    from emulator.debug.gdb.output import NewOutput
-    from emulator.debug.kernel_debugger import Debugger
+    from emulator.debug.gdb.target import Target
 
 _TEXT_MAX = 1 << 14
 """Bytes of text in one packet."""
@@ -33,21 +32,21 @@ class Session:
     """A client's session.
 
     Args:
-        debugger: What the client debugs.
+        target: What the client debugs.
         connection: To the client; none of its packets were read.
-        output: Of the debugger's machine.
     """
 
-    def __init__(self, debugger: Debugger, connection: Connection, output: NewOutput) -> None:
+    def __init__(self, target: Target, connection: Connection) -> None:
+        debugger = target.debugger
         self._connection = connection
         self._left: Left | None = None
-        threads = Threads(debugger.machine)
+        threads = Threads(debugger.machine, target.tasks)
         self._points = Points(debugger)
         moves = Moves(debugger, connection, self._points, threads, self.say)
         self._answers = Answers(
             (
                 *threads.answers,
-                *State(debugger, threads, output).answers,
+                *State(debugger, threads, target.output).answers,
                 *self._points.answers,
                 *moves.answers,
                 *Queries(debugger.machine, connection, moves, threads).answers,

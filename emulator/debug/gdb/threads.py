@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import errno
 from typing import TYPE_CHECKING, Final
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 from emulator.debug.gdb.answers import OK, Refused, answer
 from emulator.debug.gdb.registers import register_values
-from emulator.guest.tasks import GuestTask, task_reader
+from emulator.guest.tasks import GuestTask
 
 if TYPE_CHECKING:
     from emulator.debug.gdb.answers import Answer
+    from emulator.guest.tasks import TaskReader
     from emulator.machine.machine import Machine
 
 CPU: Final = 1
@@ -27,12 +28,13 @@ class Threads:
     """The threads of a machine as it stands.
 
     Args:
-        machine: Its tasks are read whenever they are asked for.
+        machine: That stands still.
+        reader: Of its kernel's tasks; None: none are known.
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, reader: TaskReader | None) -> None:
         self._machine = machine
-        self._reader = task_reader(machine)
+        self._reader = reader
         self._chosen = 0  # for registers and memory; 0: that which runs
         self.answers: tuple[Answer, ...] = (
             answer("H", rb"([gc])" + _ID, self._choose),
@@ -66,7 +68,7 @@ class Threads:
     def document(self) -> str:
         """Return the XML document with all threads."""
         lines = (
-            f'<thread id="{number:x}" core="0" name={quoteattr(self._name(task))}>{task.state}</thread>'
+            f'<thread id="{number:x}" core="0" name={quoteattr(self._name(task))}>{escape(task.state)}</thread>'
             for number, task in self._all().items()
         )
         return "\n".join(['<?xml version="1.0"?>', "<threads>", *lines, "</threads>"])

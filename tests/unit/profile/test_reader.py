@@ -10,6 +10,7 @@ from emulator.profile.functions import Result, Role
 from emulator.profile.model import PAGES, Profile, SpaceRules
 from emulator.profile.reader import read_profile
 from emulator.profile.suppressions import Suppression
+from emulator.profile.tasks import TaskRules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -313,3 +314,71 @@ def test_rules_of_address_spaces_that_make_no_sense(path: Path, text: str, messa
 def test_a_trace_does_not_say_what_address_spaces_keep(path: Path) -> None:
     profile = read(path, RULES)
     assert from_document(to_document(profile)).address_spaces == SpaceRules()
+
+
+TASKS = """
+[tasks]
+list = "ptable.proc"
+id = "pid"
+name = "name"
+unused = "state = 0"
+current = "proc"
+stack = "kstack"
+stack_size = 4096
+esp = "context"
+pushed = ["edi", "esi", "ebx", "ebp", "eip"]
+"""
+
+
+def test_where_tasks_are(path: Path) -> None:
+    expected = TaskRules(
+        list="ptable.proc",
+        id="pid",
+        name="name",
+        unused=("state", 0),
+        current="proc",
+        stack="kstack",
+        stack_size=4096,
+        esp="context",
+        pushed=("edi", "esi", "ebx", "ebp", "eip"),
+    )
+    assert read(path, TASKS + HEAP).tasks == expected
+    assert read(path, TASKS + HEAP).areas == ("heap",)
+    assert read(path, HEAP).tasks is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tasks = 3", "line 1: key 'tasks': 3 is no table"),
+        ('[tasks]\nlist = "a"', "line 1: key 'tasks': list and id have to be there"),
+        (
+            "[tasks]\nfirst = 1",
+            "line 2: key 'tasks.first': unknown key; there are: list, id, next, name, current, stack, esp, unused, stack_size, pushed",
+        ),
+        ("[tasks]\nid = 3", "line 2: key 'tasks.id': 3 is no name, or names with dots between"),
+        ("[tasks]\nid = 'a.'", "line 2: key 'tasks.id': 'a.' is no name, or names with dots between"),
+        ("[tasks]\nstack_size = true", "line 2: key 'tasks.stack_size': True is no number of bytes"),
+        ("[tasks]\nstack_size = -1", "line 2: key 'tasks.stack_size': -1 is no number of bytes"),
+        (
+            "[tasks]\nunused = 'state'",
+            "line 2: key 'tasks.unused': 'state' is no field with a number: \"state = 0\"",
+        ),
+        ("[tasks]\npushed = 'eip'", "line 2: key 'tasks.pushed': 'eip' is no list of registers"),
+        *(
+            (f"[tasks]\nlist = 'l'\nid = 'i'\n{text}", f"line 1: key 'tasks': {message}")
+            for text, message in [
+                ("", "neither stack nor current says which task runs"),
+                ("stack = 's'", "stack and stack_size go together"),
+                ("current = 'c'\nesp = 'e'", "esp and pushed go together"),
+                ("current = 'c'\nesp = 'e'\npushed = ['ebp']", "pushed lacks eip"),
+                (
+                    "current = 'c'\nesp = 'e'\npushed = ['eip', 'esp']",
+                    "pushed is a list of registers, each once: eax, ecx, edx, ebx, esi, edi, ebp, eip, eflags",
+                ),
+            ]
+        ),
+    ],
+)
+def test_tasks_that_make_no_sense(path: Path, text: str, message: str) -> None:
+    assert problem(path, text) == message

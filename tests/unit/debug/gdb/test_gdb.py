@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
+from tests.helpers.c_kernel import compile_kernel
 from tests.helpers.gdb import gdb_transcript
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEMO, TASKS = "demo", "btron_pools_wait"
 QUIET = "set logging enabled off"
@@ -128,6 +133,43 @@ def test_tasks_are_threads() -> None:
         "of a task that waits only those registers are known that it goes on with"
     )
     assert lines(text, "^kmemu: thread 3 does not run: only what runs can be stepped")
+
+
+DESCRIBED = """
+struct task { int pid; char comm[8]; unsigned *esp; struct task *next; };
+static unsigned stack[8] = {1, 2};
+struct task two = {2, "waits", stack, 0}, one = {1, "runs", 0, &two};
+struct task *tasks = &one, *current = &one;
+void wait(void) { __asm__ volatile(""); }
+void *kmalloc(unsigned size) { return (void *)size; }
+void _start(void) { stack[1] = (unsigned)wait; for (;;) kmalloc((unsigned)tasks + (unsigned)current); }
+"""
+PROFILE = """
+[tasks]
+list = "tasks"
+next = "next"
+id = "pid"
+name = "comm"
+current = "current"
+esp = "esp"
+pushed = ["ebx", "eip"]
+[heap]
+alloc = "kmalloc(size)"
+"""
+
+
+def test_a_profile_may_say_where_tasks_are(tmp_path: Path) -> None:
+    kernel = compile_kernel(tmp_path, DESCRIBED, ["-g", "-O0"])
+    profile = tmp_path / "profile.toml"
+    profile.write_text(PROFILE)
+    script = ["break kmalloc", "continue", "info threads", "thread 2", "p $ebx"]
+    text = gdb_transcript(str(kernel), script, "--profile", str(profile))
+    assert lines(text, r'^\* 1 +Thread 1 "task 1 runs" \(running\) +kmalloc ')
+    assert lines(text, r'^  2 +Thread 2 "task 2 waits" \(waits\) +(0x[0-9a-f]+ in )?wait \(\)')
+    assert "$1 = 1" in text
+    profile.write_text(PROFILE.replace('"tasks"', '"nothing"'))
+    text = gdb_transcript(str(kernel), [], "--profile", str(profile))
+    assert "its debug information has no variable nothing, which the profile's [tasks] names" in text
 
 
 def test_gdb_asks_for_what_only_kmemu_knows() -> None:
