@@ -91,7 +91,7 @@ def gdb_levels(kernel: Path, cores: Iterable[tuple[Path, int]]) -> list[list[Gdb
         for number in range(count):
             commands += [f"frame {number}", "echo @@@@@\\n", "info args", "echo @@@@\\n", "info locals"]
     words = ["gdb", "-nx", "-batch", *(word for each in commands for word in ("-ex", each)), str(kernel)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     parts = done.stdout.split("@@@@@@\n")[1:]
     assert parts, done.stderr
     return [[_level(text) for text in part.split("@@@@@\n")[1:]] for part in parts]

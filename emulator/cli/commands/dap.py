@@ -60,8 +60,8 @@ def run(options: Namespace) -> Status:
         return Status.GOOD
     reader, writer = (os.dup(each.fileno()) for each in (sys.stdin, sys.stdout))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints, prints to standard error
-    with os.fdopen(reader, "rb") as incoming, os.fdopen(writer, "wb") as outgoing:
-        serve(incoming, outgoing)
+    with os.fdopen(writer, "wb") as outgoing:
+        serve(os.fdopen(reader, "rb"), outgoing)  # a thread may wait for more: what it reads is not closed
     return Status.GOOD
 
 

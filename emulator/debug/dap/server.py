@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from emulator.debug.dap.adapter import Adapter
@@ -41,5 +42,9 @@ def serve_at(address: Address, ready: Callable[[Address], None]) -> None:
         client, _ = waiting.accept()
     with client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with client.makefile("rb") as reader, client.makefile("wb") as writer:
+        with client.makefile("wb") as writer:
+            reader = client.makefile("rb")
             serve(reader, writer)
+            with suppress(OSError):  # it may be gone
+                client.shutdown(socket.SHUT_RD)  # wakes the thread that reads
+            reader.close()

@@ -136,3 +136,37 @@ def test_nothing_is_known_of_code_without_debug_information(machine: Machine) ->
     assert variables.arguments(outermost) == variables.locals_(outermost) == []
     with pytest.raises(ValueError, match=r"^'cr9' is no register$"):
         variables.register("cr9", 0)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        ("gcc", "-O0"),
+        ("gcc", "-O2"),
+        ("clang", "-O0"),
+        ("clang", "-O2"),
+        ("clang", "-O2", "-fno-omit-frame-pointer"),
+    ],
+    ids=" ".join,
+)
+def test_a_variable_of_the_caller_lies_where_its_pointer_leads(tmp_path: Path, way: tuple[str, ...]) -> None:
+    """Clang counts variables from ESP as it is after the prologue; at a call it has moved."""
+    machine = boot(str(compile_variables(tmp_path, *way)))
+    machine_calls = 0
+    while machine_calls < 8:
+        with pytest.raises(BudgetUsedUp):
+            machine.run(max_instructions=1)
+        variables = Variables(machine)
+        names = [each.stack_frame.frame.name for each in variables.levels]
+        if names[:2] != ["leaf", "writes"]:
+            continue
+        machine_calls += 1
+        copy = variables.find("copy", 1)
+        assert copy is not None
+        passed = variables.find("t", 0)
+        assert passed is not None
+        if not passed.text().startswith("<"):
+            assert copy.address == passed.number
+            assert copy.member("name").text() == '"@ thing"'
+            break
+    assert machine_calls < 8
