@@ -170,3 +170,28 @@ def test_a_variable_of_the_caller_lies_where_its_pointer_leads(tmp_path: Path, w
             assert copy.member("name").text() == '"@ thing"'
             break
     assert machine_calls < 8
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_names_in_an_inlined_function_are_its_own(tmp_path: Path, compiler: str) -> None:
+    machine = boot(
+        str(compile_variables(tmp_path, compiler, "-O2", "-fno-ipa-cp" if compiler == "gcc" else "-g"))
+    )
+    while True:
+        with pytest.raises(BudgetUsedUp):
+            machine.run(max_instructions=1)
+        variables = Variables(machine)
+        frames = [each.stack_frame.frame for each in variables.levels]
+        if frames[0].inlined and frames[0].name == "inner":
+            break
+    assert frames[1].name == "spread"
+    assert [each.name for each in variables.arguments(0)] == ["pair", "scale"]
+    for number, name in ((0, "scale"), (0, "area"), (1, "third"), (1, "here")):
+        shown = {
+            each.name: each.value.text()
+            for each in (*variables.arguments(number), *variables.locals_(number))
+        }
+        found = variables.find(name, number)
+        assert found is not None
+        assert found.text() == shown[name]
+    assert variables.find("third", 0) is variables.find("scale", 1) is None

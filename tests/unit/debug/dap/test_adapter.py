@@ -403,6 +403,47 @@ def test_failed_allocations_stop_the_run_at_their_return(adapter: DebugAdapter) 
     assert adapter.go("reverseContinue")["reason"] == "entry"
 
 
+def test_what_stops_after_a_failed_allocation_comes_first_on_the_way_back(adapter: DebugAdapter) -> None:
+    adapter.launch("firmware:exhaust")
+    adapter.request("setExceptionBreakpoints", filters=["allocation-failed"])
+    adapter.start()
+    adapter.go("next", granularity="instruction")
+    here = adapter.frames()[0]["instructionPointerReference"]
+    adapter.request("setInstructionBreakpoints", breakpoints=[{"instructionReference": here}])
+    assert adapter.go("continue")["description"] == "Allocation failed"
+    assert adapter.go("reverseContinue")["reason"] == "instruction breakpoint"
+    assert adapter.frames()[0]["instructionPointerReference"] == here
+    assert adapter.go("reverseContinue")["description"] == "Allocation failed"
+
+
+def test_after_a_change_hits_are_counted_anew_from_there(adapter: DebugAdapter, kernel: str) -> None:
+    adapter.launch(kernel)
+    wanted = {"line": line_of("sum += n + calls++;"), "hitCondition": "<= 3"}
+    adapter.request("setBreakpoints", source={"path": "kernel.c"}, breakpoints=[wanted])
+    adapter.start()
+    assert [
+        adapter.go(each)["reason"] for each in ("continue", "continue", "reverseContinue", "reverseContinue")
+    ] == ["breakpoint"] * 4
+    adapter.request("setExpression", expression="i", value="5", frameId=1)
+    assert adapter.go("continue")["reason"] == "breakpoint"  # the second one: the loop has ended
+    assert adapter.evaluate("letter", frameId=1) == "120 'x'"
+
+
+def test_what_is_written_again_after_a_change_is_new(adapter: DebugAdapter) -> None:
+    adapter.launch("firmware:demo")
+    adapter.start()
+    written = adapter.output()
+    adapter.evaluate("goto @0", context="repl")
+    adapter.event("stopped")
+    adapter.go("continue")
+    assert adapter.output() == written
+    adapter.evaluate("goto @0", context="repl")
+    adapter.event("stopped")
+    adapter.request("writeMemory", memoryReference="0x300000", data="AAAA")
+    adapter.go("continue")
+    assert adapter.output() == written * 2
+
+
 def test_exceptions_of_the_guest_stop_at_their_handlers(adapter: DebugAdapter) -> None:
     adapter.launch("firmware:vm_fault")
     adapter.request("setExceptionBreakpoints", filters=["guest-exception"])
