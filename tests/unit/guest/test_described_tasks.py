@@ -119,6 +119,16 @@ def test_what_the_kernel_lacks_is_said(machine: Machine, rules: TaskRules, what:
     assert caught.value.problem == f"its debug information has no {what}, which the profile's [tasks] names"
 
 
+@pytest.mark.parametrize(("offset", "running"), [(0, 0), (4, 5), (256, 5), (260, 7), (768, 9), (772, 0)])
+def test_the_task_runs_whose_stack_esp_points_into(machine: Machine, offset: int, running: int) -> None:
+    reader = DescribedTasks(machine, replace(LIST, current="", stack="stack", stack_size=256))
+    before = machine.registers()
+    machine.cpu.set_registers(before._replace(esp=machine.image.symbols["stacks"].address + offset))
+    assert reader.running() == running
+    assert [task.number for task in reader.tasks() if task.is_running] == [running]
+    machine.cpu.set_registers(before)
+
+
 def test_btrons_tasks_can_be_described() -> None:
     machine = boot("firmware:btron_pools_wait")
     known, described = task_reader(machine), DescribedTasks(machine, BTRON)
