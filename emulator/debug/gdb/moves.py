@@ -128,17 +128,7 @@ class Moves:
 
     def _back(self) -> Stop:
         """Go back to a breakpoint, or in front of an instruction that has accessed watched bytes."""
-        stop = undo_newest_access(self._debugger)
-        if stop is not None:
-            return stop
-        stop = self._debugger.back()
-        if stop.kind is StopKind.WATCHPOINT and self._points.is_breakpoint(
-            self._debugger.machine.registers().eip
-        ):
-            return stop._replace(
-                kind=StopKind.BREAKPOINT, point=None
-            )  # it is reached before the access is undone
-        return undone(self._debugger, stop)
+        return undo_newest_access(self._debugger) or undone(self._debugger, self._debugger.back())
 
     def _step_back(self) -> Stop:
         return undo_newest_access(self._debugger) or self._debugger.step_back()

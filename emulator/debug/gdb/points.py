@@ -71,10 +71,6 @@ class Points:
         """Return what kind a point is for the client; None: it is not one of the client's."""
         return next((Kind(key[0]) for key, each in self._points.items() if each.point is point), None)
 
-    def is_breakpoint(self, address: int) -> bool:
-        """Return whether there is a breakpoint at an address."""
-        return any(key[0] not in _ACCESSES and key[1] == address for key in self._points)
-
     def settle(self) -> None:
         """Let only those points stop the machine that the client has set."""
         for each in self._leaving.values():

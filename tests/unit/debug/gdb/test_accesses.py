@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.debug import Debugger
-from emulator.debug.gdb.accesses import last_write
+from emulator.debug import debugger as new_debugger
+from emulator.debug.gdb.accesses import last_write, undo_newest_access
 from tests.helpers.guest import machine_of, symbol
 
 if TYPE_CHECKING:
@@ -77,3 +78,13 @@ def test_what_nobody_has_written_has_no_last_write(debugger: Debugger) -> None:
 def test_what_is_no_memory_is_refused(debugger: Debugger) -> None:
     with pytest.raises(ValueError, match=r"^there is no RAM at 0xf0000000$"):
         last_write(debugger, 0xF000_0000, 4)
+
+
+def test_a_machine_that_stands_at_an_event_stays_there() -> None:
+    with new_debugger("firmware:demo") as debugger:
+        debugger.go_to_event(89)
+        here = debugger.moment
+        assert here.entered
+        debugger.watch(symbol(debugger.machine, "heap_free_list"), 4)
+        assert undo_newest_access(debugger) is None
+        assert (debugger.moment, debugger.event) == (here, 89)

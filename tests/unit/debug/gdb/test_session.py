@@ -20,12 +20,17 @@ SOURCE = """
         movl    $3, %ecx
 again:  incl    count
         loop    again
-        movb    $'!', %al
+        .globl  write, read, rest
+write:  movl    $5, other
+read:   movl    other, %edx
+rest:   movb    $'!', %al
         outb    %al, $0xe9
         exit    0
         .data
         .globl  count
 count:  .long   0
+        .globl  other
+other:  .long   0
 """
 
 
@@ -194,6 +199,16 @@ def test_reads_are_watched(debugger: Debugger, watched: bytes, kind: bytes, name
     _, stop = ask(debugger, b"Z" + kind + b"," + watched, b"c")
     assert name in stop
     assert field(stop, "eip") == number(debugger, "again") + 6, "incl reads, and then writes"
+
+
+@pytest.mark.parametrize(("kind", "stops"), [(b"2", ["read"]), (b"3", ["rest"]), (b"4", ["read", "rest"])])
+def test_each_kind_of_watchpoint_stops_at_its_accesses(
+    debugger: Debugger, kind: bytes, stops: list[str]
+) -> None:
+    at = b"Z%b,%x,4" % (kind, number(debugger, "other"))
+    _, *moves, end = ask(debugger, at, *[b"c"] * (len(stops) + 1))
+    assert [field(each, "eip") for each in moves] == [number(debugger, each) for each in stops]
+    assert b"replaylog:end;" in end
 
 
 @pytest.mark.parametrize("size", [1, 3, 100, 5000])
