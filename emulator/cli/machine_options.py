@@ -121,8 +121,13 @@ def read_image(options: Namespace) -> KernelImage:
     )
 
 
-def add_machine(parser: ArgumentParser) -> None:
-    """Add the options that describe the machine, and those that limit its run."""
+def add_machine(parser: ArgumentParser, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> None:
+    """Add the options that describe the machine, and those that limit its run.
+
+    Args:
+        parser: Of the command.
+        timeout_s: What a run may take without ``--timeout``; None: as long as it likes.
+    """
     group = parser.add_argument_group("the machine")
     machine = group.add_argument
     machine(
@@ -191,8 +196,8 @@ def add_machine(parser: ArgumentParser) -> None:
         "--timeout",
         metavar="SECONDS",
         type=option_values.timeout,
-        default=DEFAULT_TIMEOUT_S,
-        help="stop after so long; 0 for no limit (default: 60)",
+        default=timeout_s,
+        help=f"stop after so long; 0 for no limit (default: {'no limit' if timeout_s is None else f'{timeout_s:.0f}'})",
     )
 
 

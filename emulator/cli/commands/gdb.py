@@ -8,7 +8,6 @@ from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
 from emulator.cli.machine_options import (
-    DEFAULT_TIMEOUT_S,
     UNINITIALISED,
     add_kernel,
     add_machine,
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from emulator.debug.gdb.server import Address
 
-USAGE = "kmemu gdb [KERNEL.elf | firmware:NAME] [--listen ADDRESS:PORT | --stdio] [options]"
+USAGE = "kmemu gdb [KERNEL.elf | firmware:NAME] [options]"
 DESCRIPTION = """\
 Waits for GDB (target remote), and lets it debug the kernel from its first
 instruction, forwards and backwards: continue, reverse-continue, watch,
@@ -62,7 +61,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     where.add_argument("--stdio", action="store_true", help="it is on standard input and output")
     add_sanitize(parser.add_argument_group("what is looked for"))
-    add_machine(parser)
+    add_machine(parser, timeout_s=None)
 
 
 def _address(text: str) -> Address:
@@ -92,8 +91,7 @@ def run(options: Namespace) -> Status:
     machine = new_machine(options, new_output)
     new_output.follow(machine)
     profile = profile_if_known(machine.image, options.profile, is_needed=bool(options.sanitize))
-    timeout_s = None if options.timeout is DEFAULT_TIMEOUT_S else options.timeout
-    budget = Budget(options.max_instructions, timeout_s)
+    budget = Budget(options.max_instructions, options.timeout)
     sanitize = UNINITIALISED if options.sanitize == UNINITIALISED else bool(options.sanitize)
     with Debugger(machine, profile, sanitize=sanitize, budget=budget) as debugger:
         target = Target(
