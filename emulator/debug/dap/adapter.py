@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     Body = dict[str, Any] | None
 
-THREAD: Final = 1
-"""The one there is: the CPU."""
 _READ_MAX: Final = 1 << 20  # bytes of memory in one answer
 _INSTRUCTIONS_MAX: Final = 10_000
 _OFFSET_MAX: Final = 1 << 31
@@ -130,7 +128,7 @@ class Adapter:
             "setExceptionBreakpoints": self._set_exception_breakpoints,
             "dataBreakpointInfo": self._data_breakpoint_info,
             "breakpointLocations": self._breakpoint_locations,
-            "threads": lambda _: {"threads": [{"id": THREAD, "name": "CPU"}]},
+            "threads": self._threads,
             "stackTrace": self._stack_trace,
             "scopes": lambda arguments: {"scopes": self._kernel.view.scopes(arguments.number("frameId"))},
             "variables": self._variables,
@@ -319,7 +317,7 @@ class Adapter:
         body: dict[str, Any] = {
             "reason": reason,
             "description": description,
-            "threadId": THREAD,
+            "threadId": self._kernel.view.running,
             "allThreadsStopped": True,
         }
         if text:
@@ -373,13 +371,14 @@ class Adapter:
 
     # Views.
 
+    def _threads(self, _: Arguments) -> Body:
+        return {
+            "threads": [{"id": number, "name": name} for number, name in self._kernel.view.threads().items()]
+        }
+
     def _stack_trace(self, arguments: Arguments) -> Body:
-        thread = arguments.number("threadId")
-        if thread != THREAD:
-            raise BadRequest(f"there is no thread {thread}")
-        frames, count = self._kernel.view.frames(
-            arguments.number("startFrame", 0), arguments.number("levels", 0)
-        )
+        start, count = arguments.number("startFrame", 0), arguments.number("levels", 0)
+        frames, count = self._kernel.view.frames(arguments.number("threadId"), start, count)
         return {"stackFrames": frames, "totalFrames": count}
 
     def _variables(self, arguments: Arguments) -> Body:
@@ -389,7 +388,7 @@ class Adapter:
         kind = arguments.text("filter", "")
         if kind not in ("", "indexed", "named"):
             raise BadRequest(f"variables: filter is {kind[:40]!r}, and not indexed or named")
-        return {"variables": [view.described(each) for each in items]}
+        return {"variables": [view.variable(each) for each in items]}
 
     def _set_variable(self, arguments: Arguments) -> Body:
         kernel, name = self._kernel, arguments.text("name")
@@ -417,7 +416,7 @@ class Adapter:
         kernel = self._kernel
         number = Expression(text).number(kernel.view.names(level))
         changed = kernel.set(item, number)
-        described = kernel.view.described(changed)
+        described = kernel.view.variable(changed)
         return {
             name: described[name]
             for name in ("value", "type", "variablesReference", "indexedVariables", "memoryReference")

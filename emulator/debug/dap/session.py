@@ -14,8 +14,10 @@ from emulator.debug.dap.points import Points
 from emulator.debug.dap.views import Item, View
 from emulator.debug.stop import StopKind
 from emulator.debug.variables import GlobalVariables
+from emulator.errors import KernelMismatch
 from emulator.guest.disassembler import instructions_around
 from emulator.guest.storage import Unavailable
+from emulator.guest.tasks import task_reader
 from emulator.report.text.ending import ending_text
 from emulator.wording import counted
 from emulator.x86 import EXCEPTION_NAMES, WORD_MAX
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from emulator.debug.dap.client import Client
     from emulator.debug.dap.launch import Launch
     from emulator.debug.stop import Stop
+    from emulator.guest.tasks import TaskReader
 
 _WATCHED_MAX: Final = 1 << 20  # bytes
 _EXIT_FAILED: Final = 1
@@ -71,9 +74,18 @@ class Session:
         self._failed = FailedAllocations(self.debugger)
         self.points = Points(self.debugger, self._globals, self.lines, self._console.log)
         self.moves = Moves(self.debugger, client, serve, self._failed)
-        self.view = View(self.debugger, self.lines, self._globals)
+        self._tasks = self._task_reader()
+        self.view = View(self.debugger, self.lines, self._globals, self._tasks)
         self._stop: Stop | None = None
         self.debugger.stop_at_findings = bool(launch.sanitize) and not launch.runs_only
+
+    def _task_reader(self) -> TaskReader | None:
+        profile = self.debugger.profile
+        try:
+            return task_reader(self.debugger.machine, None if profile is None else profile.tasks)
+        except KernelMismatch as error:
+            self._console.log(f"kmemu: its tasks are not known: {error}")
+            return None
 
     def close(self) -> None:
         """Give up the kernel."""
@@ -87,7 +99,7 @@ class Session:
         """See where the kernel stands now."""
         self._stop = stop
         self._console.flush()
-        self.view = View(self.debugger, self.lines, self._globals)
+        self.view = View(self.debugger, self.lines, self._globals, self._tasks)
 
     @property
     def exit_code(self) -> int:

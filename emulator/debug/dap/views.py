@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -11,17 +12,29 @@ from emulator.debug.expressions import Expression, Number
 from emulator.debug.variables import NamesOfLevel, Variables
 from emulator.guest.frame_registers import REGISTERS
 from emulator.guest.storage import Unavailable
+from emulator.guest.symbolizer import Symbolizer
+from emulator.guest.tasks import GuestTask
 from emulator.loader.dwarf.value_types import Kind
+from emulator.machine.call_stack import callers_of_call
 from emulator.wording import counted
+from emulator.x86 import WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from emulator.debug.dap.lines import Lines
     from emulator.debug.kernel_debugger import Debugger
     from emulator.debug.values import Value
     from emulator.debug.variables import GlobalVariables, Level
+    from emulator.guest.symbolizer import Frame
+    from emulator.guest.tasks import TaskReader
 
+_CPU: Final = 1
+"""The one thread where no tasks are known."""
+_KERNEL: Final = 1000
+"""The thread of what is no task: the kernel's start, its idle loop."""
+_PARKED: Final = 1 << 12
+"""From here on the ids of frames are those of tasks that do not run; a backtrace has fewer levels."""
 _SYSTEM: Final = (
     "cr0",
     "cr2",
@@ -77,10 +90,14 @@ class View:
         debugger: Of the kernel.
         lines: Of its source.
         globals_: Its variables.
+        tasks: Reads its tasks; None: none are known.
     """
 
-    def __init__(self, debugger: Debugger, lines: Lines, globals_: GlobalVariables) -> None:
+    def __init__(
+        self, debugger: Debugger, lines: Lines, globals_: GlobalVariables, tasks: TaskReader | None
+    ) -> None:
         self._debugger = debugger
+        self._reader = tasks
         self._lines = lines
         self._globals = globals_
         self.variables = Variables(debugger.machine, globals_)
@@ -92,20 +109,74 @@ class View:
 
     # The stack.
 
-    def frames(self, start: int, count: int) -> tuple[list[dict[str, Any]], int]:
-        """Return levels of the backtrace as frames of the protocol, and how many there are in all.
+    def threads(self) -> dict[int, str]:
+        """Return the names of the threads: of the tasks of a kernel whose tasks are known, or of the CPU."""
+        return {
+            number: f"{task.name}: {task.state}" if self._reader is not None else "CPU"
+            for number, task in self._tasks.items()
+        }
+
+    @property
+    def running(self) -> int:
+        """The thread that the CPU executes."""
+        return next(number for number, task in self._tasks.items() if task.is_running)
+
+    @cached_property
+    def _tasks(self) -> dict[int, GuestTask]:
+        found: Sequence[GuestTask] = ()
+        if self._reader is not None:
+            with suppress(IndexError):  # the kernel's symbols do not lie in memory
+                found = self._reader.tasks()
+        if not any(each.is_running for each in found):
+            found = [GuestTask(0, "running", is_running=True, registers={})]
+        return {_thread(each.number) if self._reader is not None else _CPU: each for each in found}
+
+    def frames(self, thread: int, start: int, count: int) -> tuple[list[dict[str, Any]], int]:
+        """Return levels of a backtrace as frames of the protocol, and how many there are in all.
 
         Args:
+            thread: Whose.
             start: The first one.
             count: How many; 0: all.
+
+        Raises:
+            BadRequest: There is no such thread.
         """
+        task = self._tasks.get(thread)
+        if task is None:
+            raise BadRequest(f"there is no thread {thread}")
+        end = start + count if count else None
+        if not task.is_running:
+            parked = self._parked(task)
+            first = _PARKED * (thread + 1)  # their variables are not shown
+            return [self._described(first + number, each) for number, each in enumerate(parked)][
+                start:end
+            ], len(parked)
         levels = self.variables.levels
-        chosen = list(enumerate(levels))[start : start + count if count else None]
-        return [self._frame(number, level) for number, level in chosen], len(levels)
+        return [self._frame(number, level) for number, level in list(enumerate(levels))[start:end]], len(
+            levels
+        )
+
+    def _parked(self, task: GuestTask) -> tuple[Frame, ...]:
+        """Return the frames of a task that does not run: where it goes on, and the calls around that; none where its registers are not known."""
+        registers, machine = task.registers, self._debugger.machine
+        if "eip" not in registers:
+            return ()
+        symbolizer = Symbolizer(machine.image)
+        frame = symbolizer.instruction(registers["eip"])
+        if (
+            not frame.offset or not {"esp", "ebp"} <= registers.keys()
+        ):  # it has not begun, or its stack is not known
+            return (frame,)
+        slot = registers["esp"] - WORD_SIZE & WORD_MAX
+        found = callers_of_call(machine, slot, registers["ebp"]).return_addresses
+        return symbolizer.callers(found) if found[:1] == (registers["eip"],) else (frame,)
 
     def _frame(self, number: int, level: Level) -> dict[str, Any]:
-        frame = level.stack_frame.frame
-        found: dict[str, Any] = {"id": number + 1, "name": frame.name, "line": frame.line, "column": 0}
+        return self._described(number + 1, level.stack_frame.frame)
+
+    def _described(self, number: int, frame: Frame) -> dict[str, Any]:
+        found: dict[str, Any] = {"id": number, "name": frame.name, "line": frame.line, "column": 0}
         if frame.inlined:
             found["name"] += " (inlined)"
         if frame.file and frame.line:
@@ -131,7 +202,9 @@ class View:
     # Variables.
 
     def scopes(self, frame: int) -> list[dict[str, Any]]:
-        """Return the scopes of a frame."""
+        """Return the scopes of a frame; none of a task that does not run."""
+        if frame >= _PARKED:
+            return []
         level = self.level(frame)
         found = [
             ("Arguments", "arguments", lambda: self._items(self.variables.arguments(level)), False),
@@ -163,7 +236,7 @@ class View:
             raise BadRequest(f"there is no variablesReference {reference} here")
         return self._references[reference - 1](start, count)
 
-    def described(self, item: Item) -> dict[str, Any]:
+    def variable(self, item: Item) -> dict[str, Any]:
         """Return an item as a variable of the protocol."""
         found = {"name": item.name, "value": item.text, **self.result(item)}
         if item.expression:
@@ -317,6 +390,10 @@ class View:
     @cached_property
     def _trace(self) -> Any:  # noqa: ANN401 - a trace in memory
         return self._debugger.trace()
+
+
+def _thread(number: int) -> int:
+    return number or _KERNEL
 
 
 def _all(items: Callable[[], Iterator[Item]]) -> Callable[[int, int | None], Iterator[Item]]:

@@ -467,6 +467,27 @@ def test_what_is_typed_goes_to_events_and_back(adapter: DebugAdapter) -> None:
         adapter.evaluate("nobody", context="hover")
 
 
+def test_threads_are_the_tasks_of_a_kernel_whose_tasks_are_known(adapter: DebugAdapter) -> None:
+    adapter.launch("firmware:btron_pools_wait")
+    adapter.request("setFunctionBreakpoints", breakpoints=[{"name": "rel_blk"}])
+    assert adapter.start()["threadId"] == 1
+    threads = {each["id"]: each["name"] for each in adapter.request("threads")["threads"]}
+    assert threads[1] == "task 1: running, priority 30"
+    assert threads[2] == "task 2: waits for memory pool 1, priority 20"
+    assert threads[1000] == "kernel: idle"
+    assert adapter.frames()[0]["name"] == "rel_blk"
+    waiting = adapter.request("stackTrace", threadId=2)
+    names = [each["name"] for each in waiting["stackFrames"]]
+    assert names[0] == "dispatch"
+    assert "tget_blk" in names
+    assert waiting["totalFrames"] == len(names)
+    assert adapter.request("scopes", frameId=waiting["stackFrames"][0]["id"]) == {"scopes": []}
+    some = adapter.request("stackTrace", threadId=2, startFrame=1, levels=1)["stackFrames"]
+    assert some == waiting["stackFrames"][1:2]
+    with pytest.raises(Refused, match=r"^there is no thread 77$"):
+        adapter.request("stackTrace", threadId=77)
+
+
 def test_a_kernel_that_runs_is_paused(adapter: DebugAdapter, tmp_path: Path) -> None:
     from tests.helpers.c_kernel import compile_kernel
     from tests.helpers.call_stack_kernels import ENTRY
