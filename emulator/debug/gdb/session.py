@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from emulator.debug.gdb.points import Points
 from emulator.debug.gdb.queries import Queries
 from emulator.debug.gdb.state import State
 from emulator.debug.gdb.threads import Threads
+from emulator.errors import EmulatorError
 
 if TYPE_CHECKING:
     from emulator.debug.gdb.connection import Connection
@@ -85,6 +87,8 @@ class Session:
             found = self._answers.answer(packet)
         except Refused as error:
             found = b"E%02x" % error.number
+        except EmulatorError:  # the machine, or the host, lacks something
+            found = b"E%02x" % errno.EIO
         if found is not None:
             self._connection.send(found)
 

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator import boot
 from emulator.debug import Debugger
 from emulator.debug.gdb.packets import encoded
 from emulator.debug.gdb.registers import NUMBERS, REGISTERS
 from emulator.debug.gdb.session import Left
+from emulator.errors import HostError
 from tests.helpers.gdb import ask, talk
 from tests.helpers.guest import machine_of
 
@@ -74,6 +76,30 @@ def test_a_client_learns_what_the_server_can(debugger: Debugger) -> None:
 
 def test_what_nobody_knows_is_answered_by_nothing(debugger: Debugger) -> None:
     assert ask(debugger, b"vMustReplyEmpty", b"qNothing:1", b"!", b"Z9,0,1", b"y", b"") == [b""] * 6
+
+
+def test_what_the_machine_cannot_do_is_answered_by_an_error(
+    debugger: Debugger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_cr3: int | None = None) -> None:
+        raise HostError("no memory left")
+
+    monkeypatch.setattr(debugger.machine, "address_space", refuse)
+    assert ask(debugger, b"qMemoryRegionInfo:0", b"qRcmd," + b"info mem".hex().encode(), b"qC") == [
+        *(b"E05", b"OK", b"QC1")
+    ]
+
+
+def test_regions_of_memory_are_as_page_tables_have_them(debugger: Debugger) -> None:
+    assert ask(debugger, b"qMemoryRegionInfo:1234") == [b"start:0;size:100000000;permissions:rwx;"]
+    with Debugger(boot("firmware:btron_pools_wait")) as paged:
+        paged.go_to(100_000)
+        addresses = (b"0", b"80123456", b"ffffffff")
+        assert ask(paged, *(b"qMemoryRegionInfo:" + each for each in addresses)) == [
+            b"start:0;size:80000000;",
+            b"start:80000000;size:800000;permissions:rwx;",
+            b"start:80800000;size:7f800000;",
+        ]
 
 
 def test_memory_is_read_as_far_as_it_is_mapped(debugger: Debugger) -> None:
