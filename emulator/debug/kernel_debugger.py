@@ -15,9 +15,10 @@ from emulator.debug.stop import Access, Stop, StopKind, WatchHit
 from emulator.errors import Cancelled, KernelMismatch
 from emulator.machine.core.stops import Instant, Stopping
 from emulator.replay.moment import Moment
+from emulator.replay.newest_write import newest_write
 from emulator.replay.travel import Halt, Travel
 from emulator.run.ending import NO_LIMIT, Budget, How
-from emulator.x86 import WORD_MAX
+from emulator.x86 import WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from emulator.check.findings import Finding
     from emulator.loader.image import KernelImage
-    from emulator.machine.core.observed import BadAccesses
+    from emulator.machine.core.observed import BadAccesses, LastWrite
     from emulator.machine.core.stops import Breakpoint as NativeBreakpoint
     from emulator.machine.core.stops import Executed, Watch
     from emulator.machine.machine import Machine
@@ -120,6 +121,7 @@ class Debugger:
                 machine, profile, self._ends_at_access, uninitialised=sanitize == "uninitialised"
             )
         self._travel = Travel(machine, budget)
+        self._travel.on_jump = self._pause_log
         self._lines = Lines(self)
 
     # -- where it stands -----------------------------------------------------------------------------
@@ -453,7 +455,7 @@ class Debugger:
             if self._travel.go_to(begin) is not Halt.TARGET:
                 raise Cancelled
             with self.machine.stops.trail(min(window, here.instructions) + _WINDOW) as trail:
-                halt = self._travel.go_to(here)
+                halt = self._travel.pass_to(here)
                 begun = trail()
             if halt not in (Halt.TARGET, Halt.END):
                 raise Cancelled
@@ -531,13 +533,35 @@ class Debugger:
             raise ValueError("there are no events: no profile says which functions allocate")
         if number < 0:
             raise ValueError(f"{number} is no number of an event")
-        travel = self._travel
-        travel.back_to(travel.start if number <= self.event else self.moment)
         if not number:
-            return self._stop(StopKind.START)
-        with self.machine.stops.mode_for(Stopping.IGNORES):
-            halt = travel.forward(event=number)
-        return self._stop(_KINDS[halt])
+            return self.stands(None)
+        return self._stop(_KINDS[self._travel.go_to_event(number)])
+
+    def who(self, address: int, size: int = WORD_SIZE) -> LastWrite | None:
+        """Return the last write to some bytes before here, whoever has made it; the machine stands here again afterwards.
+
+        Args:
+            address: Of the first of them, linear; they are sought where they lie now.
+            size: How many.
+
+        Returns:
+            None: nobody has written them since the start. Else the instruction, after which event, what the bytes were before and after, and the
+            calls around it.
+
+        Raises:
+            Cancelled: Another thread has called `cancel`; the machine stands somewhere.
+            ValueError: They are not mapped, there is no RAM, or there are none.
+        """
+        if size < 1:
+            raise ValueError(f"there is nothing to look for: {size} bytes")
+        spans = self._spans(address, size)
+        if any(each.stop > len(self.machine.memory) for each in spans):
+            raise ValueError(f"there is no RAM at 0x{address:08x}")
+        for natives in self._native.values():  # nothing else is to be watched
+            for native in natives:
+                native.close()
+        self._native.clear()
+        return newest_write(self._travel, spans)
 
     # -- changes ---------------------------------------------------------------------------------------
 
@@ -611,7 +635,16 @@ class Debugger:
         from emulator.guest.symbolizer import Symbolizer
         from emulator.trace.logged import LoggedTrace
 
+        if self._log.is_paused:  # it lacks calls: once more
+            here = self.moment
+            self._travel.back_to_start()
+            self._log.go_on()
+            self._travel.pass_to(here)
         return LoggedTrace(self._log, Symbolizer(self.image))
+
+    def _pause_log(self) -> None:
+        if self._log is not None:
+            self._log.pause()
 
     def _ends_at_access(self, seen: BadAccesses) -> bool:
         """Return whether the machine is to stop in front of the newest access."""

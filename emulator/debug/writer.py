@@ -8,6 +8,7 @@ from emulator.guest.backtrace import backtrace
 from emulator.guest.disassembler import instruction_at, source_text
 from emulator.guest.symbolizer import Symbolizer
 from emulator.replay.last_write import Word, last_write, physical_address
+from emulator.replay.newest_write import newest_write
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from emulator.machine.core.observed import LastWrite
     from emulator.machine.machine import Machine
     from emulator.replay.engine import Replay
+    from emulator.replay.travel import Travel
     from kernel_model.audit import Location
 
 
@@ -69,6 +71,29 @@ def last_writer(replay: Replay, locator: Locator, address: int, size: int = WORD
     replay.go_to_position(where)
     if write is None:
         return None
+    location = locator.field_at(physical, physical + 1, backtrace(machine)).location
+    return _writer(machine, word, location, write, text)
+
+
+def newest_writer(travel: Travel, locator: Locator, address: int) -> Writer | None:
+    """Return the last write to a word before where a machine stands, whoever has made it; it stands there again afterwards.
+
+    Args:
+        travel: The machine.
+        locator: Says what lies in its memory.
+        address: As the kernel writes it, or physical.
+
+    Raises:
+        ValueError: There is no memory at *address*.
+        Cancelled: The machine stands somewhere.
+    """
+    machine = travel.machine
+    physical = physical_address(machine, address)
+    word = Word(physical, min(WORD_SIZE, len(machine.memory) - physical))
+    write = newest_write(travel, [range(physical, physical + word.size)])
+    if write is None:
+        return None
+    text = instruction_at(machine, write.eip, write.pc)
     location = locator.field_at(physical, physical + 1, backtrace(machine)).location
     return _writer(machine, word, location, write, text)
 

@@ -104,6 +104,11 @@ class Recording:
         self.on_rows = None
         self.machine.calls.forget_full_rows()
 
+    def hand_over(self, on_rows: Callable[[CallRows], None] | None) -> None:
+        """Hand over rows again, after `keep_newest`."""
+        self.on_rows = on_rows
+        self.machine.calls.hand_over_rows(self.flush)
+
     def late_returns(self) -> list[LateReturn]:
         """Return, for `on_rows`, the returns of calls whose rows were handed over before."""
         return self.machine.calls.late_returns()

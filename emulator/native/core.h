@@ -197,6 +197,14 @@ uint64_t kc_next_touched(kc *m, uint64_t physical);
 int kc_snapshot(kc *m);
 /* Go back to a snapshot; it stays, those inside it are dropped. Returns 0; -1: the host lacks something. */
 int kc_reset(kc *m, int depth);
+/* The same, but those inside it stay ahead, where all parts of the machine can go forwards again (not where accesses are checked). The run from there
+ * must be the one that led to them: who changes something calls kc_forget_ahead(). */
+int kc_reset_keeping(kc *m, int depth);
+/* How many are ahead, in order, and the depth of the one that the first of them follows. */
+int kc_ahead(const kc *m, int *depth);
+/* Go to the n-th of them, from 1: it is the newest then, whatever was executed meanwhile. Returns 0; -1: the host lacks something. */
+int kc_advance(kc *m, int n);
+void kc_forget_ahead(kc *m);
 /* Forget a snapshot and those inside it; the state of the machine stays. Returns 0; -1: there is none of this depth. */
 int kc_discard(kc *m, int depth);
 
@@ -503,6 +511,8 @@ uint32_t kc_open_calls(kc *m);
  * From the first such request on, translated code is slower. */
 void kc_stop_at_event(kc *m, uint32_t event);
 
+/* From now on calls are not recorded, until that ends: whoever does this goes back to a snapshot before then. Where accesses are checked, they are nevertheless. */
+void kc_record_nothing(kc *m, bool begins);
 /* Does the machine stand at a function's first instruction, whose call is the newest event? */
 bool kc_stands_at_event(kc *m);
 
@@ -590,14 +600,21 @@ int32_t kc_watchpoint_open(kc *m, uint32_t physical, uint32_t size);
 bool kc_watchpoint_writes(kc *m, uint32_t number, kc_writes *out);
 void kc_watchpoint_close(kc *m, uint32_t number);
 /* An access of watched bytes: where the instruction stood, its linear address, and the bytes before and after, until the next one. */
-typedef struct { kc_moment moment; uint32_t pc; bool is_write; const uint8_t *before, *after; } kc_watch_hit;
-/* A watchpoint that ends runs with KC_STOP, in front of the next instruction. access: bits 1 << KC_READ, 1 << KC_WRITE; asks: as for a breakpoint. Its number is
- * that of a breakpoint with the bit KC_WATCHES. */
+typedef struct {
+    kc_moment moment;
+    uint32_t eip, pc;
+    bool is_write, is_models;
+    uint64_t count;          /* of accesses by then */
+    const uint8_t *before, *after;
+} kc_watch_hit;
+/* A watchpoint that ends runs with KC_STOP, in front of the next instruction, perhaps where Python says so; or that only keeps the newest access. access: bits 1 << KC_READ,
+ * 1 << KC_WRITE. Its number is that of a breakpoint with the bit KC_WATCHES. */
 enum { KC_WATCHES = 1 << 30 };
-int32_t kc_watch(kc *m, uint32_t physical, uint32_t size, uint32_t access, bool asks);
+enum kc_then { KC_ENDS_RUN, KC_ASKS, KC_ONLY_KEEPS };
+int32_t kc_watch(kc *m, uint32_t physical, uint32_t size, uint32_t access, int then);
 /* From a callback: a model is going to write to RAM. */
 void kc_write_follows(kc *m, uint64_t physical, uint64_t size);
-/* Its newest access that has counted. False: there was none. */
+/* Its newest access that has counted; the bytes after it are not known yet where it only keeps it. False: there was none. */
 bool kc_watch_hit_of(const kc *m, uint32_t number, kc_watch_hit *out);
 
 /* -- translations that page tables no longer say: observe/stale_translations.c ------------------ */

@@ -5,4 +5,14 @@ something: `bisect` between which events something breaks, `last_write` who wrot
 a call changed, `instructions` what a call executed.
 """
 
-__all__ = ["bisect", "changes", "engine", "instructions", "last_write", "moment", "timeline", "travel"]
+__all__ = [
+    "bisect",
+    "changes",
+    "engine",
+    "instructions",
+    "last_write",
+    "moment",
+    "newest_write",
+    "timeline",
+    "travel",
+]

@@ -6,7 +6,7 @@ changes from outside belongs to the run from then on: it is done again at the sa
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from enum import Enum
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -25,11 +25,16 @@ if TYPE_CHECKING:
     from emulator.machine.execution import Outcome
     from emulator.machine.machine import Machine
 
-CHECKPOINTS_MAX: Final = 48
-"""Checkpoints that are kept at a time; the core holds 64 snapshots."""
+CHECKPOINTS_MAX: Final = 60
+"""Checkpoints that are kept at a time; the core holds 64 snapshots. Each has the pages that are written from there to the next one."""
 
-_FIRST: Final = 1_000_000  # instructions after which the first checkpoint is kept
-_GROWTH: Final = 5  # each next one comes a fifth of the run so far later
+_NEVER: Final = 1 << 64
+_FIRST: Final = 8_000_000  # instructions after which the first checkpoint is kept
+_GROWTH: Final = 10  # each next one comes a tenth of the run so far later
+
+
+def _do_nothing() -> None:
+    pass
 
 
 class Halt(Enum):
@@ -51,12 +56,16 @@ class Checkpoint(NamedTuple):
     Attributes:
         moment: Not `entered`, and not at the end.
         snapshot: Of the machine.
+        event: Its newest event.
         edits: How many were done by then.
+        output: How much each console had shown.
     """
 
     moment: Moment
     snapshot: Snapshot
+    event: int
     edits: int
+    output: tuple[int, ...]
 
 
 class Edit(NamedTuple):
@@ -83,6 +92,7 @@ class Travel:
     Attributes:
         machine: See *machine*.
         ending: How the run ended; None while the machine does not stand at its end.
+        on_jump: Called when the machine goes forwards to a checkpoint, without the calls in between.
         steps_left: Instructions that might still have begun on the last way forwards, if they were counted.
 
     Raises:
@@ -101,7 +111,11 @@ class Travel:
         self._stops = machine.stops
         self._stops.stop_at(None)
         self._start = self._stops.now
-        self._checkpoints = [Checkpoint(Moment(*self._start), machine.snapshot(), 0)]
+        self._checkpoints: list[Checkpoint] = []
+        self._behind = 0  # how many of them are not ahead
+        self._output = [b"" for _ in machine.output]  # the most of it that was shown by consoles
+        self.on_jump: Callable[[], None] = _do_nothing
+        self.keep()
 
     @property
     def moment(self) -> Moment:
@@ -115,7 +129,7 @@ class Travel:
 
     @property
     def checkpoints(self) -> Sequence[Checkpoint]:
-        """Those there are, the oldest first."""
+        """Those there are, the oldest first; some may be ahead."""
         return self._checkpoints
 
     def cancel(self) -> None:
@@ -124,6 +138,10 @@ class Travel:
         A request that falls between two runs of the machine can be lost; ask again until the other thread is done.
         """
         self.machine.stop(Cancelled())
+
+    def unlimited(self) -> None:
+        """Let ways take any time from now on."""
+        self._deadline = None
 
     # -- forwards ----------------------------------------------------------------------------------
 
@@ -172,7 +190,7 @@ class Travel:
         if halt is Halt.EVENT and event != self.machine.calls.event_count:
             halt = Halt.TARGET
         if not here.entered and here.instructions >= self._due:
-            self.keep()
+            self._pass()
         if halt is Halt.TARGET:
             limit = self._budget.max_instructions
             if limit is not None and here.instructions >= self._start.instructions + limit:
@@ -191,7 +209,9 @@ class Travel:
 
     @property
     def _due(self) -> int:
-        """When the next checkpoint is to be kept."""
+        """When the next checkpoint is to be kept, or is there."""
+        if self._behind < len(self._checkpoints):
+            return self._checkpoints[self._behind].moment.instructions
         if len(self._checkpoints) >= CHECKPOINTS_MAX:
             return _NEVER
         newest = self._checkpoints[-1].moment.instructions
@@ -259,9 +279,30 @@ class Travel:
     # -- backwards ---------------------------------------------------------------------------------
 
     def keep(self) -> None:
-        """Keep a checkpoint here, if there is none."""
-        if self._checkpoints[-1].moment < self.moment:
-            self._checkpoints.append(Checkpoint(self.moment, self.machine.snapshot(), self._edits_done))
+        """Keep a checkpoint here, if there is none; those ahead are forgotten."""
+        self._forget_ahead()
+        if self._checkpoints and self._checkpoints[-1].moment >= self.moment:
+            return
+        machine = self.machine
+        snapshot = machine.snapshot()
+        output = tuple(map(len, machine.output.values()))
+        event = machine.calls.event_count
+        self._checkpoints.append(Checkpoint(self.moment, snapshot, event, self._edits_done, output))
+        self._behind += 1
+
+    def _pass(self) -> None:
+        """At a moment at which a checkpoint is due: keep it, or know it behind."""
+        if self._behind < len(self._checkpoints):
+            ahead = self._checkpoints[self._behind]
+            if ahead.moment == self.moment and ahead.snapshot.go_ahead():
+                self._behind += 1
+                return
+        self.keep()
+
+    def _forget_ahead(self) -> None:
+        if self._behind < len(self._checkpoints):
+            self._checkpoints[0].snapshot.forget_ahead()
+            del self._checkpoints[self._behind :]
 
     def go_to(self, moment: Moment) -> Halt:
         """Go to a moment; nothing stops on the way.
@@ -274,18 +315,73 @@ class Travel:
         """
         if moment < self.moment:
             self.back_to(moment)
+        else:
+            self._jump(bisect_right(self._checkpoints, moment, key=lambda each: each.moment))
+        return self.pass_to(moment)
+
+    def pass_to(self, moment: Moment) -> Halt:
+        """Go on to a moment, not before here, by executing all that is in between; see `go_to`."""
         with self._stops.mode_for(Stopping.IGNORES):
             if moment.at_end:
                 halt = self.forward()
                 return Halt.TARGET if halt is Halt.END and self.moment == moment else halt
             return self.forward(moment)
 
+    def go_to_event(self, event: int) -> Halt:
+        """Go to where an event, from 1, has just happened; nothing else stops on the way.
+
+        Returns:
+            `Halt.EVENT`; or as `go_to`.
+
+        Raises:
+            HostError, BaseException: See `forward`.
+        """
+        following = bisect_left(self._checkpoints, event, key=lambda each: each.event)
+        if event <= self.machine.calls.event_count:
+            self._return(max(0, following - 1))
+        else:
+            self._jump(following)
+        with self._stops.mode_for(Stopping.IGNORES):
+            return self.forward(event=event)
+
     def back_to(self, moment: Moment) -> None:
         """Return to the newest checkpoint that is not after a moment, or to the first one."""
-        following = bisect_right(self._checkpoints, moment, key=lambda each: each.moment)
-        checkpoint = self._checkpoints[max(0, following - 1)]
-        checkpoint.snapshot.reset()
-        del self._checkpoints[self._checkpoints.index(checkpoint) + 1 :]
+        following = bisect_right(self._checkpoints, moment, hi=self._behind, key=lambda each: each.moment)
+        self._return(max(0, following - 1))
+
+    def back_to_start(self) -> None:
+        """Return to the start, and forget all checkpoints after it."""
+        self._return(0)
+        self._forget_ahead()
+
+    def _return(self, position: int) -> None:
+        """Go back to a checkpoint; those after it stay ahead, where that can be."""
+        self._output = [
+            max(known, bytes(now), key=len)
+            for known, now in zip(self._output, self.machine.output.values(), strict=True)
+        ]
+        self._checkpoints[position].snapshot.reset_keeping()
+        self._behind = position + 1
+        self._arrived()
+
+    def _jump(self, following: int) -> None:
+        """Go forwards to the checkpoint before one of them, if it is ahead."""
+        while following > self._behind and not self._checkpoints[following - 1].snapshot.go_ahead():
+            following -= 1
+        if following <= self._behind:
+            return
+        checkpoint = self._checkpoints[following - 1]
+        for text, known, size in zip(
+            self.machine.output.values(), self._output, checkpoint.output, strict=True
+        ):
+            text.extend(known[len(text) : size])
+        self._behind = following
+        self._arrived()
+        self.on_jump()
+
+    def _arrived(self) -> None:
+        """At a checkpoint."""
+        checkpoint = self._checkpoints[self._behind - 1]
         self._entered = False
         self.ending = None
         self._edits_done = checkpoint.edits
@@ -308,9 +404,7 @@ class Travel:
         if here.at_end:
             raise ValueError("the run has ended: what is changed now has no effect; go back first")
         change()
+        self._forget_ahead()
         del self._edits[self._edits_done :]
         self._edits.append(Edit(here, change))
         self._edits_done += 1
-
-
-_NEVER: Final = 1 << 64

@@ -178,6 +178,7 @@ class CallLog:
         self.profile = profile
         self._kept: list[_KeptRows] = []
         self.recording = record_calls(machine, profile, self._take)
+        self._taken = self.recording.on_rows
 
     def calls(self) -> CallTable:
         """Return all calls so far."""
@@ -192,6 +193,19 @@ class CallLog:
         columns = {name: self._joined(name) for name in column_types(self.profile)}
         self._kept.clear()
         return CallTable((Chunk(1, rows, columns),), self.profile)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether calls are not kept now."""
+        return self.recording.on_rows is None
+
+    def pause(self) -> None:
+        """Keep no more calls, until `go_on`."""
+        self.recording.keep_newest()
+
+    def go_on(self) -> None:
+        """Keep calls again; the machine stands where it stood when the log began, or at a call that is in the log."""
+        self.recording.hand_over(self._taken)
 
     def blocks(self, area: str) -> Blocks:
         """Return the blocks of an area, by birth, as `emulator.trace.trace.Trace.blocks` does."""

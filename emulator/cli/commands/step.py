@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 
     from emulator.check.findings import Finding
     from emulator.debug.step.step_app import StepApp
+    from emulator.debug.writer import Writer
     from emulator.guest.memory_map.regions import Span
     from emulator.machine.core.observed import BadAccesses
     from emulator.machine.machine import Machine
+    from emulator.profile.model import Profile
     from emulator.replay.timeline import Timeline
     from emulator.report.text.style import Style
 
@@ -83,6 +85,9 @@ def run(options: Namespace) -> Status:
     profile = chosen_profile(machine.image, options.profile)
     modules = machine.modules
 
+    if options.who is not None and not options.sanitize:
+        _name_writer(machine, profile, options)
+        return Status.GOOD
     run = _Run(Timeline(machine, profile), options)
     if options.show or options.who is not None:
         address = None if options.who is None else _address(options.who, machine)
@@ -197,6 +202,32 @@ def _answer(run: _Run, options: Namespace, address: int | None, modules: tuple[S
     _print_writer(run, address, options)
 
 
+def _name_writer(machine: Machine, profile: Profile, options: Namespace) -> None:
+    """Print who wrote a word last; no list of calls is needed for that."""
+    from emulator.debug.writer import newest_writer
+    from emulator.guest.locator import Locator
+    from emulator.replay.travel import Halt, Travel
+    from emulator.run.ending import Budget, How
+    from emulator.trace.recording import record_calls
+
+    address = _address(options.who, machine)
+    record_calls(machine, profile)
+    travel = Travel(machine, Budget(options.max_instructions, options.timeout))
+    halt = travel.forward(event=options.at or 0) if options.at != 0 else Halt.TARGET
+    events = machine.calls.event_count
+    if options.at is not None and halt not in (Halt.EVENT, Halt.TARGET):
+        raise CommandLineError(f"there is no event {options.at}: the run has events 0 to {events}")
+    is_cut = halt is Halt.TIME or (travel.ending is not None and travel.ending.how is How.BUDGET)
+    if is_cut and options.at is None:  # as a run that is gone through ends
+        travel.unlimited()
+        travel.go_to_event(events)
+    try:
+        writer = newest_writer(travel, Locator(machine), address)
+    except ValueError as error:
+        raise CommandLineError(str(error)) from error
+    _show_writer(writer, None, address, options)
+
+
 def _print_view(run: _Run, options: Namespace, modules: tuple[Span, ...]) -> None:
     from emulator.debug.step.view import read_view
     from emulator.debug.step.view_document import view_document
@@ -238,17 +269,22 @@ def _access_lines(findings: Sequence[Finding], event: int, style: Style) -> Iter
 
 
 def _print_writer(run: _Run, address: int, options: Namespace) -> None:
-    from emulator.debug.step.view_document import writer_document
-    from emulator.debug.step.view_text import writer_lines
     from emulator.debug.writer import last_writer
     from emulator.guest.locator import Locator
 
-    output, timeline = Output(), run.timeline
+    timeline = run.timeline
     try:
         writer = last_writer(timeline, Locator(timeline.machine), address)
     except ValueError as error:
         raise CommandLineError(str(error)) from error
-    bad = None if writer is None else run.bad_accesses.of_write(writer)
+    _show_writer(writer, None if writer is None else run.bad_accesses.of_write(writer), address, options)
+
+
+def _show_writer(writer: Writer | None, bad: Finding | None, address: int, options: Namespace) -> None:
+    from emulator.debug.step.view_document import writer_document
+    from emulator.debug.step.view_text import writer_lines
+
+    output = Output()
     if options.json:
         document = None if writer is None else writer_document(writer)
         if document is not None and options.sanitize:

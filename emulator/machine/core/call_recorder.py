@@ -129,6 +129,20 @@ class CallRecorder:
         """Call nobody when the rows are full, and forget them."""
         lib.kc_calls_hand_over(self._core.raw, False)  # noqa: FBT003 - of C
 
+    def hand_over_rows(self, on_full: Callable[[], None]) -> None:
+        """Call somebody when the rows are full, who has to take them."""
+        self._core.calls_full = on_full
+        lib.kc_calls_hand_over(self._core.raw, True)  # noqa: FBT003 - of C
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Record nothing inside the block, before the end of which the machine goes back to a snapshot from before it."""
+        lib.kc_record_nothing(self._core.raw, True)  # noqa: FBT003 - of C
+        try:
+            yield
+        finally:
+            lib.kc_record_nothing(self._core.raw, False)  # noqa: FBT003 - of C
+
     def rows(self) -> CallRows:
         """Return the rows that were not taken yet; while calls are recorded."""
         return CallRows(lib.kc_calls_now(self._core.raw))

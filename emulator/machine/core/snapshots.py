@@ -34,6 +34,8 @@ class CoreSnapshots:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._numbers: list[int] = []  # the outermost first
+        self._ahead: list[int] = []  # the nearest first
+        self._depth_of_base = ffi.new("int *")
         self._taken = 0
         self._touched = ffi.new("kc_touched **")
 
@@ -67,6 +69,46 @@ class CoreSnapshots:
         if lib.kc_reset(self._core.raw, depth):
             raise HostError(f"the host cannot return to snapshot {snapshot}")
         del self._numbers[depth + 1 :]
+
+    def reset_keeping(self, snapshot: int) -> None:
+        """The same, but those taken inside it stay ahead, if all parts of the machine can go forwards, too; see `go_ahead`.
+
+        Raises:
+            HostError: It is gone itself.
+        """
+        depth = self._depth(snapshot)
+        base = self._base() if self._ahead else len(self._numbers) - 1
+        stay = [*self._numbers[depth + 1 : base + 1], *self._ahead]
+        if lib.kc_reset_keeping(self._core.raw, depth):
+            raise HostError(f"the host cannot return to snapshot {snapshot}")
+        self._ahead = stay[: lib.kc_ahead(self._core.raw, self._depth_of_base)]
+        del self._numbers[depth + 1 :]
+
+    def go_ahead(self, snapshot: int) -> bool:
+        """Go to a snapshot that has stayed ahead; return whether it is there.
+
+        Raises:
+            HostError: The host cannot do it.
+        """
+        base = self._base()
+        if snapshot not in self._ahead:
+            return False
+        count = self._ahead.index(snapshot) + 1
+        if lib.kc_advance(self._core.raw, count):
+            raise HostError(f"the host cannot go to snapshot {snapshot}")
+        self._numbers[base + 1 :] = self._ahead[:count]
+        del self._ahead[:count]
+        return True
+
+    def forget_ahead(self) -> None:
+        """Forget those that have stayed ahead: what comes is another run."""
+        self._ahead.clear()
+        lib.kc_forget_ahead(self._core.raw)
+
+    def _base(self) -> int:
+        """Return the position of the snapshot that those ahead follow, which the core may have forgotten by now."""
+        del self._ahead[lib.kc_ahead(self._core.raw, self._depth_of_base) :]
+        return int(self._depth_of_base[0])
 
     def discard(self, snapshot: int) -> None:
         """Forget a snapshot and those inside it.
@@ -136,6 +178,36 @@ class Snapshot:
         self._core.reset(self._number)
         for restore, state in self._restores:
             restore(state)
+
+    def reset_keeping(self) -> None:
+        """The same, but snapshots taken since stay ahead where that can be: `go_ahead` goes to them, if the run is the one that led to them.
+
+        Raises:
+            ValueError: The machine runs.
+            HostError: The snapshot is gone itself.
+        """
+        self._core.check_rests("reset_keeping()")
+        self._core.reset_keeping(self._number)
+        for restore, state in self._restores:
+            restore(state)
+
+    def go_ahead(self) -> bool:
+        """Go forwards to this snapshot, if it has stayed ahead; return whether it has.
+
+        Raises:
+            ValueError: The machine runs.
+            HostError: The host cannot do it.
+        """
+        self._core.check_rests("go_ahead()")
+        if not self._core.go_ahead(self._number):
+            return False
+        for restore, state in self._restores:
+            restore(state)
+        return True
+
+    def forget_ahead(self) -> None:
+        """Forget the snapshots that have stayed ahead: the machine is going to be changed."""
+        self._core.forget_ahead()
 
     def page_written(self, physical: int) -> bool:
         """Whether the page at *physical* was written between this snapshot and the next one inside it, or may have been."""

@@ -77,15 +77,21 @@ class Hit(NamedTuple):
 
     Attributes:
         instant: When the instruction began.
+        eip: The instruction.
         pc: Linear address of the instruction.
         is_write: Whether the bytes were written.
+        is_models: Whether a model has written them.
+        accesses: How many there were by then, itself among them.
         before: The watched bytes before it.
         after: The same after it.
     """
 
     instant: Instant
+    eip: int
     pc: int
     is_write: bool
+    is_models: bool
+    accesses: int
     before: bytes
     after: bytes
 
@@ -114,7 +120,7 @@ class Watch(Observer):
             return None
         instant = Instant(hit.moment.instructions, hit.moment.faults)
         before, after = (bytes(ffi.buffer(each, self._size)) for each in (hit.before, hit.after))
-        return Hit(instant, hit.pc, hit.is_write, before, after)
+        return Hit(instant, hit.eip, hit.pc, hit.is_write, hit.is_models, hit.count, before, after)
 
     def close(self) -> None:
         """Take it away."""
@@ -267,15 +273,21 @@ class Stops:
         Raises:
             HostError: There is no byte, or no memory is left.
         """
-        self._core.check_rests("watch()")
-        access = reads << lib.KC_READ | writes << lib.KC_WRITE
-        number = self._core.opened(
-            lib.kc_watch(self._core.raw, physical, size, access, condition is not None)
-        )
-        watch = Watch(self._core, number, size)
+        then = lib.KC_ENDS_RUN if condition is None else lib.KC_ASKS
+        watch = self._watch(physical, size, reads << lib.KC_READ | writes << lib.KC_WRITE, then)
         if condition is not None:
             self._conditions[watch.number] = condition
         return watch
+
+    def keep_writes(self, physical: int, size: int) -> Watch:
+        """Keep the newest write to some bytes, whoever makes it; it ends no run, and what the bytes are after it is not kept."""
+        return self._watch(physical, size, 1 << lib.KC_WRITE, lib.KC_ONLY_KEEPS)
+
+    def _watch(self, physical: int, size: int, access: int, then: int) -> Watch:
+        self._core.check_rests("watch()")
+        return Watch(
+            self._core, self._core.opened(lib.kc_watch(self._core.raw, physical, size, access, then)), size
+        )
 
     @contextmanager
     def mode_for(self, mode: Stopping, notes_before: Instant | None = None) -> Iterator[None]:

@@ -404,8 +404,10 @@ void kc_code_written(kc *m, uint64_t start, uint64_t size)
 
 void kc_forget_old_code(kc *m)
 {
-    if (m->mmu->code_is_old)
+    if (m->mmu->code_is_old) {
         kc_flush_code(m);
+        kc_windows_on_new_code(m);
+    }
     m->mmu->code_is_old = false;
 }
 

@@ -227,6 +227,8 @@ int kc_ports_restore(kc *m, const void *data)
     for (uint32_t i = saved->count; i < p->used.count; i++)
         p->ports[p->used.ports[i].port].use = 0;
     memcpy(&p->used, saved, size_of(saved));
+    for (uint32_t i = 0; i < saved->count; i++)
+        p->ports[p->used.ports[i].port].use = (uint16_t)(i + 1);
     return 0;
 }
 

@@ -30,6 +30,8 @@ bool kc_has_watchpoints(const kc *m);
 bool kc_watches_page(const kc *m, uint64_t physical, bool store);
 /* An access in such a page is going to be made, at a place in translated code; 0: by the CPU itself. It may leave the block. */
 void kc_on_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
+/* What was accessed is what it is now: the machine goes to another state. */
+void kc_settle_accesses(kc *m);
 /* A device is going to write to RAM, because of the instruction that the guest is at. */
 void kc_on_dma(kc *m, uint64_t physical, uint64_t size);
 

@@ -5,6 +5,9 @@
  * Where that happens again and again the same few pages are written: those stay writable, and are copied back each time, so that
  * neither a write nor going back costs anything else.
  *
+ * Whoever goes back and forth keeps the way ahead: what was kept of pages and what they hold are exchanged, so that the same lists lead forwards
+ * again. The parts of a machine put back what they have saved in both directions, but for those of checked accesses, which go back only.
+ *
  * Memory that nobody has touched is a hole in RAM's file and costs nothing.
  *
  * Shortcomings. Each page that is written between protected ones costs Linux a mapping, of which a process has some ten thousands: after
@@ -19,8 +22,10 @@
 #include "core/mmu.h"
 #include "core/page_list.h"
 #include "core/ram.h"
+#include "core/reports.h"
 #include "core/run.h"
 #include "core/windows.h"
+#include "unicorn/reports.h"
 
 #define DEPTH_MAX 64
 enum { HOT_MAX = 64 };                     /* pages that stay writable when a snapshot is gone back to */
@@ -34,6 +39,8 @@ struct snapshot {
 struct snapshots {
     int depth;
     struct snapshot stack[DEPTH_MAX];
+    struct snapshot ahead[DEPTH_MAX]; /* the nearest last; `undo` of one leads to it from the one before */
+    int ahead_count, ahead_of;        /* of how many snapshots; and the depth of the one before the nearest */
     uint8_t *kept;   /* one bit a page: it is in the newest snapshot's undo list */
     uint32_t opened; /* pages or groups made writable since all were protected */
     struct touched_room touched;
@@ -157,6 +164,19 @@ static int parts_restore(kc *m, const struct snapshot *s)
     return 0;
 }
 
+static void ahead_forget(kc *m)
+{
+    struct snapshots *s = m->snapshots;
+
+    while (s->ahead_count) {
+        struct snapshot *next = &s->ahead[--s->ahead_count];
+        parts_forget(next);
+        kc_page_list_clear(&next->undo);
+    }
+}
+
+void kc_forget_ahead(kc *m) { ahead_forget(m); }
+
 int kc_snapshot(kc *m)
 {
     if (m->snapshots->depth == DEPTH_MAX)
@@ -226,12 +246,106 @@ static int undo_start(kc *m, bool stays)
     return protect(m, true);
 }
 
+/* A page and what is kept of it change places. */
+static void exchange(kc *m, const struct page_list *list)
+{
+    uint8_t before[PAGE_SIZE];
+
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct page *page = &list->pages[i];
+        memcpy(before, page_at(m, page->number), PAGE_SIZE);
+        if (kc_was_fetched(m, page->number))
+            code_restore(m, page->number, page->bytes);
+        else
+            memcpy(page_at(m, page->number), page->bytes, PAGE_SIZE);
+        memcpy(page->bytes, before, PAGE_SIZE);
+    }
+}
+
+/* May the parts of a machine go forwards? */
+static bool has_ahead(const kc *m) { return !m->reference && !kc_checks(m); }
+
+/* Take back what was written since the newest snapshot, which is the newest still. */
+static void undo_newest(kc *m)
+{
+    struct page_list *list = undo_of_newest(m);
+
+    undo(m, list);
+    kept_clear(m);
+    kc_page_list_clear(list);
+}
+
+/* Nothing was written since the newest snapshot. */
+static int arrive(kc *m)
+{
+    struct snapshots *s = m->snapshots;
+
+    s->ahead_of = s->depth - 1;
+    if (protect(m, true) || parts_restore(m, &s->stack[s->depth - 1]))
+        return -1;
+    kc_host_faults_take();
+    return kc_lacks_memory(m) ? -1 : 0;
+}
+
+int kc_reset_keeping(kc *m, int depth)
+{
+    struct snapshots *s = m->snapshots;
+
+    if (depth < 0 || depth >= s->depth)
+        return -1;
+    if (!has_ahead(m) || (s->ahead_count && depth > s->ahead_of)) {
+        ahead_forget(m);
+        return kc_reset(m, depth);
+    }
+    if (s->ahead_count && s->depth - 1 > s->ahead_of && kc_reset(m, s->ahead_of)) /* those inside are on no way */
+        return -1;
+    if (protect(m, false))
+        return -1;
+    undo_newest(m);
+    while (s->depth - 1 > depth) {
+        struct snapshot *last = &s->stack[--s->depth], *next = &s->ahead[s->ahead_count++], *newest = last - 1;
+        *next = *last;
+        next->undo = newest->undo;
+        newest->undo = (struct page_list){0};
+        memset(last, 0, sizeof *last);
+        exchange(m, &next->undo);
+    }
+    return arrive(m);
+}
+
+int kc_ahead(const kc *m, int *depth)
+{
+    *depth = m->snapshots->ahead_of;
+    return m->snapshots->ahead_count;
+}
+
+int kc_advance(kc *m, int n)
+{
+    struct snapshots *s = m->snapshots;
+
+    kc_settle_accesses(m);
+    if (n < 1 || n > s->ahead_count || (s->depth - 1 > s->ahead_of && kc_reset(m, s->ahead_of)) || protect(m, false))
+        return -1;
+    undo_newest(m);
+    for (int i = 0; i < n; i++) {
+        struct snapshot *next = &s->ahead[--s->ahead_count];
+        exchange(m, &next->undo);
+        s->stack[s->depth - 1].undo = next->undo;
+        next->undo = (struct page_list){0};
+        s->stack[s->depth++] = *next;
+        memset(next, 0, sizeof *next);
+    }
+    return arrive(m);
+}
+
 int kc_reset(kc *m, int depth)
 {
     struct snapshots *s = m->snapshots;
 
     if (depth < 0 || depth >= s->depth)
         return -1;
+    if (s->ahead_count && depth < s->ahead_of)
+        ahead_forget(m);
     bool is_newest = depth == s->depth - 1;
     for (int i = s->depth - 1; i >= depth; i--)
         undo(m, &s->stack[i].undo);
@@ -286,6 +400,8 @@ int kc_discard(kc *m, int depth)
 
     if (depth < 0 || depth >= s->depth)
         return -1;
+    if (depth <= s->ahead_of)
+        ahead_forget(m);
     if (depth) {
         error = undo_join(m, depth);
     } else {

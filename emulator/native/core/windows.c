@@ -83,6 +83,7 @@ struct windows {
     uint64_t lost, may_lose, rest; /* as instructions: more cost than were executed; when that is too much; the rest that is to come */
     uint64_t seen;                 /* the count of instructions at the last look */
     uint32_t slow[2 * SLOW_MAX], slow_count; /* addresses of instructions, by hash; 0: free */
+    struct { uint32_t frame, low, size, linear, moves; bool is_on, is_known, is_ready; } kept; /* see kc_windows_keep_writes() */
     uint32_t readers[READERS];               /* the same: instructions that have read marked return addresses */
 };
 
@@ -119,7 +120,9 @@ bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
         return false;
     bool is_exempt = w->shadow && (kc_is_exempt(m, pc) || kc_checks_itself(m, pc)), is_defining = w->shadow && kc_tells_uninitialised(m);
     *out = (struct fast_window){(uintptr_t)w->base, w->is_near, is_exempt && !is_defining ? 0 : (uintptr_t)w->shadow, is_defining, is_exempt, kc_store_log(m),
-                                kc_marks_returns(m) ? kc_return_use(m, pc) : KC_NO_RETURN, (uintptr_t)w->shadow};
+                                kc_marks_returns(m) ? kc_return_use(m, pc) : KC_NO_RETURN, (uintptr_t)w->shadow, 0, 0};
+    if (w->kept.is_on && w->kept.is_known)
+        out->kept_low = w->kept.linear << PAGE_SHIFT | w->kept.low, out->kept_size = w->kept.size;
     if (kc_marks_returns(m) && out->returns == KC_NO_RETURN && *reader_place(w, pc) == pc)
         out->returns = KC_READS_RETURN;
     return true;
@@ -341,10 +344,62 @@ void kc_windows_watch(kc *m, uint64_t physical, uint64_t size)
     kc_fill_again(m);
 }
 
+/* Stores to some bytes of a page are found by a comparison in translated code, which leads those to nowhere, for the linear page by which it is written; others
+ * are told. So the page can be shown. */
+bool kc_windows_keep_writes(kc *m, uint32_t physical, uint32_t size)
+{
+    struct windows *w = m->windows;
+
+    if (!w->base || !w->is_near || w->shadow || (physical & PAGE_MASK) + size > PAGE_SIZE)
+        return false;
+    w->kept.frame = physical >> PAGE_SHIFT;
+    w->kept.low = physical & PAGE_MASK;
+    w->kept.size = size;
+    w->kept.moves = 0;
+    w->kept.is_known = w->kept.is_ready = false;
+    return w->kept.is_on = true;
+}
+
+void kc_windows_on_new_code(kc *m)
+{
+    struct windows *w = m->windows;
+
+    if (!w->kept.is_on || w->kept.is_ready || !w->kept.is_known)
+        return;
+    w->kept.is_ready = true;
+    memset(w->slow, 0, sizeof w->slow); /* what has met that page */
+    w->slow_count = 0;
+}
+
+/* Does translated code compare the addresses of stores to this page? */
+static bool checks_stores(kc *m, uint32_t linear, uint32_t frame, bool write)
+{
+    enum { MOVES_MAX = 8 };
+    struct windows *w = m->windows;
+
+    if (!w->kept.is_on || frame != w->kept.frame)
+        return false;
+    if (w->kept.is_known && linear >> PAGE_SHIFT == w->kept.linear)
+        return w->kept.is_ready;
+    if (!write || w->kept.moves == MOVES_MAX)
+        return false;
+    kc_windows_forget_page(m, w->kept.linear << PAGE_SHIFT);
+    w->kept.linear = linear >> PAGE_SHIFT;
+    w->kept.moves++;
+    w->kept.is_known = true;
+    w->kept.is_ready = false;
+    kc_forget_code_soon(m);
+    return false;
+}
+
 void kc_windows_watch_no_more(kc *m)
 {
     struct windows *w = m->windows;
 
+    w->kept.is_on = false;
+    for (uint32_t i = w->count; i-- > 0;) /* it may be shown to stores that are not compared any more */
+        if (w->pages[i].frame == w->kept.frame)
+            drop(m, &w->pages[i]);
     memset(w->slow, 0, sizeof w->slow);
     w->slow_count = 0;
     kc_fill_again(m);
@@ -562,6 +617,24 @@ static int64_t in_tlb(kc *m, uint32_t page, bool write)
 }
 
 /* Show the page of a linear address for an access. False: the engine has to make it. */
+/* Where a page lies whose stores are compared: the engine has it as one whose stores are told. -1: it is another one, or its entry is to be changed. */
+static int64_t kept_at(kc *m, uint32_t linear)
+{
+    const struct windows *w = m->windows;
+    struct kc_translation t = {.physical = kc_gated(m, linear & ~PAGE_MASK)};
+
+    if (!w->kept.is_on || !w->kept.is_ready || linear >> PAGE_SHIFT != w->kept.linear || kc_was_fetched(m, w->kept.frame))
+        return -1;
+    if (kc_paging(m)) {
+        if (!kc_walk(m, linear & ~PAGE_MASK, UC_MEM_WRITE, false, &t))
+            return -1;
+        uint64_t last = t.entries[t.entries_at[1] != KC_NO_ENTRY];
+        if (!(t.entries[0] & PTE_A) || !(last & PTE_A) || !(last & PTE_D))
+            return -1;
+    }
+    return t.physical >> PAGE_SHIFT == w->kept.frame ? (int64_t)t.physical : -1;
+}
+
 static bool fill(kc *m, uint32_t linear, bool write)
 {
     struct shown_page *page = page_of(m->windows, linear >> PAGE_SHIFT);
@@ -572,11 +645,13 @@ static bool fill(kc *m, uint32_t linear, bool write)
     bool is_kasan = physical >= 0;
     if (!is_kasan && is_plain(m, linear, write))
         physical = in_tlb(m, linear & ~PAGE_MASK, write);
+    if (physical < 0 && write)
+        physical = kept_at(m, linear);
     if (physical < 0)
         return false;
     uint32_t frame = (uint32_t)(physical >> PAGE_SHIFT);
     bool holds_entries = is_entry_frame(m, frame);
-    bool is_watched = kc_watches_page(m, (uint64_t)physical, true);
+    bool is_watched = kc_watches_page(m, (uint64_t)physical, true) && !checks_stores(m, linear, frame, write);
     if ((write && (holds_entries || is_watched)) || kc_watches_page(m, (uint64_t)physical, false))
         return false;
     bool may_write = !is_watched && (is_kasan || (kc_is_filled_writable(m, linear) && !kc_is_read_only(m, (uint64_t)physical) && !holds_entries)) && kc_may_be_written(m, frame);
@@ -686,14 +761,14 @@ bool kc_windows_on_poison(void *context)
     struct fast_access access;
     kc *m = kc_running();
 
-    if (!m || !m->windows->shadow || !kc_fast_access_at(m, context, &access))
+    if (!m || !(m->windows->shadow || m->windows->kept.is_on) || !kc_fast_access_at(m, context, &access))
         return false;
     if (!access.has_base) { /* the access itself was told before */
         kc_fast_access_skip(context, &access);
         return true;
     }
     look_at_store(m, context, &access);
-    bool is_reader = !access.is_store && note_reader(m, &access);
+    bool is_reader = m->windows->shadow && !access.is_store && note_reader(m, &access);
     kc_fast_access_make(m, context, &access, (uintptr_t)m->windows->base); /* the engine tells it */
     if (is_reader)
         kc_fast_access_forget(m, &access);

@@ -24,10 +24,11 @@ struct probe {
 struct probes {
     struct probe *slots[PROBE_SLOTS];
     uint32_t added;
+    bool records_nothing;
 };
 
 /* A probe that records has nothing to do once another recording has begun. */
-static bool records(const struct probe *p) { return (p->actions & KC_RECORD) && p->recording == kc_recording(p->machine); }
+static bool records(const struct probe *p) { return (p->actions & KC_RECORD) && !p->machine->probes->records_nothing && p->recording == kc_recording(p->machine); }
 
 static bool is_recorded_entry(const struct probe *p) { return p->kind == KC_ENTRY && records(p); }
 
@@ -157,6 +158,8 @@ bool kc_probe_remove(kc *m, uint32_t identity)
         }
     return false;
 }
+
+void kc_record_nothing(kc *m, bool begins) { m->probes->records_nothing = begins && !kc_checks(m); }
 
 void kc_probes_switch(kc *m, uint32_t number, bool on)
 {

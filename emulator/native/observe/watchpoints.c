@@ -28,6 +28,7 @@ struct watchpoint {
     uint32_t number, at, size;
     uint32_t access;    /* bits 1 << KC_READ, 1 << KC_WRITE */
     bool ends_runs, asks;
+    bool only_keeps;    /* the newest access, whoever makes it */
     bool is_pending;    /* the newest access may not have been made yet */
     bool is_by_itself;  /* it is no instruction's at a place in translated code */
     kc_watch_hit hit, counted; /* that access, and the newest that has counted */
@@ -67,7 +68,7 @@ static void settle(kc *m, struct watchpoint *w)
         return;
     w->is_pending = false;
     read_bytes(m, w, bytes_after(w));
-    if (w->ends_runs)
+    if (w->ends_runs || w->only_keeps)
         return;
     w->writes.last.after = word_of(w, bytes_after(w));
     if (memcmp(w->bytes, bytes_after(w), w->size) == 0)
@@ -81,8 +82,11 @@ static void settle(kc *m, struct watchpoint *w)
 
 static bool is_same(const kc_moment *a, const kc_moment *b) { return a->instructions == b->instructions && a->faults == b->faults; }
 
+/* Who makes an access. */
+enum maker { INSTRUCTION, MACHINE /* the CPU by itself, or a device */, MODEL };
+
 /* An access is going to be made, at which EIP is exact. */
-static void note(kc *m, struct watchpoint *w, bool is_write, bool is_by_itself, kc_moment here)
+static void note(kc *m, struct watchpoint *w, bool is_write, enum maker maker, kc_moment here)
 {
     uint32_t eip = kc_reg(m, UC_X86_REG_EIP), pc = kc_pc(m);
 
@@ -93,9 +97,9 @@ static void note(kc *m, struct watchpoint *w, bool is_write, bool is_by_itself, 
     settle(m, w);
     read_bytes(m, w, w->bytes);
     w->is_pending = true;
-    w->is_by_itself = is_by_itself;
-    w->hit = (kc_watch_hit){here, pc, is_write, w->bytes, bytes_after(w)};
-    if (!w->ends_runs)
+    w->is_by_itself = maker != INSTRUCTION;
+    w->hit = (kc_watch_hit){here, eip, pc, is_write, maker == MODEL, w->hit.count + 1, w->bytes, bytes_after(w)};
+    if (!w->ends_runs && !w->only_keeps)
         w->writes.last = (kc_write){
             .eip = eip,
             .pc = pc,
@@ -131,17 +135,14 @@ static bool any_meets(const kc *m, uint64_t physical, uint64_t size, bool is_wri
     return false;
 }
 
-/* Who makes an access. */
-enum maker { INSTRUCTION, MACHINE /* the CPU by itself, or a device */, MODEL };
-
 /* Note it in all watchpoints that it meets. True: one of them may end the run. What a model writes is the model's, and nothing to who asks which instruction of the kernel's did. */
 static bool note_all(kc *m, uint64_t physical, uint64_t size, bool is_write, enum maker maker, kc_moment here)
 {
     bool ends = false;
 
     for (struct watchpoint *w = m->watchpoints->first; w; w = w->next)
-        if (meets(w, physical, size, is_write) && (w->ends_runs || maker != MODEL)) {
-            note(m, w, is_write, maker != INSTRUCTION, here);
+        if (meets(w, physical, size, is_write) && (w->ends_runs || w->only_keeps || maker != MODEL)) {
+            note(m, w, is_write, maker, here);
             ends |= w->ends_runs;
         }
     return ends;
@@ -176,6 +177,9 @@ static void note_other(kc *m, uint64_t physical, uint64_t size, enum maker maker
 {
     if (!any_meets(m, physical, size, true))
         return;
+    uintptr_t from = maker == MODEL ? kc_hooks_called_from() : 0;
+    if (from)
+        kc_restore_eip(m, from);
     kc_moment here = kc_moment_at(m, kc_count_here(m)), end = kc_moment_at(m, kc_block_end(m));
     if (note_all(m, physical, size, true, maker, here))
         kc_stop_soon(m, &end);
@@ -187,6 +191,12 @@ void kc_write_follows(kc *m, uint64_t physical, uint64_t size)
 {
     if (m->watchpoints->first)
         note_other(m, physical, size, MODEL);
+}
+
+void kc_settle_accesses(kc *m)
+{
+    for (struct watchpoint *w = m->watchpoints->first; w; w = w->next)
+        settle(m, w);
 }
 
 /* -- watchpoints that end runs ----------------------------------------------------------------------- */
@@ -211,16 +221,21 @@ uint32_t kc_watchpoint_due(kc *m, const kc_moment *here, bool counts(kc *m, uint
     return reached;
 }
 
-int32_t kc_watch(kc *m, uint32_t physical, uint32_t size, uint32_t access, bool asks)
+int32_t kc_watch(kc *m, uint32_t physical, uint32_t size, uint32_t access, int then)
 {
     int32_t number = kc_watchpoint_open(m, physical, size);
 
     if (number < 0)
         return number;
     m->watchpoints->first->access = access;
-    m->watchpoints->first->ends_runs = true;
-    m->watchpoints->first->asks = asks;
+    m->watchpoints->first->ends_runs = then != KC_ONLY_KEEPS;
+    m->watchpoints->first->only_keeps = then == KC_ONLY_KEEPS;
+    m->watchpoints->first->asks = then == KC_ASKS;
     kc_windows_watch(m, physical, size);
+    if (then == KC_ONLY_KEEPS && !m->watchpoints->first->next)
+        kc_windows_keep_writes(m, physical, size);
+    else
+        kc_windows_watch_no_more(m);
     return number;
 }
 
@@ -236,10 +251,11 @@ static struct watchpoint *find(const kc *m, uint32_t number)
 bool kc_watch_hit_of(const kc *m, uint32_t number, kc_watch_hit *out)
 {
     const struct watchpoint *w = find(m, number);
+    const kc_watch_hit *hit = w && w->only_keeps ? &w->hit : w ? &w->counted : NULL;
 
-    if (w && w->counted.before)
-        *out = w->counted;
-    return w && w->counted.before;
+    if (hit)
+        *out = *hit;
+    return hit && hit->before;
 }
 
 /* -- life -------------------------------------------------------------------------------------------- */
@@ -256,6 +272,7 @@ int32_t kc_watchpoint_open(kc *m, uint32_t physical, uint32_t size)
     w->number = ++m->watchpoints->opened;
     w->next = m->watchpoints->first;
     m->watchpoints->first = w;
+    kc_windows_watch_no_more(m);
     kc_windows_watch(m, physical, size);
     return (int32_t)w->number;
 }

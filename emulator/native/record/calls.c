@@ -390,6 +390,8 @@ int kc_calls_restore(kc *m, const void *saved)
 
     if (!c)
         return 0;
+    if (to->calls + 1 > c->first_call + c->rows) /* the machine goes forwards: there are calls again, and no rows of them */
+        c->first_call = to->calls + 1;
     now->events = to->events;
     now->calls = to->calls;
     now->allocations = to->allocations;

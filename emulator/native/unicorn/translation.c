@@ -459,6 +459,20 @@ static void emit_return(tcg *state, uintptr_t value, uintptr_t address, unsigned
     forget(state, (var[]){at, marks, sum}, 3);
 }
 
+/* Where a store leads to: to nowhere, with the address in its lower half, if it meets what the window keeps. */
+static var kept(tcg *state, uintptr_t address, unsigned bytes, const struct fast_window *window)
+{
+    enum { NOWHERE = 47 }; /* a bit that no address of the host's has alone */
+    var at = T.tcg_temp_new_internal(state, TYPE_I64, false), distance = T.tcg_temp_new_internal(state, TYPE_I64, false);
+    var reach = constant(state, window->kept_size + bytes - 1);
+
+    T.tcg_gen_addi_i64(state, arg(state, at), address, (int64_t)1 << NOWHERE);
+    T.tcg_gen_addi_i64(state, arg(state, distance), address, (int64_t)bytes - 1 - (int64_t)window->kept_low);
+    T.tcg_gen_movcond_i64(state, NOT_LESS_UNSIGNED, arg(state, at), arg(state, distance), arg(state, reach), address, arg(state, at));
+    forget(state, (var[]){distance, reach}, 2);
+    return at;
+}
+
 static void emit_access(tcg *state, kc *m, bool is_store, uintptr_t value, uintptr_t address, unsigned operation, unsigned load_shadow, const struct fast_window *window)
 {
     if (window->is_defining) {
@@ -466,6 +480,8 @@ static void emit_access(tcg *state, kc *m, bool is_store, uintptr_t value, uintp
         return;
     }
     var at = window->shadow ? poisoned(state, m, address, load_shadow) : NULL;
+    if (is_store && window->kept_size && !window->shadow)
+        at = kept(state, address, 1u << (operation - ST8_I64), window);
     if (!at && !window->is_near) {
         at = T.tcg_temp_new_internal(state, TYPE_I64, false);
         T.tcg_gen_addi_i64(state, arg(state, at), address, (int64_t)window->base);
