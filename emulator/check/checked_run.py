@@ -195,7 +195,7 @@ class Check:
             log = CallLog(machine, self._profile)
 
             def trace() -> Trace:
-                return LoggedTrace(log, Symbolizer(machine.image))
+                return LoggedTrace(log.calls(), log.recording, Symbolizer(machine.image))
 
             if self._sanitize and machine.mmu != "reference":
                 ends = None if self._halts_at is None else self._ends(trace, self._halts_at)

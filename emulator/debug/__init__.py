@@ -29,7 +29,9 @@ __all__ = [
     "bad_accesses",
     "dap",
     "debugger",
+    "dumps",
     "gdb",
+    "live_blocks",
     "step",
     "writer",
 ]

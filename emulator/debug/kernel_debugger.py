@@ -640,7 +640,7 @@ class Debugger:
             self._travel.back_to_start()
             self._log.go_on()
             self._travel.pass_to(here)
-        return LoggedTrace(self._log, Symbolizer(self.image))
+        return LoggedTrace(self._log.calls(), self._log.recording, Symbolizer(self.image))
 
     def _pause_log(self) -> None:
         if self._log is not None:

@@ -117,7 +117,9 @@ class BootedKernel:
 
         if self.log is None:
             raise ValueError("no calls are recorded")
-        return bad_accesses(self.machine, accesses, LoggedTrace(self.log, self.symbolizer))
+        return bad_accesses(
+            self.machine, accesses, LoggedTrace(self.log.calls(), self.log.recording, self.symbolizer)
+        )
 
     def _ends_at(self, seen: BadAccesses) -> bool:
         """Return whether a run ends before the newest access."""

@@ -59,7 +59,11 @@ class Mistakes:
         """Return the mistakes so far, in order."""
         booted = self._booted
         found: list[Finding] = []
-        trace = None if booted.log is None else LoggedTrace(booted.log, booted.symbolizer)
+        trace = (
+            None
+            if booted.log is None
+            else LoggedTrace(booted.log.calls(), booted.log.recording, booted.symbolizer)
+        )
         if trace is not None:
             found += later_mistakes(
                 booted.machine, trace, self._first_event, has_mappings=booted.has_mappings

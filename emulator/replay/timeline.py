@@ -54,6 +54,7 @@ class Timeline(Replay):
         self.event_count = 0
         self.ending = Ending(How.NOT_RUN)
         self._symbolizer = Symbolizer(machine.image)
+        self._trace: LoggedTrace | None = None
         self.frames = cache(self._frames)
         self.keep()
 
@@ -78,16 +79,20 @@ class Timeline(Replay):
         if at_end is not None:
             at_end()
         self.calls = self._log.finish()
+        self._trace = self._trace_of(self.calls)
         self.search = CallSearch(self.calls)
         self.event_count = self.calls.last_event
         self.spacing = max(1, -(-self.event_count // (CHECKPOINTS_MAX - 1)))
         self.back()
 
     def trace(self) -> LoggedTrace:
-        """Return the trace of the run so far, while it is recorded."""
-        from emulator.trace.logged import LoggedTrace  # few runs need it
+        """Return the trace of the run; while it is recorded, so far."""
+        return self._trace or self._trace_of(self._log.calls())
 
-        return LoggedTrace(self._log, self._symbolizer)
+    def _trace_of(self, calls: CallTable) -> LoggedTrace:
+        from emulator.trace.logged import LoggedTrace  # not while a run is recorded
+
+        return LoggedTrace(calls, self.recording, self._symbolizer)
 
     def go_to(self, event: int) -> bool:
         """Go to where *event* has just happened.

@@ -1,4 +1,4 @@
-"""The trace of calls that are kept in memory, while the machine goes on."""
+"""The trace of calls that are kept in memory."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from emulator.trace.trace import Trace
 
 if TYPE_CHECKING:
     from emulator.guest.symbolizer import Frame, Symbolizer
+    from emulator.machine.recording import Recording
     from emulator.profile.model import Profile
-    from emulator.trace.recording import CallLog
+    from emulator.trace.table import CallTable
 
 
 class LoggedTrace(Trace):
-    """The calls of a log so far, as a trace. It has no header, no ending and no file.
+    """Calls of a log as a trace. It has no header, no ending and no file.
 
     Args:
-        log: The log; calls that come later are not in the trace.
+        calls: Those of the log so far, or all that it had.
+        recording: What they come from.
         symbolizer: Of the machine's kernel.
     """
 
-    def __init__(self, log: CallLog, symbolizer: Symbolizer) -> None:
-        self.calls = log.calls()
-        self.event_count = log.recording.event_count
-        self._log = log
+    def __init__(self, calls: CallTable, recording: Recording, symbolizer: Symbolizer) -> None:
+        self.calls = calls
+        self.event_count = recording.event_count
+        self._recording = recording
         self._symbolizer = symbolizer
         self._histories = {}
         self._places = {}
@@ -32,13 +34,13 @@ class LoggedTrace(Trace):
     @property
     def profile(self) -> Profile:
         """What the functions mean."""
-        return self._log.profile
+        return self.calls.profile
 
     @property
     def stack_count(self) -> int:
         """Highest number of a call stack."""
-        return len(self._log.recording.machine.stacks)
+        return len(self._recording.machine.stacks)
 
     def frames(self, stack: int) -> tuple[Frame, ...]:
         """Return a call stack, as `Trace.frames` does."""
-        return self._symbolizer.callers(self._log.recording.stack(stack))
+        return self._symbolizer.callers(self._recording.stack(stack))

@@ -54,7 +54,9 @@ class Kernel:
         assert not machine.memory.load_u32(image.physical(image.symbols["failed"].address))
         seen = self._checked.seen()
         assert not seen.missed
-        return bad_accesses(machine, seen.accesses, LoggedTrace(self._log, Symbolizer(image)))
+        return bad_accesses(
+            machine, seen.accesses, LoggedTrace(self._log.calls(), self._log.recording, Symbolizer(image))
+        )
 
 
 def memories(compiler: str, level: str) -> tuple[_Memory, ...]:

@@ -274,7 +274,7 @@ class _Accesses:
         from emulator.guest.symbolizer import Symbolizer
         from emulator.trace.logged import LoggedTrace
 
-        return LoggedTrace(self._log, Symbolizer(self._machine.image))
+        return LoggedTrace(self._log.calls(), self._log.recording, Symbolizer(self._machine.image))
 
     def findings(self) -> tuple[Finding, ...]:
         from emulator.check.accesses.bad_accesses import bad_accesses

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from emulator.debug.live_blocks import live_areas
 from emulator.debug.step.view_text import ended_text
 from emulator.debug.stop import StopKind
 from emulator.report.text.calls import argument_texts, result_text
@@ -62,17 +63,13 @@ def event_text(debugger: Debugger) -> str:
 
 def block_lines(debugger: Debugger) -> Iterator[str]:
     """Yield the live blocks of each area, by address, with who made them."""
-    trace = debugger.trace()
-    for area in trace.areas:
-        live = trace.live(debugger.event, area)
-        count, size = len(live.born), int(live.size.sum(dtype="u8"))
-        yield f"{printable(area)}: {counted(count, 'live block', ',')}, {counted(size, 'byte', ',')}"
-        for row in live.address.argsort(kind="stable")[:_BLOCKS_MAX]:
-            frames = trace.frames(int(live.stack[row]))
-            by = f"  {frame_text(frames[0])}" if frames else ""
-            yield f"  0x{live.address[row]:08x}  {live.size[row]:>10,}  call #{live.born_call[row]}{by}"
-        if count > _BLOCKS_MAX:
-            yield f"  and {count - _BLOCKS_MAX:,} more"
+    for area in live_areas(debugger.trace(), debugger.event):
+        yield f"{printable(area.name)}: {counted(area.block_count, 'live block', ',')}, {counted(area.size, 'byte', ',')}"
+        for block in area.blocks[:_BLOCKS_MAX]:
+            by = "" if block.owner is None else f"  {frame_text(block.owner)}"
+            yield f"  0x{block.address:08x}  {block.size:>10,}  call #{block.call}{by}"
+        if area.block_count > _BLOCKS_MAX:
+            yield f"  and {area.block_count - _BLOCKS_MAX:,} more"
 
 
 def write_lines(write: Write | None, address: int) -> Iterator[str]:

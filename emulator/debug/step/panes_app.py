@@ -31,8 +31,8 @@ _Result = TypeVar("_Result")
 
 _WIDE, _HIGH = 120, 30  # columns and rows from which on all panes have room
 _COLUMNS = {
-    "left": ("calls", "changes"),
-    "middle": ("code", "console"),
+    "left": ("calls", "changes", "bytes"),
+    "middle": ("code", "blocks", "console"),
     "right": ("memory", "registers", "stack"),
 }
 ORDER = ("calls", *PANES)

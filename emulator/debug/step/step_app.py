@@ -37,9 +37,9 @@ p left    previous call                e      to the entry of this call
 N         next call of this block      f      first call that touched an address
 g         go to an event               w      who wrote a word last
 r         run to the failure           /      search a function
-b         next bad access (--sanitize)
+b         next bad access (--sanitize) x      show the bytes at an address
 
-tab       next pane                    1-7    this pane
+tab       next pane                    1-9    this pane
 arrows    move in a pane               < >    scroll sideways
 escape    stop what takes long         q      quit
 
@@ -71,6 +71,7 @@ class StepApp(PanesApp):
         Binding("g", "go", "Go"),
         Binding("w", "writer", "Who"),
         Binding("r", "failure", "Fail"),
+        Binding("x", "bytes", "Bytes"),
         Binding("b", "bad_access", "Bad", show=False),
         Binding("slash", "search", "Find", key_display="/"),
         Binding("tab", "pane(1)", "Pane", priority=True),
@@ -95,6 +96,7 @@ class StepApp(PanesApp):
         self._bad_accesses = bad_accesses
         self._modules = modules
         self._locator = Locator(timeline.machine)
+        self._dump_at: int | None = None  # None: at the call's block
         self._steps_waiting = 0  # pressed while the machine was on its way
 
     def on_mount(self) -> None:
@@ -109,7 +111,7 @@ class StepApp(PanesApp):
         self.work("recording the run", begin, self.show_view)
 
     def _read(self) -> View:
-        return read_view(self.timeline, self._locator, self._modules, self._bad_accesses())
+        return read_view(self.timeline, self._locator, self._modules, self._bad_accesses(), self._dump_at)
 
     def _travel(self, move: Callable[[], object]) -> None:
         """Move the timeline, then show where it is."""
@@ -276,6 +278,16 @@ class StepApp(PanesApp):
             self._travel(self.coming_back(lambda: go_to_first_touch(self.timeline, address)))
 
         self._ask("First call that touched the address:", self._proposed(), answer)
+
+    def action_bytes(self) -> None:
+        """Ask for an address, and show the bytes there from now on; without one, those of each call's block."""
+
+        def answer(text: str) -> None:
+            self._dump_at = None if text == "-" else read_address(text, self.timeline.machine.image)
+            self.show_pane("bytes")
+            self.work("reading", self._read, self.show_view)
+
+        self._ask("Bytes at (-: at the call's block):", self._proposed(), answer)
 
     def action_writer(self) -> None:
         """Ask for an address, and show who wrote there last."""

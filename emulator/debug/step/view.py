@@ -5,7 +5,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from emulator.debug.dumps import read_dump
 from emulator.debug.fields import changed_fields
+from emulator.debug.live_blocks import live_areas
 from emulator.guest.backtrace import backtrace
 from emulator.guest.disassembler import disassemble
 from emulator.guest.memory import physical_of
@@ -14,9 +16,13 @@ from emulator.machine.consoles import Console
 from emulator.replay.changes import changes_of_last_call
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from emulator.check.findings import Finding
     from emulator.debug.bad_accesses import BadAccessesOfRun
+    from emulator.debug.dumps import DumpRow
     from emulator.debug.fields import FieldChange
+    from emulator.debug.live_blocks import LiveArea
     from emulator.guest.backtrace import StackFrame
     from emulator.guest.disassembler import CodeLine
     from emulator.guest.locator import Locator
@@ -51,6 +57,8 @@ class View(NamedTuple):
         pointers: What general registers point to, by name of the register, as far as it is known.
         stack: The backtrace.
         memory_map: What memory is used for.
+        areas: The blocks that live, by area of the profile.
+        dump: Bytes of the call's block, or around an address that was asked for.
         console: The end of what the kernel wrote so far to COM1, or where it wrote nothing, to port 0xE9.
         bad_accesses: Those that happen before the next event, as far as they are known.
     """
@@ -67,6 +75,8 @@ class View(NamedTuple):
     pointers: dict[str, Location]
     stack: tuple[StackFrame, ...]
     memory_map: MemoryMap
+    areas: tuple[LiveArea, ...]
+    dump: tuple[DumpRow, ...]
     console: str
     bad_accesses: tuple[Finding, ...] = ()
 
@@ -81,6 +91,7 @@ def read_view(
     locator: Locator,
     modules: tuple[Span, ...] = (),
     bad_accesses: BadAccessesOfRun | None = None,
+    dump_at: int | None = None,
 ) -> View:
     """Read everything from the machine as it stands. It moves to find out what changed, and comes back.
 
@@ -89,6 +100,7 @@ def read_view(
         locator: Says what lies in that machine's memory.
         modules: Where boot modules lie.
         bad_accesses: Of the whole run; None: they are not known.
+        dump_at: The linear address around which bytes are read; None: the block of the call.
     """
     machine, at = timeline.machine, timeline.position
     changes = changes_of_last_call(timeline)
@@ -109,9 +121,24 @@ def read_view(
         _pointers(machine, locator, registers, stack),
         stack,
         read_memory_map(machine, modules),
+        tuple(live_areas(timeline.trace(), at.event)),
+        tuple(_dump(timeline, dump_at)),
         _console(timeline),
         () if bad_accesses is None or at.at_end else tuple(bad_accesses.after(at.event)),
     )
+
+
+def _dump(timeline: Timeline, address: int | None) -> Iterator[DumpRow]:
+    """Yield the bytes around an address, or of the block of the call at which the machine stands."""
+    trace, event = timeline.trace(), timeline.position.event
+    call, size = timeline.call_of(event), 1
+    if address is None and call is not None:
+        address = timeline.block_of(call)
+        lived = (trace.live(event - at_entry, area) for area in trace.areas for at_entry in (0, 1))
+        sizes = (each.size[each.address == address] for each in lived)
+        size = max((int(each[0]) for each in sizes if len(each)), default=1)
+    if address is not None:
+        yield from read_dump(timeline.machine, trace, event, address, size)
 
 
 def _pointers(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from emulator.debug.dumps import FREED, LIVE, OTHER
 from emulator.debug.step.view_text import ended_text
 from emulator.profile.functions import Result
 from emulator.report.documents.trace import stack_document
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _VERSION: Final = 1
 _WRITER_VERSION: Final = 1
+_STATES: Final = {LIVE: "live", FREED: "freed", OTHER: None}
 
 
 def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, Any]:
@@ -52,6 +54,22 @@ def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, 
         "code": [
             {"address": line.address, "code": line.code.hex(), "text": line.text, "next": line.is_next}
             for line in view.code
+        ],
+        "areas": [
+            {
+                "name": area.name,
+                "blocks": area.block_count,
+                "bytes": area.size,
+                "live": [
+                    {**block._asdict(), "owner": None if block.owner is None else block.owner._asdict()}
+                    for block in area.blocks
+                ],
+            }
+            for area in view.areas
+        ],
+        "bytes": [
+            {"address": row.address, "data": row.data.hex(), "states": [_STATES[each] for each in row.states]}
+            for row in view.dump
         ],
         "defects": [defect_text(defect) for defect in view.memory_map.defects],
         "console": view.console,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from emulator.debug.dumps import FREED, LIVE, OTHER, ROW
 from emulator.loader.dwarf.c_types import Encoding
 from emulator.report.text.ending import ending_text
 from emulator.report.text.findings import finding_lines
-from emulator.report.text.frames import frame_text
+from emulator.report.text.frames import frame_text, frame_text_after
 from emulator.report.text.memory_map import draw_heap, draw_memory, layer_lines
 from emulator.report.text.style import BOLD, DIM, RED, rule
-from emulator.wording import printable
+from emulator.wording import counted, printable
 from emulator.x86 import WORD_SIZE, Eflags
 from kernel_model.text import defect_text, location_or_address, location_text
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from emulator.check.findings import Finding
     from emulator.debug.fields import FieldChange
+    from emulator.debug.live_blocks import LiveBlock
     from emulator.debug.step.view import View
     from emulator.debug.writer import Writer
     from emulator.guest.disassembler import CodeLine, Operand
@@ -111,8 +113,7 @@ def value_text(data: bytes, encoding: Encoding) -> str:
     """Return a scalar's value: numbers decimal while they are small, bytes as bytes."""
     if encoding is Encoding.BYTES or len(data) > 2 * WORD_SIZE:
         shown = data[:_BYTES_SHOWN]
-        text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in shown)  # noqa: PLR2004 - ASCII
-        return f"{shown.hex(' ')} '{text}'"
+        return f"{shown.hex(' ')} '{_characters(shown)}'"
     if encoding is Encoding.SIGNED:
         return str(int.from_bytes(data, "little", signed=True))
     value = int.from_bytes(data, "little")
@@ -188,6 +189,56 @@ def _block_lines(heap: HeapUsage) -> Iterator[PaneLine]:
         yield PaneLine(f"and {len(heap.blocks) - _BLOCKS_MAX} more blocks", tone=Tone.FAINT)
 
 
+def _area_lines(view: View, style: Style) -> Iterator[PaneLine]:
+    """Yield the live blocks of each area, by address, and who made them."""
+    for area in view.areas:
+        text = f"{printable(area.name)}: {counted(area.block_count, 'live block', ',')}, {counted(area.size, 'byte', ',')}"
+        yield PaneLine(text, tone=Tone.TITLE)
+        for block in area.blocks:
+            is_new = view.event == block.born
+            yield PaneLine(block_text(block, style), block.address, Tone.HERE if is_new else Tone.PLAIN)
+        if area.block_count > len(area.blocks):
+            yield PaneLine(f"and {area.block_count - len(area.blocks):,} more", tone=Tone.FAINT)
+    if not view.areas:
+        yield PaneLine("the profile has no area whose blocks are known", tone=Tone.FAINT)
+
+
+def block_text(block: LiveBlock, style: Style) -> str:
+    """Return a live block and who made it, printable."""
+    text = f"0x{block.address:08x} {block.size:>9,}  #{block.call}  "
+    return text + ("" if block.owner is None else frame_text_after(block.owner, len(text), style))
+
+
+_STATES = {LIVE: (".", "in a live block"), FREED: ("F", "freed"), OTHER: (" ", "")}
+
+
+def _dump_lines(view: View, style: Style) -> Iterator[PaneLine]:
+    """Yield the bytes of a dump, and after them a sign for each that says what allocators have made of it."""
+    columns = ROW if style.width >= _dump_width(ROW) else ROW // 2
+    for row in view.dump:
+        for at in range(0, len(row.data), columns):
+            data, states = row.data[at : at + columns], row.states[at : at + columns]
+            signs = "".join(_STATES[state][0] for state in states)
+            text = f"0x{row.address + at:08x}: {data.hex(' '):{3 * columns - 1}}  {signs:{columns}}"
+            if len(text) + 2 + columns <= style.width:
+                text += f"  {_characters(data)}"
+            yield PaneLine(text.rstrip(), row.address + at)
+    if view.dump:
+        signs = (_STATES[each] for each in (LIVE, FREED))
+        yield PaneLine(f"each byte: {', '.join(f'{sign} {what}' for sign, what in signs)}", tone=Tone.FAINT)
+    else:
+        yield PaneLine("no block to look at; x shows the bytes at an address", tone=Tone.FAINT)
+
+
+def _dump_width(columns: int) -> int:
+    """Return how wide a line of so many bytes and their signs is."""
+    return len("0x00000000: ") + 3 * columns - 1 + 2 + columns
+
+
+def _characters(data: bytes) -> str:
+    return "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in data)  # noqa: PLR2004 - ASCII
+
+
 def _console_lines(view: View, _style: Style) -> Iterator[PaneLine]:
     """Yield what the kernel wrote so far."""
     for line in view.console.replace("\r\n", "\n").split("\n"):
@@ -198,6 +249,8 @@ PANES = {
     "changes": ("Changes", _change_lines),
     "code": ("Code", _code_lines),
     "memory": ("Memory", _memory_lines),
+    "blocks": ("Blocks", _area_lines),
+    "bytes": ("Bytes", _dump_lines),
     "registers": ("Registers", _register_lines),
     "stack": ("Call stack", _stack_lines),
     "console": ("Console", _console_lines),

@@ -66,7 +66,7 @@ class Run:
         )
 
     def findings(self) -> list[Finding]:
-        trace = LoggedTrace(self._log, Symbolizer(self.machine.image))
+        trace = LoggedTrace(self._log.calls(), self._log.recording, Symbolizer(self.machine.image))
         return bad_accesses(self.machine, self.checks.seen().accesses, trace)
 
 

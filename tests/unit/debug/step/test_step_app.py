@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from textual._styles_cache import StylesCache
-from textual.widgets import Static
+from textual.widgets import Input, Static
 from textual.widgets._toast import Toast
 
 from emulator import boot
@@ -322,14 +322,17 @@ def test_a_click_goes_to_a_call() -> None:
 def test_tab_visits_all_panes(size: tuple[int, int]) -> None:
     async def scene(app: StepApp, stage: Stage) -> None:
         visited = []
-        for _ in range(7):
+        for _ in range(9):
             await stage.press("tab")
             focused = app.focused
             assert focused is not None
             assert focused.display
             assert focused.size.height > 2
             visited.append(focused.id)
-        assert visited == ["changes", "code", "memory", "registers", "stack", "console", "calls"]
+        assert visited == [
+            *("changes", "code", "memory", "blocks", "bytes"),
+            *("registers", "stack", "console", "calls"),
+        ]
         await stage.press("shift+tab")
         assert app.current == "console"
         await stage.press("3")
@@ -383,6 +386,27 @@ def test_all_panes_show_the_event() -> None:
         assert "Three blocks" in shown(app, "console")
         pane = app.query_one("#code", ViewPane)
         assert pane.is_here(pane.cursor)
+
+    play(scene, start=10)
+
+
+def test_x_shows_bytes_at_an_address_until_the_block_is_wanted_again() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        assert "0x0010b000: 18 00 00 00" in shown(app, "bytes")
+        await stage.pilot.press("x")
+        await stage.pilot.pause()
+        app.screen.query_one(Input).value = "heap_free_list"
+        await stage.press("enter")
+        assert app.current == "bytes"
+        there = app.timeline.machine.image.symbols["heap_free_list"].address
+        assert f"0x{there & ~15:08x}: " in shown(app, "bytes")
+        await stage.press("n")
+        assert f"0x{there & ~15:08x}: " in shown(app, "bytes")
+        await stage.pilot.press("x")
+        await stage.pilot.pause()
+        app.screen.query_one(Input).value = "-"
+        await stage.press("enter")
+        assert "0x0010b030: " in shown(app, "bytes")
 
     play(scene, start=10)
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator.debug.dumps import FREED
 from emulator.debug.fields import FieldChange
 from emulator.debug.step.view import FIELDS_MAX, View, read_view
 from emulator.debug.step.view_document import view_document
@@ -54,6 +55,66 @@ def test_the_headline_says_where_the_machine_stands() -> None:
         "event 10 of 24: #5 kmalloc has returned",
         "the end of the run: the kernel exited with value 0",
     ]
+
+
+def test_blocks_are_shown_by_area_with_who_made_them(view: View) -> None:
+    lines = pane("blocks", view)
+    assert [line.text for line in lines] == [
+        "heap: 1 live block, 24 bytes",
+        "0x0010b008        24  #5  kmain+0x3f overflow.c:20",
+        "frames: 0 live blocks, 0 bytes",
+    ]
+    assert [line.tone for line in lines] == [Tone.TITLE, Tone.HERE, Tone.TITLE]
+    assert lines[1].address == 0x10B008
+
+
+def test_a_block_that_was_made_before_does_not_stand_out() -> None:
+    timeline = timeline_of("overflow")
+    go_after_return(timeline, call_number(timeline, "kfree"))
+    view = view_of(timeline)
+    assert [line.tone for line in pane("blocks", view) if line.address] == [Tone.PLAIN] * len(
+        view.areas[0].blocks
+    )
+
+
+def test_bytes_of_a_block_are_shown_with_what_they_are(view: View) -> None:
+    lines = pane("bytes", view)
+    rows = {line.address: line.text for line in lines if line.address}
+    assert list(rows) == list(range(0x10AFE0, 0x10B040, 16))
+    assert rows[0x10B000][61:77] == " " * 8 + "." * 8  # behind its header
+    assert rows[0x10B010][61:] == "." * 16 + "  " + rows[0x10B010][-16:]
+    assert rows[0x10B020][61:77].strip() == ""
+    assert lines[-1].text == "each byte: . in a live block, F freed"
+    assert max(map(len, texts("bytes", view, Style(width=80)))) == 77
+    narrow = [line.text for line in pane("bytes", view, Style(width=50)) if line.address == 0x10B008]
+    assert narrow == ["0x0010b008: 00 00 00 00 00 00 00 00  ........"]
+
+
+def test_bytes_of_a_freed_block_are_signed_so() -> None:
+    timeline = timeline_of("overflow")
+    go_after_return(timeline, call_number(timeline, "kfree"))
+    [call] = [timeline.call_of(timeline.position.event)]
+    assert call is not None
+    view = view_of(timeline)
+    row = next(each for each in view.dump if call.arguments[0] in range(each.address, each.address + 16))
+    assert row.states[call.arguments[0] % 16] == FREED
+    assert view_document(view, ())["bytes"][2]["states"][call.arguments[0] % 16] == "freed"
+
+
+def test_bytes_at_an_address_that_was_asked_for() -> None:
+    timeline = timeline_of("overflow")
+    view = read_view(timeline, Locator(timeline.machine), dump_at=0x100000)
+    assert [row.address for row in view.dump] == list(range(0xFFFE0, 0x100030, 16))
+    assert view.dump[2].data == timeline.machine.memory.read(0x100000, 16)
+    assert view_of(timeline).dump == ()
+    assert texts("bytes", view_of(timeline)) == ["no block to look at; x shows the bytes at an address"]
+
+
+def test_the_document_has_live_blocks(view: View) -> None:
+    [heap, frames] = view_document(view, ())["areas"]
+    assert (heap["name"], heap["blocks"], heap["bytes"]) == ("heap", 1, 24)
+    assert heap["live"][0]["owner"]["function"] == "kmain"
+    assert frames == {"name": "frames", "blocks": 0, "bytes": 0, "live": []}
 
 
 def test_changes_are_shown_by_field(view: View) -> None:

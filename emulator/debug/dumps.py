@@ -1,0 +1,69 @@
+"""Bytes of memory as they are at one moment, and what allocators have made of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from emulator.x86 import WORD_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emulator.machine.machine import Machine
+    from emulator.trace.trace import Trace
+
+ROW: Final = 16
+_AROUND: Final = 2  # rows before and after
+_ROWS_MAX: Final = 64
+
+OTHER, LIVE, FREED = range(3)
+"""States of a byte: in no block so far; in one that lives; in one that died, and in none that lives."""
+
+
+class DumpRow(NamedTuple):
+    """Some bytes, `ROW` at most.
+
+    Attributes:
+        address: Linear, of the first.
+        data: What they are.
+        states: Of each, `LIVE`, `FREED` or `OTHER`.
+    """
+
+    address: int
+    data: bytes
+    states: tuple[int, ...]
+
+
+def read_dump(machine: Machine, trace: Trace, event: int, address: int, size: int = 1) -> Iterator[DumpRow]:
+    """Yield the rows around some bytes; those that are not mapped are left out.
+
+    Args:
+        machine: It stands after the event.
+        trace: Of its run.
+        event: Number of the newest event.
+        address: Linear.
+        size: Bytes; where they are many, only the first are shown.
+    """
+    first = address - address % ROW - _AROUND * ROW
+    rows = min((address % ROW + max(size, 1) + ROW - 1) // ROW, _ROWS_MAX) + 2 * _AROUND
+    states = _states(trace, event, first, first + rows * ROW)
+    for row in range(rows):
+        start = first + row * ROW
+        data = machine.read_linear(start, ROW) if 0 <= start <= WORD_MAX - ROW else b""
+        if data:
+            yield DumpRow(start, data, tuple(states[row * ROW : row * ROW + len(data)].tolist()))
+
+
+def _states(trace: Trace, event: int, start: int, end: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    states = np.full(end - start, OTHER, np.uint8)
+    for state in (FREED, LIVE):
+        for area in trace.areas:
+            blocks = trace.blocks(area)
+            near = blocks.where((blocks.born <= event) & (blocks.address < max(end, 0)))
+            near = near.where((near.died > event) == (state == LIVE))
+            stops = near.address.astype(np.int64) + near.size
+            for row in np.flatnonzero(stops > start).tolist():
+                states[max(int(near.address[row]) - start, 0) : int(stops[row]) - start] = state
+    return states
