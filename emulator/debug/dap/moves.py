@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from emulator.debug.dap.arguments import BadRequest
 from emulator.debug.stop import StopKind
 from emulator.errors import Cancelled
 from emulator.guest.disassembler import call_length
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from emulator.debug.dap.failed_allocations import FailedAllocations
     from emulator.debug.kernel_debugger import Debugger
     from emulator.debug.stop import Stop
+    from emulator.machine.core.observed import LastWrite
     from emulator.replay.moment import Moment
 
 INSTRUCTION: Final = "instruction"
@@ -68,6 +70,24 @@ class Moves:
         return self._heard(
             self._debugger.step_back if granularity == INSTRUCTION else self._debugger.next_line_back
         )
+
+    def who(self, address: int, size: int) -> LastWrite | None:
+        """Return the last write to some bytes before here, see `Debugger.who`.
+
+        Raises:
+            BadRequest: The client wanted it to stop.
+            ValueError: They are not mapped, or no RAM.
+        """
+        begin = self._debugger.moment
+        try:
+            with self._client.heard(self._debugger.cancel, all_messages=False):
+                return self._debugger.who(address, size)
+        except Cancelled:
+            self._debugger.machine.forget_stop()
+            self._debugger.go_to(begin)
+            raise BadRequest("it was stopped before it was found") from None
+        finally:
+            self._debugger.machine.forget_stop()
 
     def _over_call(self, length: int) -> Stop:
         """Go to the instruction after a call, in the same frame."""

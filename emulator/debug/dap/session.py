@@ -17,10 +17,11 @@ from emulator.debug.variables import GlobalVariables
 from emulator.errors import KernelMismatch
 from emulator.guest.disassembler import instructions_around
 from emulator.guest.storage import Unavailable
+from emulator.guest.symbolizer import Symbolizer
 from emulator.guest.tasks import task_reader
 from emulator.report.text.ending import ending_text
 from emulator.wording import counted
-from emulator.x86 import EXCEPTION_NAMES, WORD_MAX
+from emulator.x86 import EXCEPTION_NAMES, WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
 _WATCHED_MAX: Final = 1 << 20  # bytes
 _EXIT_FAILED: Final = 1
 _COMMANDS: Final = """\
-goto N     go to where event N has just happened
-goto @N    go to where N instructions have been executed
-where      instructions executed, and the newest event
-help       this text
+who ADDRESS|EXPRESSION [SIZE]    who wrote there last before now
+goto N                           go to where event N has just happened
+goto @N                          go to where N instructions have been executed
+where                            instructions executed, and the newest event
+help                             this text
 Anything else is an expression over variables and registers ($eax)."""
 
 
@@ -333,6 +335,8 @@ class Session:
         if name == "where" and not words:
             moment, event = self.debugger.moment, self.debugger.event
             return f"{counted(moment.instructions, 'instruction')} executed, event {event}", None
+        if name == "who" and words:
+            return self._who(words), None
         if name == "goto" and len(words) == 1:
             return self._go_to(words[0])
         return None
@@ -346,4 +350,25 @@ class Session:
         return (
             f"event {self.debugger.event}, {counted(stop.moment.instructions, 'instruction')} executed",
             stop,
+        )
+
+    def _who(self, words: list[str]) -> str:
+        size = words.pop() if len(words) > 1 and words[-1].isdecimal() and len(words[-1]) < 8 else ""  # noqa: PLR2004 - digits
+        text = " ".join(words)
+        try:
+            address, length = read_address(text, self.debugger.image), WORD_SIZE
+        except ValueError:
+            item = self.view.evaluated(text, 0)
+            place = None if item.value is None else item.value.storage.address(item.value.offset)
+            if place is None or not item.size:
+                raise BadRequest(f"{text} is not in memory") from None
+            address, length = place, item.size
+        found = self.moves.who(self.view.variables.linear(address), int(size or length))
+        if found is None:
+            return f"nobody has written to 0x{address:08x} since the start"
+        where = self.debugger.image.location(found.eip)
+        callers = Symbolizer(self.debugger.image).callers(found.callers[:1])
+        called = f", called from {callers[0]}" if callers else ""
+        return (
+            f"written at {where}: 0x{found.before:x} -> 0x{found.after:x}, after event {found.event}{called}"
         )

@@ -346,6 +346,10 @@ def test_data_breakpoints_stop_at_accesses_forwards_and_backwards(adapter: Debug
     assert (stop["reason"], stop["hitBreakpointIds"]) == ("data breakpoint", [point["id"]])
     assert stop["text"].endswith(": 0x5 -> 0x9")
     assert adapter.evaluate("thing.colour") == "BLUE (9)"
+    written = adapter.evaluate("who thing.colour", context="repl")
+    assert written.startswith("written at writes+0x")
+    assert ": 0x5 -> 0x9, after event 0, called from kmain+0x" in written
+    assert adapter.evaluate("who lookup 3", context="repl").startswith("nobody has written to 0x")
     assert adapter.go("continue")["reason"] == "pause"
     assert adapter.go("reverseContinue")["reason"] == "data breakpoint"
     assert adapter.go("reverseContinue")["reason"] == "entry"
@@ -459,7 +463,7 @@ def test_what_is_typed_goes_to_events_and_back(adapter: DebugAdapter) -> None:
     assert adapter.evaluate("where", context="repl") == "0 instructions executed, event 0"
     assert adapter.evaluate("goto 6", context="repl").startswith("event 6, ")
     assert adapter.event("stopped")["reason"] == "goto"
-    assert "goto @N" in adapter.evaluate("help", context="repl")
+    assert "who ADDRESS" in adapter.evaluate("help", context="repl")
     assert adapter.evaluate("1 + 1", context="repl") == "2 (0x2)"
     with pytest.raises(Refused, match=r"^'x' is no number of an event, and no @INSTRUCTIONS$"):
         adapter.evaluate("goto x", context="repl")
