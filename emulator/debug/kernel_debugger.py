@@ -500,7 +500,7 @@ class Debugger:
         has_last = (
             end.at_end and self._travel.ending is not None and self._travel.ending.how is not How.BUDGET
         )
-        halt = self._travel.go_to(begin)
+        halt = self._travel.approach(begin)
         if halt is not Halt.TARGET:
             return 0, halt
         with self.machine.stops.mode_for(Stopping.IGNORES):
