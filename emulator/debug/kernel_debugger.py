@@ -423,11 +423,17 @@ class Debugger:
 
     def step_line_back(self) -> Stop:
         """Go back to where the line before begins, perhaps in a function that was called; from the middle of a line, to where that begins."""
-        return self._lines.step_back(into=True)
+        return self._line_back(into=True)
 
     def next_line_back(self) -> Stop:
         """The same, without going into functions."""
-        return self._lines.step_back(into=False)
+        return self._line_back(into=False)
+
+    def _line_back(self, *, into: bool) -> Stop:
+        try:
+            return self._lines.step_back(into=into)
+        except Cancelled:
+            return self._stop(StopKind.CANCELLED)
 
     def finish_back(self) -> Stop:
         """Go back to the call of the present function; what stops runs stops this, too.
@@ -452,7 +458,7 @@ class Debugger:
         window = count + _WINDOW
         while True:
             begin = Moment(max(start.instructions, here.instructions - window))
-            if self._travel.go_to(begin) is not Halt.TARGET:
+            if self._travel.approach(begin) is not Halt.TARGET:
                 raise Cancelled
             with self.machine.stops.trail(min(window, here.instructions) + _WINDOW) as trail:
                 halt = self._travel.pass_to(here)

@@ -192,7 +192,8 @@ class Sequences(RuleBasedStateMachine):
 
 
 def test_any_sequence_of_commands(monkeypatch: Any) -> None:  # noqa: ANN401 - a fixture
-    monkeypatch.setattr(travel, "_FIRST", 50)
+    for name, instructions in (("_FIRST", 50), ("_NEAR", 5), ("_FAR", 15)):
+        monkeypatch.setattr(travel, name, instructions)
     run_state_machine_as_test(
         Sequences, settings=settings(max_examples=25, stateful_step_count=15, deadline=None)
     )
