@@ -23,6 +23,7 @@ import pages
 import plugin
 import polling
 import sanitizing
+import time_travel
 import traces
 import tracing
 import virtual_memory
@@ -45,6 +46,9 @@ BENCHMARKS = (
     Benchmark("trace-vs-unicorn", tracing.trace_vs_unicorn),
     Benchmark("gdb-stops", debugging.stops),
     Benchmark("gdb-conditions", debugging.conditions),
+    Benchmark("who", time_travel.who),
+    Benchmark("go-to", time_travel.go_to),
+    Benchmark("step-back", time_travel.step_back),
     Benchmark("trace-open", traces.trace_open),
     Benchmark("report", traces.report),
     Benchmark("counting", in_process.counting),

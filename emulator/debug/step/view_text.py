@@ -224,8 +224,8 @@ def _dump_lines(view: View, style: Style) -> Iterator[PaneLine]:
                 text += f"  {_characters(data)}"
             yield PaneLine(text.rstrip(), row.address + at)
     if view.dump:
-        signs = (_STATES[each] for each in (LIVE, FREED))
-        yield PaneLine(f"each byte: {', '.join(f'{sign} {what}' for sign, what in signs)}", tone=Tone.FAINT)
+        meanings = (_STATES[each] for each in (LIVE, FREED))
+        yield PaneLine(f"each byte: {', '.join(map(' '.join, meanings))}", tone=Tone.FAINT)
     else:
         yield PaneLine("no block to look at; x shows the bytes at an address", tone=Tone.FAINT)
 

@@ -1,0 +1,82 @@
+"""Back and forth in a run of 2.5 G instructions, against running the kernel once: that is what replay costs elsewhere."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+from in_process import machine_of
+from measure import Row, at_most, seconds_of
+
+from emulator import debug
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from emulator.debug import Debugger
+
+KERNEL = "firmware:stress"
+WORD = "idt"  # written once, at the start, in a page of words that change all the time
+WHO_S, GO_S, STEP_S = 1.0, 0.3, 0.01
+JUMPS, STEPS, SEED = 40, 50, 1
+
+
+def at_end() -> Debugger:
+    """Return a debugger whose run has ended once."""
+    debugger = debug.debugger(KERNEL)
+    debugger.run()
+    return debugger
+
+
+def row(name: str, what: str, seconds: float, limit: float, text: str) -> Row:
+    """Compare with a run."""
+    run_s = seconds_of(machine_of("stress").run)
+    return Row(
+        name,
+        what,
+        f"{seconds * 1e3:.3g} ms",
+        f"one run {run_s:.2f} s",
+        seconds / run_s,
+        at_most(seconds, limit, text),
+    )
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Return how long something takes, in CPU time: other processes do not count."""
+    started = time.process_time()
+    action()
+    return time.process_time() - started
+
+
+def who() -> Row:
+    """Who wrote a word last that was written once, long ago."""
+    debugger = at_end()
+    address = debugger.image.symbols[WORD].address
+    seconds = statistics.median(timed(lambda: debugger.who(address)) for _ in range(3))
+    return row("who", "who wrote a word last, at the end of stress", seconds, WHO_S, "<= 1 s")
+
+
+def go_to() -> Row:
+    """To events anywhere in the run: the slowest of many."""
+    debugger = at_end()
+    chosen, last = random.Random(SEED), debugger.event  # noqa: S311 - no secret
+    events = [chosen.randrange(1, last) for _ in range(JUMPS)]
+    seconds = max(timed(lambda event=event: debugger.go_to_event(event)) for event in events)  # type: ignore[misc]
+    return row("go-to", f"the slowest way to one of {JUMPS} events of stress", seconds, GO_S, "<= 0.3 s")
+
+
+def step_back() -> Row:
+    """Steps back by an instruction, far from the start."""
+    debugger = at_end()
+    debugger.go_to(debugger.moment.instructions // 2)
+    debugger.step_back()
+
+    def steps() -> None:
+        for _ in range(STEPS):
+            debugger.step_back()
+
+    return row(
+        "step-back", "an instruction back, in the middle of stress", timed(steps) / STEPS, STEP_S, "<= 10 ms"
+    )
