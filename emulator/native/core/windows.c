@@ -616,7 +616,6 @@ static int64_t in_tlb(kc *m, uint32_t page, bool write)
     return at >= 0 && kc_seeks_stale(m) && kc_holds_entries(m, (uint64_t)at >> PAGE_SHIFT) ? -1 : at;
 }
 
-/* Show the page of a linear address for an access. False: the engine has to make it. */
 /* Where a page lies whose stores are compared: the engine has it as one whose stores are told. -1: it is another one, or its entry is to be changed. */
 static int64_t kept_at(kc *m, uint32_t linear)
 {
@@ -635,6 +634,7 @@ static int64_t kept_at(kc *m, uint32_t linear)
     return t.physical >> PAGE_SHIFT == w->kept.frame ? (int64_t)t.physical : -1;
 }
 
+/* Show the page of a linear address for an access. False: the engine has to make it. */
 static bool fill(kc *m, uint32_t linear, bool write)
 {
     struct shown_page *page = page_of(m->windows, linear >> PAGE_SHIFT);
