@@ -29,9 +29,7 @@ __all__ = [
     "bad_accesses",
     "dap",
     "debugger",
-    "dumps",
     "gdb",
-    "live_blocks",
     "step",
     "writer",
 ]
