@@ -55,9 +55,9 @@ void kc_end_before(kc *m, enum kc_reason reason, uintptr_t host_pc)
     if (host_pc) {
         uint64_t end = kc_counts_one_by_one(m) ? 0 : kc_block_end(m);
         kc_count_up_to(m, pc, false);
-        m->run->has_rest = true;
-        m->run->rest_at = pc;
-        m->run->rest_left = end > kc_count(m) ? (uint32_t)(end - kc_count(m)) : 0;
+        m->run->kept.has_rest = true;
+        m->run->kept.rest_at = pc;
+        m->run->kept.rest_left = end > kc_count(m) ? (uint32_t)(end - kc_count(m)) : 0;
     }
     kc_leave_block(m, host_pc);
 }
@@ -150,9 +150,9 @@ static bool spins(kc *m)
 {
     uint64_t now = kc_clock_ns(m);
 
-    if (now < m->run->spin_look_ns)
+    if (now < m->run->kept.spin_look_ns)
         return false;
-    m->run->spin_look_ns = spin_look_ns(now + 1);
+    m->run->kept.spin_look_ns = spin_look_ns(now + 1);
     return kc_spins(m);
 }
 
@@ -162,15 +162,15 @@ kc_moment kc_moment_at(const kc *m, uint64_t count)
 {
     uint64_t instructions = kc_clock_past(m) + count;
 
-    return (kc_moment){instructions, m->run->fault.instructions == instructions ? m->run->fault.faults : 0, 0};
+    return (kc_moment){instructions, m->run->kept.fault.instructions == instructions ? m->run->kept.fault.faults : 0, 0};
 }
 
 static void note_fault(kc *m)
 {
     kc_moment fault = kc_moment_at(m, kc_count(m));
-    m->run->fault_before = m->run->fault;
+    m->run->kept.fault_before = m->run->kept.fault;
     fault.faults++;
-    m->run->fault = fault;
+    m->run->kept.fault = fault;
     if (m->run->stops_at_faults)
         kc_stop_soon(m, &fault);
 }
@@ -179,7 +179,7 @@ void kc_note_handler(kc *m, bool is_fault)
 {
     if (is_fault)
         note_fault(m);
-    m->run->handler = kc_moment_at(m, kc_count(m));
+    m->run->kept.handler = kc_moment_at(m, kc_count(m));
 }
 
 bool kc_at_handler(const kc *m)
@@ -190,30 +190,30 @@ bool kc_at_handler(const kc *m)
 
 void kc_faults(const kc *m, kc_moment *newest, kc_moment *before)
 {
-    *newest = m->run->fault;
-    *before = m->run->fault_before;
+    *newest = m->run->kept.fault;
+    *before = m->run->kept.fault_before;
 }
 
 void kc_stop_at_faults(kc *m, bool yes) { m->run->stops_at_faults = yes; }
 
 bool kc_is_stop(const kc *m, const kc_moment *here)
 {
-    bool is_handler = m->run->stops_at_faults && m->run->fault.instructions == here->instructions && here->faults;
+    bool is_handler = m->run->stops_at_faults && m->run->kept.fault.instructions == here->instructions && here->faults;
     return !kc_is_later(&m->run->stop_at, here) || is_handler;
 }
 
 void kc_stop_soon(kc *m, const kc_moment *moment)
 {
-    if (kc_is_later(&m->run->soon, moment))
-        m->run->soon = *moment;
+    if (kc_is_later(&m->run->kept.soon, moment))
+        m->run->kept.soon = *moment;
     kc_look_soon(m);
 }
 
 bool kc_is_due(kc *m, const kc_moment *here)
 {
-    if (kc_is_later(&m->run->soon, here))
+    if (kc_is_later(&m->run->kept.soon, here))
         return false;
-    m->run->soon.instructions = UINT64_MAX;
+    m->run->kept.soon.instructions = UINT64_MAX;
     return true;
 }
 
@@ -227,7 +227,7 @@ bool kc_stop_at(kc *m, const kc_moment *moment)
 /* The count of this run at which it is to stop. */
 static uint64_t stop_count(const kc *m)
 {
-    uint64_t at = m->run->stop_at.instructions, soon = m->run->soon.instructions, past = kc_clock_past(m);
+    uint64_t at = m->run->stop_at.instructions, soon = m->run->kept.soon.instructions, past = kc_clock_past(m);
 
     at = soon < at ? soon : at;
     return at == UINT64_MAX ? at : at > past ? at - past : 0;
@@ -257,7 +257,7 @@ uint64_t kc_next_look(kc *m)
 {
     const struct run *run = m->run;
     uint64_t next = run->budget > 2 * TAIL ? run->budget - 2 * TAIL : 0, due = kc_clock_due(m);
-    uint64_t spin_look = kc_clock_count_at(m, run->spin_look_ns), stop = stop_count(m);
+    uint64_t spin_look = kc_clock_count_at(m, run->kept.spin_look_ns), stop = stop_count(m);
 
     if (kc_calls_go_on(m) || (kc_irq_waits(m) && kc_irq_may_come(m)))
         return 0;
@@ -308,7 +308,7 @@ bool kc_may_run(const kc *m) { return !kc_called_off(m) && !m->run->no_memory; }
 
 /* -- events -------------------------------------------------------------------------------------- */
 
-bool kc_stands_at_event(kc *m) { return m->run->at.identity && m->run->at.address == kc_pc(m); }
+bool kc_stands_at_event(kc *m) { return m->run->kept.at.identity && m->run->kept.at.address == kc_pc(m); }
 
 /* Execute one instruction whose probes have been reached before. */
 static int step_over_probes(kc *m)
@@ -344,7 +344,7 @@ static int finish_event(kc *m)
         if (!error && run->stop.reason == KC_RUNNING)
             run->stop.reason = KC_EVENT;
     } else {
-        run->at = run->ends_at;
+        run->kept.at = run->ends_at;
     }
     return error;
 }
@@ -423,13 +423,13 @@ static int run_exactly(kc *m, uint64_t max_instructions)
 static int run_guest(kc *m, uint64_t max_instructions)
 {
     struct run *run = m->run;
-    struct reached last = run->at;
-    bool stepped = kc_stands_at_event(m), has_rest = run->has_rest && run->rest_at == kc_pc(m);
+    struct reached last = run->kept.at;
+    bool stepped = kc_stands_at_event(m), has_rest = run->kept.has_rest && run->kept.rest_at == kc_pc(m);
     int error = 0;
 
-    run->rest_until = has_rest ? run->rest_left : 0;
+    run->rest_until = has_rest ? run->kept.rest_left : 0;
     run->rest_from = 0;
-    run->has_rest = false;
+    run->kept.has_rest = false;
     kc_leave_event(m);
     kc_on_run(m);
     if (stepped)
@@ -462,8 +462,8 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     kc_host_faults_take();
     kc_forget_old_code(m);
     kc_counting_start(m);
-    if (!run->has_rest)
-        run->spin_look_ns = spin_look_ns(kc_clock_ns(m));
+    if (!run->kept.has_rest)
+        run->kept.spin_look_ns = spin_look_ns(kc_clock_ns(m));
     kc_interrupts_start(m);
     kc_look_soon(m);
     kc_run_mark(m, true);
@@ -489,28 +489,18 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
 
 int kc_run_save(kc *m, void **out)
 {
-    struct run *saved = malloc(sizeof *saved);
+    struct kept_run *saved = malloc(sizeof *saved);
 
     if (!saved)
         return -1;
-    *saved = *m->run;
+    *saved = m->run->kept;
     *out = saved;
     return 0;
 }
 
 int kc_run_restore(kc *m, const void *data)
 {
-    const struct run *saved = data;
-
-    m->run->at = saved->at;
-    m->run->has_rest = saved->has_rest;
-    m->run->rest_at = saved->rest_at;
-    m->run->rest_left = saved->rest_left;
-    m->run->spin_look_ns = saved->spin_look_ns;
-    m->run->fault = saved->fault;
-    m->run->fault_before = saved->fault_before;
-    m->run->handler = saved->handler;
-    m->run->soon = saved->soon;
+    m->run->kept = *(const struct kept_run *)data;
     return 0;
 }
 
@@ -520,7 +510,7 @@ int kc_run_init(kc *m)
         || kc_hook(m, UC_HOOK_INTR, on_interrupt, 0)
         || kc_hook(m, UC_HOOK_INSN_INVALID, on_invalid_instruction, 0))
         return -1;
-    m->run->stop_at.instructions = m->run->soon.instructions = m->run->handler.instructions = UINT64_MAX;
+    m->run->stop_at.instructions = m->run->kept.soon.instructions = m->run->kept.handler.instructions = UINT64_MAX;
     return 0;
 }
 

@@ -10,13 +10,23 @@ struct reached {
     bool recorded_entry;        /* it is the entry of a recorded function: those come first */
 };
 
+/* What a snapshot keeps. */
+struct kept_run {
+    struct reached at;      /* stopped at an event, at this probe; others of its instruction may follow */
+    bool has_rest;          /* the last run has left the rest of a block at: */
+    uint32_t rest_at, rest_left; /* and its instructions; 0: not known */
+    uint64_t spin_look_ns;  /* virtual time at which it is looked next whether the guest spins */
+    kc_moment fault, fault_before; /* the newest exceptions */
+    kc_moment soon;         /* there is something to be looked at before that; instructions UINT64_MAX: there is not */
+    kc_moment handler;      /* the newest handler of an interrupt or exception began at its first instruction */
+};
+
 struct run {
+    struct kept_run kept;
     kc_stop stop;
     bool no_memory;        /* something could not be kept: what is known is not whole any more */
     bool in_out;           /* the run ended at an `out` */
     bool inside_block;     /* the next block is the rest of one */
-    bool has_rest;         /* the last run has left that rest at: */
-    uint32_t rest_at, rest_left; /* and its instructions; 0: not known */
     bool is_rest;          /* the next block is the rest of one, which was left to be translated in another way */
     uint64_t rest_from, rest_until; /* counts: where that rest begins, and where the block would have ended; 0: there is none */
     bool exactly;          /* translated with checks in the middle of blocks */
@@ -24,14 +34,9 @@ struct run {
     bool steps_over;       /* the probes of the next instruction were reached before */
     bool ends_at_exit;     /* the event that ends the run is one of `ends_at`, a function's `ret` */
     uint64_t budget, slice; /* instructions */
-    uint64_t spin_look_ns;  /* virtual time at which it is looked next whether the guest spins */
     kc_moment stop_at;      /* instructions UINT64_MAX: never */
     kc_moment passed;       /* up to there nothing stops */
-    kc_moment fault, fault_before; /* the newest exceptions */
-    kc_moment soon;         /* there is something to be looked at before that; instructions UINT64_MAX: there is not */
-    kc_moment handler;      /* the newest handler of an interrupt or exception began at its first instruction */
     bool stops_at_faults, tells_all;
-    struct reached at;     /* stopped at an event, at this probe; others of its instruction may follow */
     struct reached ends_at;
 };
 
@@ -54,7 +59,7 @@ void kc_restart_instruction(kc *m, uintptr_t host_pc);
 /* An instruction of a rest is executed next, at a count: a block that is longer than what it stands for ends here. May not return. */
 void kc_end_rest(kc *m, uint64_t count, bool is_first, uintptr_t host_pc);
 /* Has the last run ended in the middle of a block? */
-static inline bool kc_stands_in_block(const kc *m) { return m->run->has_rest; }
+static inline bool kc_stands_in_block(const kc *m) { return m->run->kept.has_rest; }
 /* The moment in front of an instruction of this run, with so many before it. */
 kc_moment kc_moment_at(const kc *m, uint64_t count);
 /* Is a moment after another one? */
@@ -66,7 +71,7 @@ static inline bool kc_is_later(const kc_moment *moment, const kc_moment *other)
 void kc_note_handler(kc *m, bool is_fault);
 static inline bool kc_begins_handler(const kc *m, const kc_moment *here)
 {
-    return here->instructions == m->run->handler.instructions && here->faults == m->run->handler.faults;
+    return here->instructions == m->run->kept.handler.instructions && here->faults == m->run->kept.handler.faults;
 }
 /* From now on each instruction is told, or not any more. */
 static inline void kc_tell_all(kc *m, bool yes) { m->run->tells_all = yes; }
@@ -91,7 +96,7 @@ void kc_stop_exactly(kc *m);
 /* The same, until the observer who wants it ends. Whoever calls this drops translated code. */
 static inline void kc_observe_exactly(kc *m, bool begins) { m->run->observers += begins ? 1 : -1u; }
 
-static inline void kc_leave_event(kc *m) { m->run->at.identity = 0; }
+static inline void kc_leave_event(kc *m) { m->run->kept.at.identity = 0; }
 
 static inline bool kc_run_goes_on(const kc *m) { return m->run->stop.reason == KC_RUNNING; }
 static inline bool kc_steps_over(const kc *m) { return m->run->steps_over; }

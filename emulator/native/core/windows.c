@@ -346,18 +346,18 @@ void kc_windows_watch(kc *m, uint64_t physical, uint64_t size)
 
 /* Stores to some bytes of a page are found by a comparison in translated code, which leads those to nowhere, for the linear page by which it is written; others
  * are told. So the page can be shown. */
-bool kc_windows_keep_writes(kc *m, uint32_t physical, uint32_t size)
+void kc_windows_keep_writes(kc *m, uint32_t physical, uint32_t size)
 {
     struct windows *w = m->windows;
 
     if (!w->base || !w->is_near || w->shadow || (physical & PAGE_MASK) + size > PAGE_SIZE)
-        return false;
+        return;
     w->kept.frame = physical >> PAGE_SHIFT;
     w->kept.low = physical & PAGE_MASK;
     w->kept.size = size;
     w->kept.moves = 0;
     w->kept.is_known = w->kept.is_ready = false;
-    return w->kept.is_on = true;
+    w->kept.is_on = true;
 }
 
 void kc_windows_on_new_code(kc *m)

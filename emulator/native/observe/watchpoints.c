@@ -117,16 +117,6 @@ static bool meets(const struct watchpoint *w, uint64_t physical, uint64_t size, 
 
 bool kc_has_watchpoints(const kc *m) { return m->watchpoints->first; }
 
-bool kc_watches_page(const kc *m, uint64_t physical, bool store)
-{
-    uint64_t page = physical & ~(uint64_t)PAGE_MASK;
-
-    for (const struct watchpoint *w = m->watchpoints->first; w; w = w->next)
-        if (meets(w, page, PAGE_SIZE, store))
-            return true;
-    return false;
-}
-
 static bool any_meets(const kc *m, uint64_t physical, uint64_t size, bool is_write)
 {
     for (const struct watchpoint *w = m->watchpoints->first; w; w = w->next)
@@ -134,6 +124,8 @@ static bool any_meets(const kc *m, uint64_t physical, uint64_t size, bool is_wri
             return true;
     return false;
 }
+
+bool kc_watches_page(const kc *m, uint64_t physical, bool store) { return any_meets(m, physical & ~(uint64_t)PAGE_MASK, PAGE_SIZE, store); }
 
 /* Note it in all watchpoints that it meets. True: one of them may end the run. What a model writes is the model's, and nothing to who asks which instruction of the kernel's did. */
 static bool note_all(kc *m, uint64_t physical, uint64_t size, bool is_write, enum maker maker, kc_moment here)
@@ -224,18 +216,16 @@ uint32_t kc_watchpoint_due(kc *m, const kc_moment *here, bool counts(kc *m, uint
 int32_t kc_watch(kc *m, uint32_t physical, uint32_t size, uint32_t access, int then)
 {
     int32_t number = kc_watchpoint_open(m, physical, size);
+    struct watchpoint *w = m->watchpoints->first;
 
     if (number < 0)
         return number;
-    m->watchpoints->first->access = access;
-    m->watchpoints->first->ends_runs = then != KC_ONLY_KEEPS;
-    m->watchpoints->first->only_keeps = then == KC_ONLY_KEEPS;
-    m->watchpoints->first->asks = then == KC_ASKS;
-    kc_windows_watch(m, physical, size);
-    if (then == KC_ONLY_KEEPS && !m->watchpoints->first->next)
+    w->access = access;
+    w->ends_runs = then != KC_ONLY_KEEPS;
+    w->only_keeps = then == KC_ONLY_KEEPS;
+    w->asks = then == KC_ASKS;
+    if (w->only_keeps && !w->next)
         kc_windows_keep_writes(m, physical, size);
-    else
-        kc_windows_watch_no_more(m);
     return number;
 }
 

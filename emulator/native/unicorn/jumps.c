@@ -164,7 +164,6 @@ static void *find(uint64_t executed)
     void *answer = (void *)code;
 
     kc_block_ends(m, executed);
-
     if (!table || eip >> 32 || kc_segment_base(m, CS))
         return lookup(kc_state_at(m));
     if (!code || block->key != key || block->page != page_of(m, (uint32_t)eip))
