@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
+    from emulator.debug.listening import Address
     from emulator.hle.layers import Mode
     from emulator.machine.memory import RamWindow
     from emulator.trace.queries.selection import Bounds
@@ -89,6 +90,16 @@ def address(text: str) -> int:
     if number > WORD_MAX:
         raise ArgumentTypeError(f"{text!r} is no address such as 0x100000")
     return number
+
+
+def listening_address(text: str) -> Address:
+    """Read a loopback address and a port at which clients are waited for."""
+    from emulator.debug import listening  # only if the option is given
+
+    try:
+        return listening.listening_address(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
 
 
 def date(text: str) -> int:

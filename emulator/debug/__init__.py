@@ -30,6 +30,7 @@ __all__ = [
     "dap",
     "debugger",
     "gdb",
+    "listening",
     "step",
     "writer",
 ]

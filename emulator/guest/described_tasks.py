@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.errors import KernelMismatch
-from emulator.guest.tasks import GuestTask, pushed_registers
+from emulator.guest.tasks import RUNNING_KERNEL, GuestTask, pushed_registers
 from emulator.loader.dwarf.debug_info import damage
 from emulator.loader.dwarf.units import declaring
 from emulator.loader.dwarf.value_types import Kind, ValueType
@@ -78,7 +78,7 @@ class DescribedTasks:
                 task = GuestTask(number, state, at == running, registers, self._title(at))
                 found.setdefault(number, task)
         if not any(each.is_running for each in found.values()):
-            found = {0: GuestTask(0, "running", is_running=True, registers={}), **found}
+            found = {0: RUNNING_KERNEL, **found}
         return list(found.values())
 
     # What the debug information says.

@@ -9,6 +9,7 @@ it known where that is; of others the registers are not known.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from emulator.errors import BadImage
@@ -58,6 +59,10 @@ class GuestTask(NamedTuple):
     def name(self) -> str:
         """What it is called: ``task 3``, ``task 3 sh``."""
         return f"task {self.number} {self.title}".rstrip() if self.number else "kernel"
+
+
+RUNNING_KERNEL: Final = GuestTask(0, "running", is_running=True, registers=MappingProxyType({}))
+"""What is no task, while it runs."""
 
 
 class TaskReader(Protocol):
@@ -134,7 +139,7 @@ class BtronTasks:
             for task in self._tasks.tasks()
         ]
         if not running:
-            found.insert(0, GuestTask(0, "running", is_running=True, registers={}))
+            found.insert(0, RUNNING_KERNEL)
         elif self._tasks.stack(0).esp:
             found.insert(0, GuestTask(0, "idle", is_running=False, registers=self._pushed(0)))
         return found

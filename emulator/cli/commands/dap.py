@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
+from emulator.cli.option_values import listening_address
 from emulator.cli.status import Status
+from emulator.cli.terminal.output import own_pipes
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from emulator.debug.gdb.server import Address
+    from emulator.debug.listening import Address
 
 USAGE = "kmemu dap [--listen ADDRESS:PORT]"
 DESCRIPTION = """\
@@ -37,18 +38,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--listen",
         metavar="ADDRESS:PORT",
-        type=_address,
+        type=listening_address,
         help="wait there for an editor: a loopback address, port 0 is a free one (default: standard input and output)",
     )
-
-
-def _address(text: str) -> Address:
-    from emulator.debug.gdb.server import read_address  # not for --help
-
-    try:
-        return read_address(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from error
 
 
 def run(options: Namespace) -> Status:
@@ -58,8 +50,7 @@ def run(options: Namespace) -> Status:
     if options.listen is not None:
         serve_at(options.listen, _ready)
         return Status.GOOD
-    reader, writer = (os.dup(each.fileno()) for each in (sys.stdin, sys.stdout))
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints, prints to standard error
+    reader, writer = own_pipes()
     with os.fdopen(writer, "wb") as outgoing:
         serve(os.fdopen(reader, "rb"), outgoing)  # a thread may wait for more: what it reads is not closed
     return Status.GOOD

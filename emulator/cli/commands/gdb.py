@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
 from emulator.cli.machine_options import (
@@ -17,14 +15,15 @@ from emulator.cli.machine_options import (
     new_machine,
     profile_if_known,
 )
+from emulator.cli.option_values import listening_address
 from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.console import ConsoleWriter
-from emulator.cli.terminal.output import Output
+from emulator.cli.terminal.output import Output, own_pipes
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from emulator.debug.gdb.server import Address
+    from emulator.debug.listening import Address
 
 USAGE = "kmemu gdb [KERNEL.elf | firmware:NAME] [options]"
 DESCRIPTION = """\
@@ -56,7 +55,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     where.add_argument(
         "--listen",
         metavar="ADDRESS:PORT",
-        type=_address,
+        type=listening_address,
         help="wait for it there; a loopback address, port 0 is a free one (default: 127.0.0.1:1234)",
     )
     where.add_argument("--stdio", action="store_true", help="it is on standard input and output")
@@ -64,21 +63,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_machine(parser, timeout_s=None)
 
 
-def _address(text: str) -> Address:
-    from emulator.debug.gdb.server import read_address  # not for --help
-
-    try:
-        return read_address(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from error
-
-
 def run(options: Namespace) -> Status:
     """Run the command."""
     from emulator.debug import Debugger
     from emulator.debug.gdb.output import NewOutput
-    from emulator.debug.gdb.server import DEFAULT, serve, serve_pipes
+    from emulator.debug.gdb.server import serve, serve_pipes
     from emulator.debug.gdb.target import Target
+    from emulator.debug.listening import DEFAULT
     from emulator.guest.tasks import task_reader
     from emulator.run.ending import Budget
 
@@ -98,20 +89,13 @@ def run(options: Namespace) -> Status:
             debugger, new_output, task_reader(machine, None if profile is None else profile.tasks)
         )
         if options.stdio:
-            serve_pipes(target, *_own_pipes())
+            serve_pipes(target, *own_pipes())
         else:
             with ConsoleWriter(Output(), to_output=True) as console:
                 new_output.pass_on = console
                 address = options.listen or DEFAULT
                 serve(target, address, lambda at: _ready(machine.image.path, at))
     return Status.GOOD
-
-
-def _own_pipes() -> tuple[int, int]:
-    """Return standard input and output for the protocol alone: whatever prints, prints to standard error."""
-    pipes = os.dup(sys.stdin.fileno()), os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return pipes
 
 
 def _ready(kernel: str, address: Address) -> None:

@@ -120,3 +120,10 @@ def _is_unicode(stream: TextIO, environment: Mapping[str, str]) -> bool:
     if locale == "C.UTF-8" and not get("LC_ALL") and get("LANG", "") in ("", "C", "POSIX"):
         return False  # Python itself sets LC_CTYPE to this where there is no locale (PEP 538)
     return all("utf8" in name.lower().replace("-", "") for name in (locale, stream.encoding))
+
+
+def own_pipes() -> tuple[int, int]:
+    """Return standard input and output, duplicated, for a protocol alone: whatever prints, prints to standard error from now on."""
+    pipes = os.dup(sys.stdin.fileno()), os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return pipes

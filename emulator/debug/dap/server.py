@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from emulator.debug.dap.adapter import Adapter
 from emulator.debug.dap.client import Client
-from emulator.debug.gdb.server import Address, listener
+from emulator.debug.listening import address_of, listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.debug.dap.client import Output
     from emulator.debug.dap.messages import Input
+    from emulator.debug.listening import Address
 
 
 def serve(reader: Input, writer: Output) -> None:
@@ -38,7 +39,7 @@ def serve_at(address: Address, ready: Callable[[Address], None]) -> None:
         HostError: The address cannot be listened at.
     """
     with listener(address) as waiting:
-        ready(Address(address.host, waiting.getsockname()[1]))
+        ready(address_of(waiting, address))
         client, _ = waiting.accept()
     with client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

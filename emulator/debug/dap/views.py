@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulator.debug.dap.arguments import BadRequest
 from emulator.debug.expressions import Expression, Number
+from emulator.debug.threads import KERNEL, threads_of
 from emulator.debug.variables import NamesOfLevel, Variables
 from emulator.guest.frame_registers import REGISTERS
 from emulator.guest.storage import Unavailable
 from emulator.guest.symbolizer import Symbolizer
-from emulator.guest.tasks import GuestTask
+from emulator.guest.tasks import RUNNING_KERNEL
 from emulator.loader.dwarf.value_types import Kind
 from emulator.machine.call_stack import callers_of_call
 from emulator.wording import counted
 from emulator.x86 import WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from emulator.debug.dap.lines import Lines
     from emulator.debug.kernel_debugger import Debugger
     from emulator.debug.values import Value
     from emulator.debug.variables import GlobalVariables, Level
     from emulator.guest.symbolizer import Frame
-    from emulator.guest.tasks import TaskReader
+    from emulator.guest.tasks import GuestTask, TaskReader
+    from emulator.trace.logged import LoggedTrace
 
-_CPU: Final = 1
-"""The one thread where no tasks are known."""
-_KERNEL: Final = 1000
-"""The thread of what is no task: the kernel's start, its idle loop."""
 _PARKED: Final = 1 << 12
 """From here on the ids of frames are those of tasks that do not run; a backtrace has fewer levels."""
 _SYSTEM: Final = (
@@ -123,13 +120,8 @@ class View:
 
     @cached_property
     def _tasks(self) -> dict[int, GuestTask]:
-        found: Sequence[GuestTask] = ()
-        if self._reader is not None:
-            with suppress(IndexError):  # the kernel's symbols do not lie in memory
-                found = self._reader.tasks()
-        if not any(each.is_running for each in found):
-            found = [GuestTask(0, "running", is_running=True, registers={})]
-        return {_thread(each.number) if self._reader is not None else _CPU: each for each in found}
+        found = threads_of(self._reader)
+        return found if any(each.is_running for each in found.values()) else {KERNEL: RUNNING_KERNEL}
 
     def frames(self, thread: int, start: int, count: int) -> tuple[list[dict[str, Any]], int]:
         """Return levels of a backtrace as frames of the protocol, and how many there are in all.
@@ -388,12 +380,8 @@ class View:
         )
 
     @cached_property
-    def _trace(self) -> Any:  # noqa: ANN401 - a trace in memory
+    def _trace(self) -> LoggedTrace:
         return self._debugger.trace()
-
-
-def _thread(number: int) -> int:
-    return number or _KERNEL
 
 
 def _all(items: Callable[[], Iterator[Item]]) -> Callable[[int, int | None], Iterator[Item]]:

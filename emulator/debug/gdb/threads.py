@@ -1,26 +1,20 @@
-"""Threads of the client: the tasks of a kernel whose tasks are known, or the CPU.
-
-The id of a task's thread is the task's id. What is no task, as the kernel's start and its idle loop, is the thread `KERNEL`.
-"""
+"""Threads of the client."""
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 from emulator.debug.gdb.answers import OK, Refused, answer
 from emulator.debug.gdb.registers import register_values
-from emulator.guest.tasks import GuestTask
+from emulator.debug.threads import CPU, thread_of, threads_of
 
 if TYPE_CHECKING:
     from emulator.debug.gdb.answers import Answer
-    from emulator.guest.tasks import TaskReader
+    from emulator.guest.tasks import GuestTask, TaskReader
     from emulator.machine.machine import Machine
 
-CPU: Final = 1
-"""The one thread where no tasks are known."""
-KERNEL: Final = 1000
 _ID = rb"(0|-1|[0-9a-fA-F]{1,8})"
 
 
@@ -49,7 +43,7 @@ class Threads:
         """Return the thread that the CPU executes."""
         if self._reader is None:
             return CPU
-        return _thread(self._number())
+        return thread_of(self._number())
 
     def chosen_registers(self) -> dict[str, int]:
         """Return the registers of the thread that the client has chosen, as far as they are known."""
@@ -84,13 +78,7 @@ class Threads:
 
     def _all(self) -> dict[int, GuestTask]:
         """Return all threads by their ids."""
-        if self._reader is None:
-            return {CPU: GuestTask(0, "running", is_running=True, registers={})}
-        try:
-            tasks = self._reader.tasks()
-        except IndexError:
-            tasks = [GuestTask(0, "running", is_running=True, registers={})]
-        return {_thread(task.number): task for task in tasks}
+        return threads_of(self._reader)
 
     def _choose(self, what: bytes, thread: bytes) -> bytes:
         number = int(thread, 16)
@@ -111,7 +99,3 @@ class Threads:
         if task is None:
             raise Refused(errno.ESRCH, "there is no such thread")
         return f"{self._name(task)}: {task.state}".encode().hex().encode()
-
-
-def _thread(number: int) -> int:
-    return number or KERNEL
