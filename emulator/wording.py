@@ -11,6 +11,7 @@ MORE_CALLERS: Final = "..."
 """The function's name at the end of a backtrace that may have more levels."""
 
 _LONGEST_QUOTE: Final = 60  # characters
+_FIRST_SEEN, _LAST_SEEN = 0x20, 0x7E  # of ASCII
 _PLAIN_KEY: Final = r"[A-Za-z0-9_.*?-]{1,60}"
 
 
@@ -22,6 +23,11 @@ def printable(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def ascii_text(data: bytes) -> str:
+    """Return bytes as the characters that they are in ASCII, and a dot for each that is none or cannot be seen."""
+    return "".join(chr(byte) if _FIRST_SEEN <= byte <= _LAST_SEEN else "." for byte in data)
 
 
 def counted(number: int, noun: str, separator: str = "") -> str:

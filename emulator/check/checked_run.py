@@ -33,7 +33,6 @@ from emulator.replay.engine import Rerun
 from emulator.run.ending import Budget, How
 from emulator.run.to_end import run_to_end
 from emulator.trace.checking import check_accesses
-from emulator.trace.logged import LoggedTrace
 from emulator.trace.recording import CallLog
 
 if TYPE_CHECKING:
@@ -195,7 +194,7 @@ class Check:
             log = CallLog(machine, self._profile)
 
             def trace() -> Trace:
-                return LoggedTrace(log.calls(), log.recording, Symbolizer(machine.image))
+                return log.trace(Symbolizer(machine.image))
 
             if self._sanitize and machine.mmu != "reference":
                 ends = None if self._halts_at is None else self._ends(trace, self._halts_at)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.machine.machine import Machine
+    from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.trace import Trace
 
 ROW: Final = 16
@@ -58,12 +59,16 @@ def read_dump(machine: Machine, trace: Trace, event: int, address: int, size: in
 
 def _states(trace: Trace, event: int, start: int, end: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     states = np.full(end - start, OTHER, np.uint8)
+    near = [_blocks_near(trace.blocks(area), event, start, end) for area in trace.areas]
     for state in (FREED, LIVE):
-        for area in trace.areas:
-            blocks = trace.blocks(area)
-            near = blocks.where((blocks.born <= event) & (blocks.address < max(end, 0)))
-            near = near.where((near.died > event) == (state == LIVE))
-            stops = near.address.astype(np.int64) + near.size
-            for row in np.flatnonzero(stops > start).tolist():
-                states[max(int(near.address[row]) - start, 0) : int(stops[row]) - start] = state
+        for blocks in near:
+            these = blocks.where((blocks.died > event) == (state == LIVE))
+            for address, size in zip(these.address.tolist(), these.size.tolist(), strict=True):
+                states[max(address - start, 0) : address + size - start] = state
     return states
+
+
+def _blocks_near(blocks: Blocks, event: int, start: int, end: int) -> Blocks:
+    """Return those that were made up to an event, and have bytes in a range of addresses."""
+    stops = blocks.address.astype(np.int64) + blocks.size
+    return blocks.where((blocks.born <= event) & (blocks.address < max(end, 0)) & (stops > start))

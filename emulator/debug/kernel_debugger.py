@@ -176,10 +176,8 @@ class Debugger:
         """
         if size < 1 or not access:
             raise ValueError(f"there is nothing to watch: {size} bytes, {access}")
-        spans = tuple(self._spans(address, size))
-        if any(each.stop > len(self.machine.memory) for each in spans):
-            raise ValueError(f"there is no RAM at 0x{address:08x}")
-        return self._added(Watchpoint(self, self._next_number(), address, spans, access, condition))
+        spans = self._spans_of_ram(address, size)
+        return self._added(Watchpoint(self, self._next_number(), address, tuple(spans), access, condition))
 
     def break_event(self, number: int) -> EventPoint:
         """Stop at an event: where a function is entered, in front of its first instruction; where it returns, after that.
@@ -560,9 +558,7 @@ class Debugger:
         """
         if size < 1:
             raise ValueError(f"there is nothing to look for: {size} bytes")
-        spans = self._spans(address, size)
-        if any(each.stop > len(self.machine.memory) for each in spans):
-            raise ValueError(f"there is no RAM at 0x{address:08x}")
+        spans = self._spans_of_ram(address, size)
         for natives in self._native.values():  # nothing else is to be watched
             for native in natives:
                 native.close()
@@ -610,6 +606,17 @@ class Debugger:
         cpu = self.machine.cpu
         self._travel.edit(lambda: cpu.set_registers(cpu.registers()._replace(**{name: value})))
 
+    def _spans_of_ram(self, address: int, size: int) -> list[range]:
+        """Return the same of bytes that all lie in RAM.
+
+        Raises:
+            ValueError: See `_spans`; or they do not.
+        """
+        spans = self._spans(address, size)
+        if any(each.stop > len(self.machine.memory) for each in spans):
+            raise ValueError(f"there is no RAM at 0x{address:08x}")
+        return spans
+
     def _spans(self, address: int, size: int) -> list[range]:
         """Return where linear memory lies, page by page.
 
@@ -639,14 +646,13 @@ class Debugger:
         if self._log is None:
             raise ValueError("no calls are recorded: no profile says which functions allocate")
         from emulator.guest.symbolizer import Symbolizer
-        from emulator.trace.logged import LoggedTrace
 
         if self._log.is_paused:  # it lacks calls: once more
             here = self.moment
             self._travel.back_to_start()
             self._log.go_on()
             self._travel.pass_to(here)
-        return LoggedTrace(self._log.calls(), self._log.recording, Symbolizer(self.image))
+        return self._log.trace(Symbolizer(self.image))
 
     def _pause_log(self) -> None:
         if self._log is not None:

@@ -69,10 +69,7 @@ def last_writer(replay: Replay, locator: Locator, address: int, size: int = WORD
     write = last_write(replay, word)
     text = "" if write is None else instruction_at(machine, write.eip, write.pc)
     replay.go_to_position(where)
-    if write is None:
-        return None
-    location = locator.field_at(physical, physical + 1, backtrace(machine)).location
-    return _writer(machine, word, location, write, text)
+    return None if write is None else _writer(machine, locator, word, write, text)
 
 
 def newest_writer(travel: Travel, locator: Locator, address: int) -> Writer | None:
@@ -93,12 +90,11 @@ def newest_writer(travel: Travel, locator: Locator, address: int) -> Writer | No
     write = newest_write(travel, [range(physical, physical + word.size)])
     if write is None:
         return None
-    text = instruction_at(machine, write.eip, write.pc)
-    location = locator.field_at(physical, physical + 1, backtrace(machine)).location
-    return _writer(machine, word, location, write, text)
+    return _writer(machine, locator, word, write, instruction_at(machine, write.eip, write.pc))
 
 
-def _writer(machine: Machine, word: Word, location: Location | None, write: LastWrite, text: str) -> Writer:
+def _writer(machine: Machine, locator: Locator, word: Word, write: LastWrite, text: str) -> Writer:
+    location = locator.field_at(word.address, word.address + 1, backtrace(machine)).location
     line = machine.image.source_line(write.eip)
     before, after = (
         value.to_bytes(WORD_SIZE, "little")[: word.size] for value in (write.before, write.after)

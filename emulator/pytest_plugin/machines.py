@@ -113,13 +113,10 @@ class BootedKernel:
     def bad_accesses(self, accesses: Iterable[BadAccess]) -> list[Finding]:
         """Return the mistakes that some of the kept accesses are; calls have to be recorded."""
         from emulator.check.accesses.bad_accesses import bad_accesses  # few sessions need them
-        from emulator.trace.logged import LoggedTrace
 
         if self.log is None:
             raise ValueError("no calls are recorded")
-        return bad_accesses(
-            self.machine, accesses, LoggedTrace(self.log.calls(), self.log.recording, self.symbolizer)
-        )
+        return bad_accesses(self.machine, accesses, self.log.trace(self.symbolizer))
 
     def _ends_at(self, seen: BadAccesses) -> bool:
         """Return whether a run ends before the newest access."""

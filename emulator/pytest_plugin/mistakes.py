@@ -15,7 +15,6 @@ from emulator.guest.symbolizer import Frame
 from emulator.machine.address_map import CALLS_END
 from emulator.report.text.findings import finding_lines, grouped
 from emulator.report.text.style import Style
-from emulator.trace.logged import LoggedTrace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,11 +58,7 @@ class Mistakes:
         """Return the mistakes so far, in order."""
         booted = self._booted
         found: list[Finding] = []
-        trace = (
-            None
-            if booted.log is None
-            else LoggedTrace(booted.log.calls(), booted.log.recording, booted.symbolizer)
-        )
+        trace = None if booted.log is None else booted.log.trace(booted.symbolizer)
         if trace is not None:
             found += later_mistakes(
                 booted.machine, trace, self._first_event, has_mappings=booted.has_mappings

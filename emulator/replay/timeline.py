@@ -78,8 +78,10 @@ class Timeline(Replay):
             raise self.ending.error
         if at_end is not None:
             at_end()
+        from emulator.trace.logged import LoggedTrace  # not while the run is recorded
+
         self.calls = self._log.finish()
-        self._trace = self._trace_of(self.calls)
+        self._trace = LoggedTrace(self.calls, self.recording, self._symbolizer)
         self.search = CallSearch(self.calls)
         self.event_count = self.calls.last_event
         self.spacing = max(1, -(-self.event_count // (CHECKPOINTS_MAX - 1)))
@@ -87,12 +89,7 @@ class Timeline(Replay):
 
     def trace(self) -> LoggedTrace:
         """Return the trace of the run; while it is recorded, so far."""
-        return self._trace or self._trace_of(self._log.calls())
-
-    def _trace_of(self, calls: CallTable) -> LoggedTrace:
-        from emulator.trace.logged import LoggedTrace  # not while a run is recorded
-
-        return LoggedTrace(calls, self.recording, self._symbolizer)
+        return self._log.trace(self._symbolizer) if self._trace is None else self._trace
 
     def go_to(self, event: int) -> bool:
         """Go to where *event* has just happened.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Self
 
+    from emulator.guest.symbolizer import Symbolizer
     from emulator.loader.image import KernelImage
     from emulator.machine.core.call_recorder import CallRows, LateReturn
     from emulator.machine.machine import Machine
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from emulator.profile.functions import TracedFunction
     from emulator.profile.model import Profile
     from emulator.trace.blocks.blocks import Blocks
+    from emulator.trace.logged import LoggedTrace
     from emulator.trace.table import Call, Column
 
     TakeCalls: TypeAlias = Callable[
@@ -206,6 +208,16 @@ class CallLog:
     def go_on(self) -> None:
         """Keep calls again; the machine stands where it stood when the log began, or at a call that is in the log."""
         self.recording.hand_over(self._taken)
+
+    def trace(self, symbolizer: Symbolizer) -> LoggedTrace:
+        """Return the calls so far as a trace; those that come later are not in it.
+
+        Args:
+            symbolizer: Of the machine's kernel.
+        """
+        from emulator.trace.logged import LoggedTrace  # recording alone does not need it
+
+        return LoggedTrace(self.calls(), self.recording, symbolizer)
 
     def blocks(self, area: str) -> Blocks:
         """Return the blocks of an area, by birth, as `emulator.trace.trace.Trace.blocks` does."""

@@ -11,7 +11,6 @@ from emulator.machine.execution import Returned
 from emulator.profile.known import match, matching_profile
 from emulator.profile.reader import parse_profile
 from emulator.trace.checking import check_accesses
-from emulator.trace.logged import LoggedTrace
 from emulator.trace.recording import CallLog
 from tests.helpers.case_kernels import ALLOCATORS, Case
 
@@ -54,9 +53,7 @@ class Kernel:
         assert not machine.memory.load_u32(image.physical(image.symbols["failed"].address))
         seen = self._checked.seen()
         assert not seen.missed
-        return bad_accesses(
-            machine, seen.accesses, LoggedTrace(self._log.calls(), self._log.recording, Symbolizer(image))
-        )
+        return bad_accesses(machine, seen.accesses, self._log.trace(Symbolizer(image)))
 
 
 def memories(compiler: str, level: str) -> tuple[_Memory, ...]:

@@ -272,9 +272,8 @@ class _Accesses:
 
     def _trace(self) -> Trace:
         from emulator.guest.symbolizer import Symbolizer
-        from emulator.trace.logged import LoggedTrace
 
-        return LoggedTrace(self._log.calls(), self._log.recording, Symbolizer(self._machine.image))
+        return self._log.trace(Symbolizer(self._machine.image))
 
     def findings(self) -> tuple[Finding, ...]:
         from emulator.check.accesses.bad_accesses import bad_accesses

@@ -12,7 +12,7 @@ from emulator.errors import EmulatorError
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.report.text.memory_map import draw_heap, layer_lines
 from emulator.report.text.style import Style
-from emulator.wording import printable
+from emulator.wording import ascii_text, printable
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
@@ -152,8 +152,7 @@ class Monitor:
         data = memory.read(address, size)
         for at in range(0, size, _ROW):
             row = data[at : at + _ROW]
-            text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)  # noqa: PLR2004 - ASCII
-            yield f"0x{address + at:08x}  {row.hex(' '):{3 * _ROW - 1}}  {text}"
+            yield f"0x{address + at:08x}  {row.hex(' '):{3 * _ROW - 1}}  {ascii_text(row)}"
 
     def _go_to(self, words: Sequence[str]) -> Iterator[str]:
         where = words[0]

@@ -12,7 +12,7 @@ from emulator.report.text.findings import finding_lines
 from emulator.report.text.frames import frame_text, frame_text_after
 from emulator.report.text.memory_map import draw_heap, draw_memory, layer_lines
 from emulator.report.text.style import BOLD, DIM, RED, rule
-from emulator.wording import counted, printable
+from emulator.wording import ascii_text, counted, printable
 from emulator.x86 import WORD_SIZE, Eflags
 from kernel_model.text import defect_text, location_or_address, location_text
 
@@ -113,7 +113,7 @@ def value_text(data: bytes, encoding: Encoding) -> str:
     """Return a scalar's value: numbers decimal while they are small, bytes as bytes."""
     if encoding is Encoding.BYTES or len(data) > 2 * WORD_SIZE:
         shown = data[:_BYTES_SHOWN]
-        return f"{shown.hex(' ')} '{_characters(shown)}'"
+        return f"{shown.hex(' ')} '{ascii_text(shown)}'"
     if encoding is Encoding.SIGNED:
         return str(int.from_bytes(data, "little", signed=True))
     value = int.from_bytes(data, "little")
@@ -221,7 +221,7 @@ def _dump_lines(view: View, style: Style) -> Iterator[PaneLine]:
             signs = "".join(_STATES[state][0] for state in states)
             text = f"0x{row.address + at:08x}: {data.hex(' '):{3 * columns - 1}}  {signs:{columns}}"
             if len(text) + 2 + columns <= style.width:
-                text += f"  {_characters(data)}"
+                text += f"  {ascii_text(data)}"
             yield PaneLine(text.rstrip(), row.address + at)
     if view.dump:
         meanings = (_STATES[each] for each in (LIVE, FREED))
@@ -233,10 +233,6 @@ def _dump_lines(view: View, style: Style) -> Iterator[PaneLine]:
 def _dump_width(columns: int) -> int:
     """Return how wide a line of so many bytes and their signs is."""
     return len("0x00000000: ") + 3 * columns - 1 + 2 + columns
-
-
-def _characters(data: bytes) -> str:
-    return "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in data)  # noqa: PLR2004 - ASCII
 
 
 def _console_lines(view: View, _style: Style) -> Iterator[PaneLine]:

@@ -176,8 +176,7 @@ class Snapshot:
         """
         self._core.check_rests("reset()")
         self._core.reset(self._number)
-        for restore, state in self._restores:
-            restore(state)
+        self._restore_parts()
 
     def reset_keeping(self) -> None:
         """The same, but snapshots taken since stay ahead where that can be: `go_ahead` goes to them, if the run is the one that led to them.
@@ -188,8 +187,7 @@ class Snapshot:
         """
         self._core.check_rests("reset_keeping()")
         self._core.reset_keeping(self._number)
-        for restore, state in self._restores:
-            restore(state)
+        self._restore_parts()
 
     def go_ahead(self) -> bool:
         """Go forwards to this snapshot, if it has stayed ahead; return whether it has.
@@ -201,9 +199,12 @@ class Snapshot:
         self._core.check_rests("go_ahead()")
         if not self._core.go_ahead(self._number):
             return False
+        self._restore_parts()
+        return True
+
+    def _restore_parts(self) -> None:
         for restore, state in self._restores:
             restore(state)
-        return True
 
     def forget_ahead(self) -> None:
         """Forget the snapshots that have stayed ahead: the machine is going to be changed."""

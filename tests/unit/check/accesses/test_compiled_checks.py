@@ -14,7 +14,6 @@ from emulator.profile.known import match
 from emulator.profile.reader import parse_profile
 from emulator.replay.engine import Rerun
 from emulator.trace.checking import check_accesses
-from emulator.trace.logged import LoggedTrace
 from emulator.trace.recording import CallLog
 from tests.helpers.kasan_kernel import BUILDS, compile_kasan
 
@@ -66,7 +65,7 @@ class Run:
         )
 
     def findings(self) -> list[Finding]:
-        trace = LoggedTrace(self._log.calls(), self._log.recording, Symbolizer(self.machine.image))
+        trace = self._log.trace(Symbolizer(self.machine.image))
         return bad_accesses(self.machine, self.checks.seen().accesses, trace)
 
 
