@@ -15,7 +15,7 @@ from emulator.debug.stop import Access, Stop, StopKind, WatchHit
 from emulator.errors import Cancelled, KernelMismatch
 from emulator.machine.core.stops import Instant, Stopping
 from emulator.replay.moment import Moment
-from emulator.replay.newest_write import newest_write
+from emulator.replay.newest_write import Write, newest_write
 from emulator.replay.travel import Halt, Travel
 from emulator.run.ending import NO_LIMIT, Budget, How
 from emulator.x86 import WORD_MAX, WORD_SIZE
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from emulator.check.findings import Finding
     from emulator.loader.image import KernelImage
-    from emulator.machine.core.observed import BadAccesses, LastWrite
+    from emulator.machine.core.observed import BadAccesses
     from emulator.machine.core.stops import Breakpoint as NativeBreakpoint
     from emulator.machine.core.stops import Executed, Watch
     from emulator.machine.machine import Machine
@@ -45,6 +45,7 @@ __all__ = [
     "StopKind",
     "WatchHit",
     "Watchpoint",
+    "Write",
 ]
 
 P = TypeVar("P", bound=Point)
@@ -541,7 +542,7 @@ class Debugger:
             return self.stands(None)
         return self._stop(_KINDS[self._travel.go_to_event(number)])
 
-    def who(self, address: int, size: int = WORD_SIZE) -> LastWrite | None:
+    def who(self, address: int, size: int = WORD_SIZE) -> Write | None:
         """Return the last write to some bytes before here, whoever has made it; the machine stands here again afterwards.
 
         Args:
@@ -549,8 +550,7 @@ class Debugger:
             size: How many.
 
         Returns:
-            None: nobody has written them since the start. Else the instruction, after which event, what the bytes were before and after, and the
-            calls around it.
+            None: nobody has written them since the start.
 
         Raises:
             Cancelled: Another thread has called `cancel`; the machine stands somewhere.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from emulator.machine.core.observed import LastWrite
     from emulator.machine.machine import Machine
     from emulator.replay.engine import Replay
+    from emulator.replay.newest_write import Write
     from emulator.replay.travel import Travel
     from kernel_model.audit import Location
 
@@ -69,7 +70,12 @@ def last_writer(replay: Replay, locator: Locator, address: int, size: int = WORD
     write = last_write(replay, word)
     text = "" if write is None else instruction_at(machine, write.eip, write.pc)
     replay.go_to_position(where)
-    return None if write is None else _writer(machine, locator, word, write, text)
+    if write is None:
+        return None
+    before, after = (
+        value.to_bytes(WORD_SIZE, "little")[: word.size] for value in (write.before, write.after)
+    )
+    return _writer(machine, locator, word, write, text, (before, after))
 
 
 def newest_writer(travel: Travel, locator: Locator, address: int) -> Writer | None:
@@ -90,17 +96,19 @@ def newest_writer(travel: Travel, locator: Locator, address: int) -> Writer | No
     write = newest_write(travel, [range(physical, physical + word.size)])
     if write is None:
         return None
-    return _writer(machine, locator, word, write, instruction_at(machine, write.eip, write.pc))
+    return _writer(machine, locator, word, write, write.text, (write.before, write.after))
 
 
-def _writer(machine: Machine, locator: Locator, word: Word, write: LastWrite, text: str) -> Writer:
+def _writer(
+    machine: Machine,
+    locator: Locator,
+    word: Word,
+    write: LastWrite | Write,
+    text: str,
+    change: tuple[bytes, bytes],
+) -> Writer:
     location = locator.field_at(word.address, word.address + 1, backtrace(machine)).location
     line = machine.image.source_line(write.eip)
-    before, after = (
-        value.to_bytes(WORD_SIZE, "little")[: word.size] for value in (write.before, write.after)
-    )
     stack = Symbolizer(machine.image).backtrace(write.eip, write.callers)
     source = source_text(machine.image, line) if line is not None else ""
-    return Writer(
-        word.address, location, write.event, write.eip, write.callers, text, source, stack, before, after
-    )
+    return Writer(word.address, location, write.event, write.eip, write.callers, text, source, stack, *change)
