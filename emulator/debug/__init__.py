@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from emulator.debug.points import Breakpoint, EventPoint, Point, Watchpoint
     from emulator.debug.stop import Access, Stop, StopKind, WatchHit
     from emulator.replay.moment import Moment
-    from emulator.replay.newest_write import Write
 
 __all__ = [
     "Access",
@@ -26,14 +25,13 @@ __all__ = [
     "StopKind",
     "WatchHit",
     "Watchpoint",
-    "Write",
     "addresses",
-    "bad_accesses",
     "dap",
     "debugger",
     "gdb",
     "listening",
     "step",
+    "timeline",
     "writer",
 ]
 
@@ -48,7 +46,6 @@ _HOMES = {
     "StopKind": "emulator.debug.stop",
     "WatchHit": "emulator.debug.stop",
     "Watchpoint": "emulator.debug.points",
-    "Write": "emulator.replay.newest_write",
     "debugger": "emulator.debug.kernel_debugger",
 }
 

@@ -15,23 +15,25 @@ from emulator.debug.stop import Access, Stop, StopKind, WatchHit
 from emulator.errors import Cancelled, KernelMismatch
 from emulator.machine.core.stops import Instant, Stopping
 from emulator.replay.moment import Moment
-from emulator.replay.newest_write import Write, newest_write
+from emulator.replay.newest_write import newest_write
 from emulator.replay.travel import Halt, Travel
-from emulator.run.ending import NO_LIMIT, Budget, How
+from emulator.run.ending import NO_LIMIT, Budget, Ending, How
 from emulator.x86 import WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from types import TracebackType
 
+    from emulator.check.accesses.bad_accesses import Mistake
     from emulator.check.findings import Finding
     from emulator.loader.image import KernelImage
-    from emulator.machine.core.observed import BadAccesses
+    from emulator.machine.core.observed import BadAccesses, LastWrite
     from emulator.machine.core.stops import Breakpoint as NativeBreakpoint
     from emulator.machine.core.stops import Executed, Watch
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
     from emulator.trace.logged import LoggedTrace
+    from emulator.trace.recording import CallLog
 
     Condition = Callable[["Debugger"], bool]
 
@@ -45,7 +47,6 @@ __all__ = [
     "StopKind",
     "WatchHit",
     "Watchpoint",
-    "Write",
 ]
 
 P = TypeVar("P", bound=Point)
@@ -105,7 +106,9 @@ class Debugger:
         self._place_to_go: Breakpoint | None = None
         self._findings_at: list[Moment] = []  # noted on the way
         self._finding: Finding | None = None
+        self._begun_at: Moment | None = None  # where the newest move forwards began
         self._log = None
+        self._whole: LoggedTrace | None = None  # of the run that was recorded
         self._checked = None
         if profile is not None:
             from emulator.trace.recording import CallLog  # it has numpy
@@ -160,7 +163,13 @@ class Debugger:
         return self._added(Breakpoint(self, self._next_number(), address, condition))
 
     def watch(
-        self, address: int, size: int, access: Access = Access.WRITE, condition: Condition | None = None
+        self,
+        address: int,
+        size: int,
+        access: Access = Access.WRITE,
+        condition: Condition | None = None,
+        *,
+        physical: bool = False,
     ) -> Watchpoint:
         """Stop behind instructions that access some bytes; other accesses of the same page cost time, all else costs none.
 
@@ -171,13 +180,14 @@ class Debugger:
             size: How many; 1 or more.
             access: Which accesses stop.
             condition: Called after the access; see `break_at`.
+            physical: Whether *address* is physical.
 
         Raises:
             ValueError: They are not mapped, there is no RAM, or nothing is to be watched.
         """
         if size < 1 or not access:
             raise ValueError(f"there is nothing to watch: {size} bytes, {access}")
-        spans = self._spans_of_ram(address, size)
+        spans = self._spans_of_ram(address, size, physical=physical)
         return self._added(Watchpoint(self, self._next_number(), address, tuple(spans), access, condition))
 
     def break_event(self, number: int) -> EventPoint:
@@ -196,6 +206,21 @@ class Debugger:
         """Take a point away; see `Point.remove`."""
         if point in self._points:
             self._points.remove(point)
+
+    @contextmanager
+    def only(self, points: Collection[Point] = (), *, findings: bool = False) -> Iterator[None]:
+        """Let nothing but some points, or findings, stop moves inside the block."""
+        others = [each for each in self._points if each.enabled and each not in points]
+        stops = self.stop_at_findings, self.stop_at_exceptions
+        self.stop_at_findings, self.stop_at_exceptions = findings, False
+        for each in others:
+            each.enabled = False
+        try:
+            yield
+        finally:
+            self.stop_at_findings, self.stop_at_exceptions = stops
+            for each in others:
+                each.enabled = True
 
     def _added(self, point: P) -> P:
         self._points.append(point)
@@ -274,6 +299,7 @@ class Debugger:
     def _forward(self, target: Moment | None = None, steps: int = 0) -> Stop:
         self._synchronise()
         self._finding = None
+        self._begun_at = self.moment
         events = [each.event for each in self._of(EventPoint) if each.event > self.event]
         halt = self._travel.forward(target, min(events, default=0), steps)
         return self._stopped(halt)
@@ -542,15 +568,26 @@ class Debugger:
             return self.stands(None)
         return self._stop(_KINDS[self._travel.go_to_event(number)])
 
-    def who(self, address: int, size: int = WORD_SIZE) -> Write | None:
+    def pages_written_to(self, moment: Moment) -> dict[int, bytes]:
+        """Go on to a moment, not before here, and return what was written on the way: address of a page -> its bytes here.
+
+        Raises:
+            Cancelled: Another thread has called `cancel`; the machine stands somewhere.
+        """
+        self._finding = None
+        return self._travel.pages_written_to(moment)
+
+    def who(self, address: int, size: int = WORD_SIZE, *, physical: bool = False) -> LastWrite | None:
         """Return the last write to some bytes before here, whoever has made it; the machine stands here again afterwards.
 
         Args:
             address: Of the first of them, linear; they are sought where they lie now.
             size: How many.
+            physical: Whether *address* is physical.
 
         Returns:
-            None: nobody has written them since the start.
+            None: nobody has written them since the start. Else the instruction, after which event, what the bytes were before and after, and the
+            calls around it.
 
         Raises:
             Cancelled: Another thread has called `cancel`; the machine stands somewhere.
@@ -558,7 +595,7 @@ class Debugger:
         """
         if size < 1:
             raise ValueError(f"there is nothing to look for: {size} bytes")
-        spans = self._spans_of_ram(address, size)
+        spans = self._spans_of_ram(address, size, physical=physical)
         for natives in self._native.values():  # nothing else is to be watched
             for native in natives:
                 native.close()
@@ -576,13 +613,10 @@ class Debugger:
             physical: Whether *address* is physical.
 
         Raises:
-            GuestStopped: A page is not mapped. Nothing is written.
-            ValueError: There is no RAM, or the run has ended.
+            ValueError: A page is not mapped, or there is no RAM: nothing is written. Or the run has ended.
         """
         machine = self.machine
-        spans = [range(address, address + len(data))] if physical else self._spans(address, len(data))
-        if any(each.stop > len(machine.memory) for each in spans):
-            raise ValueError(f"there is no RAM for {len(data)} bytes at 0x{address:08x}")
+        spans = self._spans_of_ram(address, len(data), physical=physical)
 
         def change() -> None:
             done = 0
@@ -592,6 +626,7 @@ class Debugger:
                 done += len(span)
 
         self._travel.edit(change)
+        self._whole = None  # what comes is another run
 
     def write_register(self, name: str, value: int) -> None:
         """Set a general register, EIP or EFLAGS, as `write_memory` sets memory.
@@ -605,14 +640,15 @@ class Debugger:
             raise ValueError(f"{value:#x} does not fit into a register of 32 bits")
         cpu = self.machine.cpu
         self._travel.edit(lambda: cpu.set_registers(cpu.registers()._replace(**{name: value})))
+        self._whole = None
 
-    def _spans_of_ram(self, address: int, size: int) -> list[range]:
-        """Return the same of bytes that all lie in RAM.
+    def _spans_of_ram(self, address: int, size: int, *, physical: bool) -> list[range]:
+        """Return the same of bytes that all lie in RAM, at a linear or a physical address.
 
         Raises:
             ValueError: See `_spans`; or they do not.
         """
-        spans = self._spans(address, size)
+        spans = [range(address, address + size)] if physical else self._spans(address, size)
         if any(each.stop > len(self.machine.memory) for each in spans):
             raise ValueError(f"there is no RAM at 0x{address:08x}")
         return spans
@@ -637,22 +673,76 @@ class Debugger:
 
     # -- findings --------------------------------------------------------------------------------------
 
-    def trace(self) -> LoggedTrace:
-        """Return the calls so far as a trace.
+    def record(self) -> Stop:
+        """Go on until something stops the machine, and let the run end there; `trace` knows all its calls from then on, wherever the machine stands.
 
         Raises:
             ValueError: No calls are recorded.
         """
-        if self._log is None:
-            raise ValueError("no calls are recorded: no profile says which functions allocate")
+        from emulator.guest.symbolizer import Symbolizer
+        from emulator.trace.logged import LoggedTrace
+
+        log = self._needed_log()
+        stop = self.run()
+        self.end_here(stop)
+        self.trace()  # it may have lacked calls
+        self._whole = LoggedTrace(log.finish(), log.recording, Symbolizer(self.image))
+        return stop._replace(moment=self.moment, ending=self._travel.ending)
+
+    def end_here(self, stop: Stop) -> None:
+        """Let the run end where it has stopped, if that was not its end, and moves take any time from now on."""
+        self._travel.end_here(stop.ending or self._cut(stop))
+
+    def _cut(self, stop: Stop) -> Ending:
+        """Return how a run ends that goes no further than to a stop."""
+        from emulator.wording import code_location
+
+        if stop.kind is StopKind.CANCELLED and not self._travel.is_late:
+            return Ending(How.INTERRUPTED, eip=self.machine.registers().eip, error=Cancelled())
+        if stop.kind is StopKind.CANCELLED:
+            return self._travel.out_of_time()
+        eip = self.machine.registers().eip
+        how = How.BAD_ACCESS if stop.kind is StopKind.FINDING else How.INTERRUPTED
+        location = code_location(*self.image.location(eip))
+        return Ending(how, eip=eip, location=location, open_calls=self.machine.calls.open_calls)
+
+    def trace(self) -> LoggedTrace:
+        """Return the calls so far as a trace; those of the whole run, if that was recorded (`record`).
+
+        Raises:
+            ValueError: No calls are recorded.
+        """
+        if self._whole is not None:
+            return self._whole
+        log = self._needed_log()
         from emulator.guest.symbolizer import Symbolizer
 
-        if self._log.is_paused:  # it lacks calls: once more
+        if log.is_paused:  # it lacks calls: once more
             here = self.moment
             self._travel.back_to_start()
-            self._log.go_on()
+            log.go_on()
             self._travel.pass_to(here)
-        return self._log.trace(Symbolizer(self.image))
+        return log.trace(Symbolizer(self.image))
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether accesses are checked."""
+        return self._checked is not None
+
+    def mistakes(self) -> list[Mistake]:
+        """Return what the bad accesses so far are; none where accesses are not checked."""
+        from emulator.check.accesses.bad_accesses import mistakes
+
+        return (
+            []
+            if self._checked is None
+            else mistakes(self.machine, self._checked.seen().accesses, self.trace())
+        )
+
+    def _needed_log(self) -> CallLog:
+        if self._log is None:
+            raise ValueError("no calls are recorded: no profile says which functions allocate")
+        return self._log
 
     def _pause_log(self) -> None:
         if self._log is not None:
@@ -662,7 +752,12 @@ class Debugger:
         """Return whether the machine is to stop in front of the newest access."""
         from emulator.check.accesses.bad_accesses import mistakes
 
+        mode = self.machine.stops.mode
+        if self._wanted is None and (not self.stop_at_findings or mode is Stopping.IGNORES):
+            return False
         if self._wanted is not None and self.moment != self._wanted:
+            return False
+        if mode is Stopping.STOPS and self.moment == self._begun_at:  # it is passed, as breakpoints are
             return False
         newest = seen.accesses[-1]
         found = mistakes(self.machine, seen.accesses, self.trace())
@@ -671,8 +766,7 @@ class Debugger:
             return False
         self._findings_at.append(self.moment)
         self._finding = finding
-        stops = self.stop_at_findings and self.machine.stops.mode is Stopping.STOPS
-        return stops or self._wanted is not None
+        return mode is Stopping.STOPS or self._wanted is not None
 
     # -- life ------------------------------------------------------------------------------------------
 

@@ -17,3 +17,17 @@ def physical_of(machine: Machine, address: int) -> int | None:
     if physical is not None and physical < len(machine.memory):
         return physical
     return address if address < len(machine.memory) else None
+
+
+def physical_address(machine: Machine, address: int) -> int:
+    """Return the same, where it has to be known.
+
+    Raises:
+        ValueError: There is no memory.
+    """
+    physical = physical_of(machine, address)
+    if physical is None:
+        if machine.address_space().is_paged:
+            raise ValueError(f"0x{address:08x} is not mapped here, and is no physical address of memory")
+        raise ValueError(f"there is no memory at 0x{address:08x}")
+    return physical

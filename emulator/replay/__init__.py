@@ -1,8 +1,8 @@
-"""Go through a run again: a machine that has not run comes in; the same machine at any event goes out, and which instruction wrote what.
+"""Go through a run again: a machine that has not run comes in; the same machine at any moment goes out, and which instruction wrote what.
 
-`engine` keeps checkpoints and goes to events. `timeline` knows all calls of the run beforehand. The other modules each find
-something: `bisect` between which events something breaks, `last_write` who wrote bytes last or first, `changes` which bytes
-a call changed, `instructions` what a call executed.
+`travel` goes to any moment, forwards and backwards, and `newest_write` finds there who wrote bytes last: that is what debuggers are made of. `engine` runs
+a kernel once more, to events; `bisect` finds between which of them something breaks, `word` which write changed bytes, `instructions` what a call
+executed. `changes` compares memory.
 """
 
 __all__ = [
@@ -10,9 +10,8 @@ __all__ = [
     "changes",
     "engine",
     "instructions",
-    "last_write",
     "moment",
     "newest_write",
-    "timeline",
     "travel",
+    "word",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.replay.engine import Position
-from emulator.replay.last_write import changes_to
+from emulator.replay.word import changes_to
 from emulator.trace.recording import newest_calls
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from emulator.machine.core.observed import LastWrite
     from emulator.replay.engine import Replay
-    from emulator.replay.last_write import Word
+    from emulator.replay.word import Word
 
 _EVENTS_AFTER: Final = 64
 """How many events are searched when something was found to be wrong at a pause, and not at the event before."""
@@ -131,7 +131,7 @@ class Bisection:
 
     def _settle(self) -> None:
         """Keep the only checkpoint here."""
-        self.replay.keep_only_here()
+        self.replay.keep()
         self._last_whole = self.replay.reached
 
     def _go_to_clear(self, event: int, limit: int) -> int | None:

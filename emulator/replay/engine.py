@@ -1,32 +1,28 @@
-"""Go to any event of a machine's run exactly, forwards and backwards, by checkpoints and by running again.
+"""Run a kernel once more, to events of its run, and back to a checkpoint.
 
-A run depends on nothing outside of it, so it repeats itself to the byte. Any event is reached again from the nearest
-checkpoint at or before it, by running on from there.
+A run depends on nothing outside of it, so it repeats itself to the byte. An event after the checkpoint is reached again by running on from there.
+Checks and injections go to the same events in thousands of runs, and never anywhere else: `emulator.replay.travel` goes to any moment of one.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.errors import Cancelled, EmulatorError, HostError
+from emulator.errors import EmulatorError, HostError
 from emulator.machine.execution import Returned
 from emulator.run.ending import NO_LIMIT, Budget
 from emulator.trace.checking import check_accesses
 from emulator.trace.recording import record_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from emulator.machine.core.snapshots import Snapshot
     from emulator.machine.machine import Machine
     from emulator.machine.recording import Recording
     from emulator.profile.model import Profile
-
-CHECKPOINTS_MAX: Final = 48
-"""Checkpoints that are kept on the way at a time; the core holds 64 snapshots."""
 
 
 class Position(NamedTuple):
@@ -49,10 +45,7 @@ class Checkpoint(NamedTuple):
 
 
 class Replay:
-    """A machine that goes through its run, to any event and back.
-
-    To go back, there has to be a checkpoint at or before the event. Only one thread at a time may use it, but for `reached` and
-    `cancel`.
+    """A machine that goes through its run, and back to one checkpoint.
 
     Args:
         recording: Of a machine that has not run yet, with its layers attached: the recorded calls are the events.
@@ -64,7 +57,6 @@ class Replay:
         profile: See *profile*.
         machine: It stands at `position`.
         position: 0 before the first instruction.
-        spacing: A checkpoint is kept each so many events on the way; 0: only where `keep` is called.
     """
 
     def __init__(self, recording: Recording, profile: Profile, budget: Budget = NO_LIMIT) -> None:
@@ -72,14 +64,13 @@ class Replay:
         self.profile = profile
         self.machine = recording.machine
         self.position = Position(0)
-        self.spacing = 0
-        self._checkpoints: list[Checkpoint] = []
+        self._checkpoint: Checkpoint | None = None
         self._left = budget.max_instructions
         self._deadline = None if budget.timeout_s is None else monotonic() + budget.timeout_s
 
     @property
     def reached(self) -> int:
-        """The newest event of the machine, which may be on its way; for another thread to read."""
+        """The newest event of the machine."""
         return self.machine.calls.event_count
 
     @property
@@ -87,49 +78,22 @@ class Replay:
         """What is left of the time; None: it is not limited."""
         return None if self._deadline is None else max(0.0, self._deadline - monotonic())
 
-    @property
-    def checkpoints(self) -> Sequence[Checkpoint]:
-        """Those at or before `position`, the oldest first."""
-        return self._checkpoints
-
-    def cancel(self) -> None:
-        """Stop what another thread does with this replay: it gets `Cancelled` raised.
-
-        A request that falls between two runs of the machine can be lost; ask again until the other thread is done.
-        """
-        self.machine.stop(Cancelled())
-
-    def forget_cancel(self) -> None:
-        """Let a request of `cancel` that came too late have no effect on what follows."""
-        self.machine.forget_stop()
-
-    # Checkpoints.
-
     def keep(self) -> None:
-        """Keep a checkpoint here.
+        """Keep a checkpoint here, in place of the one there was.
 
         Raises:
-            HostError: The host cannot give the memory, or there are too many.
+            HostError: The host cannot give the memory.
         """
-        self._checkpoints.append(Checkpoint(self.position.event, self.machine.snapshot(), self._left))
-
-    def keep_only_here(self) -> None:
-        """Keep a checkpoint here, and forget all others."""
-        if self._checkpoints:
-            self._checkpoints[0].snapshot.discard()  # with those that were taken inside it
-            self._checkpoints.clear()
-        self.keep()
+        if self._checkpoint is not None:
+            self._checkpoint.snapshot.discard()
+        self._checkpoint = Checkpoint(self.position.event, self.machine.snapshot(), self._left)
 
     def back(self) -> None:
-        """Return to the newest checkpoint, if there is one."""
-        if self._checkpoints:
-            self._return_to(self._checkpoints[-1])
-
-    def _return_to(self, checkpoint: Checkpoint) -> None:
-        checkpoint.snapshot.reset()
-        del self._checkpoints[self._checkpoints.index(checkpoint) + 1 :]
-        self.position = Position(checkpoint.event)
-        self._left = checkpoint.left
+        """Return to the checkpoint, if there is one."""
+        if self._checkpoint is not None:
+            self._checkpoint.snapshot.reset()
+            self.position = Position(self._checkpoint.event)
+            self._left = self._checkpoint.left
 
     # Travel.
 
@@ -142,26 +106,21 @@ class Replay:
 
         Raises:
             HostError: The host cannot give what the run needs.
-            Cancelled: On the way. The machine stands at a checkpoint, if there is one.
         """
         if event < self.position.event or self.position.at_end:
-            following = bisect_right(self._checkpoints, event, key=lambda checkpoint: checkpoint.event)
-            if not following:
+            if self._checkpoint is None or event < self._checkpoint.event:
                 return False
-            self._return_to(self._checkpoints[following - 1])
-        while self.position.event < event:
-            due = (self.position.event // self.spacing + 1) * self.spacing if self.spacing else event
-            if not self._run_to(min(event, due)):
-                return False
-            if self.spacing and self.position.event == due:
-                self.keep()
+            self.back()
+        if self.reached < event and not self._run_on(event):  # several calls may return at one instruction
+            return False
+        self.position = Position(event)
         return True
 
     def run_to_end(self) -> None:
         """Go to where the run ended: the kernel ended it, could not go on, or the budget was used up.
 
         Raises:
-            HostError, Cancelled: See `go_to`.
+            HostError: See `go_to`.
         """
         if not self.position.at_end:
             self._run_on(None)
@@ -170,31 +129,11 @@ class Replay:
         """Go to where the machine has stood.
 
         Raises:
-            HostError, Cancelled: See `go_to`.
+            HostError: See `go_to`.
         """
         self.go_to(position.event)
         if position.at_end:
             self.run_to_end()
-
-    def pages_written_to(self, event: int) -> dict[int, bytes]:
-        """Go on to an event, without checkpoints on the way, and return what was written: address of a page -> its bytes here.
-
-        Raises:
-            HostError, Cancelled: See `go_to`.
-        """
-        before = self.machine.snapshot()
-        self._run_to(event)
-        self.machine.snapshot()  # up to here `before` counts
-        pages = before.pages_written()
-        before.discard()
-        return pages
-
-    def _run_to(self, event: int) -> bool:
-        """Run on to an event, without a checkpoint on the way."""
-        if self.reached < event and not self._run_on(event):  # several calls may return at one instruction
-            return False
-        self.position = Position(event)
-        return True
 
     def _run_on(self, event: int | None) -> bool:
         """Run on to an event, None: to the end. Return whether the event was reached; else the run has ended."""

@@ -107,14 +107,18 @@ class Travel:
         self.steps_left = 0
         self._budget = budget
         self._deadline = None if budget.timeout_s is None else monotonic() + budget.timeout_s
+        self._cut: Ending | None = None
         self._entered = False
         self._edits: list[Edit] = []
         self._edits_done = 0
         self._stops = machine.stops
         self._stops.stop_at(None)
         self._start = self._stops.now
+        limit = budget.max_instructions
+        self._last = None if limit is None else Instant(self._start.instructions + limit)
         self._checkpoints: list[Checkpoint] = []
         self._behind = 0  # how many of them are not ahead
+        self._keeps = True  # keeps and passes those that are due
         self._output = [b"" for _ in machine.output]  # the most of it that was shown by consoles
         self.on_jump: Callable[[], None] = _do_nothing
         self.keep()
@@ -141,9 +145,17 @@ class Travel:
         """
         self.machine.stop(Cancelled())
 
-    def unlimited(self) -> None:
-        """Let ways take any time from now on."""
+    @property
+    def is_late(self) -> bool:
+        """Whether the seconds of the host are used up."""
+        return self._deadline is not None and monotonic() >= self._deadline
+
+    def end_here(self, ending: Ending) -> None:
+        """Let the run end where the machine stands, in a way that is given, and moves take any time from now on."""
         self._deadline = None
+        if self.ending is None:
+            self._last, self._cut = self._stops.now, ending
+            self._end(ending)
 
     # -- forwards ----------------------------------------------------------------------------------
 
@@ -189,29 +201,36 @@ class Travel:
         while self._edits_done < len(self._edits) and self._edits[self._edits_done].moment <= here:
             self._edits[self._edits_done].change()
             self._edits_done += 1
-        if halt is Halt.EVENT and event != self.machine.calls.event_count:
+        if (
+            halt is Halt.EVENT and event > self.machine.calls.event_count
+        ):  # several calls may return at one instruction
             halt = Halt.TARGET
         if not here.entered and here.instructions >= self._due:
-            self._pass()
+            try:
+                self._pass()
+            except Cancelled:  # has come between two runs
+                return Halt.CANCELLED
         if halt is Halt.TARGET:
-            limit = self._budget.max_instructions
-            if limit is not None and here.instructions >= self._start.instructions + limit:
-                return self._end(self._out_of_budget())
+            if self._last is not None and Instant(*here[:2]) >= self._last:
+                return self._end(
+                    self._cut or self._out_of(f"budget of {self._budget.max_instructions} instructions")
+                )
             return None
         return halt
 
     def _earliest(self, target: Moment | None, edit: Edit | None) -> Instant | None:
         """Return where the machine is to stop next at the latest."""
         here = Instant(*self.moment[:2])
-        limit = self._budget.max_instructions
         stops = [Instant(*each[:2]) for each in (target, edit and edit.moment) if each is not None]
         stops += [Instant(self._due)] if self._due is not _NEVER else []
-        stops += [] if limit is None else [Instant(self._start.instructions + limit)]
+        stops += [] if self._last is None else [self._last]
         return min((each for each in stops if each > here), default=None)
 
     @property
     def _due(self) -> int:
         """When the next checkpoint is to be kept, or is there."""
+        if not self._keeps:
+            return _NEVER
         if self._behind < len(self._checkpoints):
             return self._checkpoints[self._behind].moment.instructions
         if len(self._checkpoints) >= CHECKPOINTS_MAX:
@@ -227,12 +246,12 @@ class Travel:
         try:
             outcome = machine.run(stop_at_event=event or None, timeout_s=seconds)
         except Cancelled:
-            self._moved_from(before)
+            self._left(before, event)
             return Halt.CANCELLED
         except HostError:
             raise
         except BudgetUsedUp:
-            self._moved_from(before)
+            self._left(before, event)
             return Halt.TIME
         except EmulatorError as error:
             return self._end(ending_by(machine, self._budget, error))
@@ -259,6 +278,15 @@ class Travel:
                 return Halt.CANCELLED
         return self._end(ending_of(self.machine, outcome))
 
+    def _left(self, before: Instant, event: int) -> None:
+        """A run was left from outside. One that was to stop at an event is left in the middle of a block, which counts as a whole: go back to where it began."""
+        self._moved_from(before)
+        if event and self._stops.now != before:
+            deadline, self._deadline = self._deadline, None  # the way back takes the time it takes
+            self._return(self._behind - 1)
+            self.pass_to(Moment(*before))
+            self._deadline = deadline
+
     def _moved_from(self, before: Instant) -> None:
         if self._stops.now != before:
             self._entered = False
@@ -269,14 +297,42 @@ class Travel:
         self.ending = ending._replace(instructions=executed)
         return Halt.END
 
-    def _out_of_budget(self) -> Ending:
+    def out_of_time(self) -> Ending:
+        """Return how a run ends here whose seconds are used up."""
+        return self._out_of("time budget")
+
+    def _out_of(self, budget: str) -> Ending:
         from emulator.wording import code_location
 
         eip = self.machine.registers().eip
-        limit = self._budget.max_instructions
-        location = code_location(*self.machine.image.location(eip))
-        error = BudgetUsedUp(f"budget of {limit} instructions used up", eip, location)
+        error = BudgetUsedUp(f"{budget} used up", eip, code_location(*self.machine.image.location(eip)))
         return ending_by(self.machine, self._budget, error)
+
+    def pages_written_to(self, moment: Moment) -> dict[int, bytes]:
+        """Go on to a moment, not before here, and return what was written on the way: address of a page -> its bytes here.
+
+        Raises:
+            Cancelled: On the way; the machine stands somewhere.
+            HostError, BaseException: See `forward`.
+        """
+        newest = self._checkpoints[self._behind - 1].moment
+        before = self.machine.snapshot()
+        try:
+            self._keeps = False
+            halt = self.pass_to(moment)
+            self.machine.snapshot()  # up to here `before` counts
+            pages = before.pages_written()
+        finally:
+            self._keeps = True
+            before.discard()
+        following = self._checkpoints[self._behind : self._behind + 1]
+        if following and following[0].moment <= self.moment:  # it has not been passed as such
+            here = self.moment
+            self.back_to(newest)
+            self.pass_to(here)
+        if halt is not Halt.TARGET:
+            raise Cancelled
+        return pages
 
     # -- backwards ---------------------------------------------------------------------------------
 

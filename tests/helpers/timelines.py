@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from emulator import boot
-from emulator.profile.known import matching_profile
-from emulator.replay.timeline import Timeline
+from typing import TYPE_CHECKING, Any
+
+from emulator.debug import Debugger, debugger
+from emulator.debug.timeline import Timeline
+from emulator.run.ending import NO_LIMIT, Budget
+
+if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
+    from emulator.profile.model import Profile
 
 
-def timeline_of(kernel: str, *, command_line: str = "", record: bool = True) -> Timeline:
+def timeline_of(kernel: str, *, record: bool = True, **options: Any) -> Timeline:  # noqa: ANN401 - as `debugger` has them
     """Return a timeline of a built-in kernel; it stands at the start."""
-    machine = boot(f"firmware:{kernel}", command_line=command_line)
-    timeline = Timeline(machine, matching_profile(machine.image))
+    timeline = Timeline(debugger(f"firmware:{kernel}", **options))
     if record:
         timeline.record()
     return timeline
+
+
+def timeline_on(machine: Machine, profile: Profile, budget: Budget = NO_LIMIT) -> Timeline:
+    """Return a timeline of a machine, not recorded yet."""
+    return Timeline(Debugger(machine, profile, budget=budget))
 
 
 def call_number(timeline: Timeline, function: str, nth: int = 1) -> int:

@@ -18,13 +18,12 @@ from hypothesis.stateful import (
 
 from emulator import boot
 from emulator.machine.consoles import Console
-from emulator.replay.changes import changes_of_last_call
 from emulator.replay.engine import Position, Rerun
 from tests.helpers.timelines import timeline_of
 
 if TYPE_CHECKING:
+    from emulator.debug.timeline import Timeline
     from emulator.machine.machine import Machine
-    from emulator.replay.timeline import Timeline
 
 KERNELS = ("demo", "use_after_free", "fragment", "btron_demo", "btron_pools_wait")
 
@@ -65,7 +64,7 @@ def test_every_event_is_as_in_a_straight_run(kernel: str, data: st.DataObject) -
         timeline.go_to(event)
         assert state(timeline.machine) == states[event]
         if data.draw(st.booleans()):
-            changes_of_last_call(timeline)
+            timeline.changes_of_call()
             assert state(timeline.machine) == states[event]
 
 
@@ -75,12 +74,12 @@ def test_the_end_is_as_in_a_straight_run(kernel: str) -> None:
     machine = timeline_of(kernel, record=False).machine
     machine.run()
     timeline.go_to(timeline.event_count // 2)
-    timeline.run_to_end()
+    timeline.go_to_end()
     assert state(timeline.machine)[:3] == state(machine)[:3]
 
 
 class Travel(RuleBasedStateMachine):
-    """A replay that keeps and forgets checkpoints as it likes."""
+    """A replay that keeps its checkpoint where it likes."""
 
     kernel: str
 
@@ -88,34 +87,26 @@ class Travel(RuleBasedStateMachine):
         super().__init__()
         self.states = straight(self.kernel)
         self.replay = Rerun(lambda: boot(f"firmware:{self.kernel}"), recorded(self.kernel).profile).replay()
-        self.kept: list[int] = []
+        self.kept: int | None = None
 
     @rule(data=st.data())
     def go_to(self, data: st.DataObject) -> None:
         event = data.draw(st.integers(0, len(self.states) - 1))
         is_back = self.replay.position.at_end or event < self.replay.position.event
-        before = [each for each in self.kept if each <= event]
-        assert self.replay.go_to(event) == (not is_back or bool(before))
-        if is_back and before:
-            self.kept = before
+        is_reached = not is_back or (self.kept is not None and self.kept <= event)
+        assert self.replay.go_to(event) == is_reached
 
     @rule()
     def keep(self) -> None:
-        if not self.replay.position.at_end and len(self.kept) < 40:
-            self.replay.keep()
-            self.kept.append(self.replay.position.event)
-
-    @rule()
-    def keep_only_here(self) -> None:
         if not self.replay.position.at_end:
-            self.replay.keep_only_here()
-            self.kept = [self.replay.position.event]
+            self.replay.keep()
+            self.kept = self.replay.position.event
 
-    @precondition(lambda self: self.kept)
+    @precondition(lambda self: self.kept is not None)
     @rule()
     def back(self) -> None:
         self.replay.back()
-        assert self.replay.position == Position(self.kept[-1])
+        assert self.replay.position == Position(self.kept or 0)
 
     @rule()
     def run_to_end(self) -> None:
@@ -124,7 +115,6 @@ class Travel(RuleBasedStateMachine):
 
     @invariant()
     def all_is_as_in_a_straight_run(self) -> None:
-        assert [each.event for each in self.replay.checkpoints] == self.kept
         if not self.replay.position.at_end:
             assert state(self.replay.machine) == self.states[self.replay.position.event]
 

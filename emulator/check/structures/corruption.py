@@ -17,7 +17,7 @@ from emulator.check.hex_dumps import hex_dump
 from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.replay.bisect import Bisection, Damage
 from emulator.replay.changes import Change
-from emulator.replay.last_write import Word
+from emulator.replay.word import Word
 from emulator.x86 import WORD_SIZE
 from kernel_model.text import defect_text, location_or_address
 

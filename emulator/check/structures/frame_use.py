@@ -16,7 +16,7 @@ from emulator.check.findings import Finding, Kind, with_rest
 from emulator.check.structures.flag_runs import runs_of
 from emulator.check.structures.reservations import Reservation, own_reservations, reserve_calls
 from emulator.replay.bisect import Bisection
-from emulator.replay.last_write import Word
+from emulator.replay.word import Word
 from emulator.x86 import PAGE_SIZE
 from kernel_model.litecore.audits import broken_field
 

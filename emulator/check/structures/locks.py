@@ -19,7 +19,7 @@ from emulator.check.findings import Finding, Kind
 from emulator.errors import GuestStopped
 from emulator.loader.functions.demangling import demangled
 from emulator.machine.core.observed import StepKind
-from emulator.replay.last_write import Word, last_change_of_run
+from emulator.replay.word import Word, last_change_of_run
 from emulator.x86 import WORD_SIZE, Eflags
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind, with_rest
 from emulator.check.structures.flag_runs import runs_of
 from emulator.replay.bisect import Bisection
-from emulator.replay.last_write import Word
+from emulator.replay.word import Word
 from emulator.x86 import PAGE_SIZE
 from kernel_model.btron.kernel_space import KERNEL_BASE
 from kernel_model.btron.page_reader import is_in_memory

@@ -23,16 +23,14 @@ from emulator.cli.terminal.signals import ENDING, Interrupted
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from emulator.check.findings import Finding
+    from emulator.debug import Debugger
     from emulator.debug.step.step_app import StepApp
+    from emulator.debug.timeline import Timeline
     from emulator.debug.writer import Writer
-    from emulator.guest.memory_map.regions import Span
-    from emulator.machine.core.observed import BadAccesses
     from emulator.machine.machine import Machine
-    from emulator.profile.model import Profile
-    from emulator.replay.timeline import Timeline
     from emulator.report.text.style import Style
 
 USAGE = "kmemu step [KERNEL.elf | firmware:NAME] [options]"
@@ -78,83 +76,44 @@ def _event(text: str) -> int:
 
 def run(options: Namespace) -> Status:
     """Run the command."""
-    from emulator.replay.timeline import Timeline  # not for --help
+    from emulator.debug import Debugger  # not for --help
+    from emulator.run.ending import Budget
 
     _check(options)
     machine = new_machine(options, None)
     profile = chosen_profile(machine.image, options.profile)
-    modules = machine.modules
-
-    if options.who is not None and not options.sanitize:
-        _name_writer(machine, profile, options)
-        return Status.GOOD
-    run = _Run(Timeline(machine, profile), options)
-    if options.show or options.who is not None:
-        address = None if options.who is None else _address(options.who, machine)
-        run.record()
-        _answer(run, options, address, modules)
-    else:
-        _open(run, modules)
+    address = None if options.who is None else _address(options.who, machine)
+    sanitize = UNINITIALISED if options.sanitize == UNINITIALISED else bool(options.sanitize)
+    budget = Budget(options.max_instructions, options.timeout)
+    with Debugger(machine, profile, sanitize=sanitize, budget=budget) as debugger:
+        if address is not None and not options.sanitize:
+            _name_writer(debugger, address, options)
+        elif options.show or address is not None:
+            _answer(_recorded(debugger, options), address, options)
+        else:
+            _open(debugger, options)
     return Status.GOOD
 
 
-class _Run:
-    """The run that is gone through, with its bad accesses if they are looked for.
+def _recorded(debugger: Debugger, options: Namespace) -> Timeline:
+    from emulator.debug.timeline import Timeline
 
-    Args:
-        timeline: Not recorded yet.
-        options: Of the command.
+    timeline = Timeline(debugger)
+    timeline.record(to_finding=options.halt_on_error)
+    if options.at is not None and options.at > timeline.event_count:
+        raise _no_event(options.at, timeline.event_count)
+    return timeline
 
-    Attributes:
-        timeline: As given.
-        bad_accesses: Those of the run; none before `record`.
-    """
 
-    def __init__(self, timeline: Timeline, options: Namespace) -> None:
-        from emulator.debug.bad_accesses import BadAccessesOfRun  # not for --help
+def _no_event(event: int, count: int) -> CommandLineError:
+    return CommandLineError(f"there is no event {event}: the run has events 0 to {count}")
 
-        self.timeline = timeline
-        self.bad_accesses = BadAccessesOfRun()
-        self._options = options
 
-    def record(self) -> None:
-        """Run from the start to the end, and return to the start."""
-        from emulator.run.ending import Budget
-
-        budget = Budget(self._options.max_instructions, self._options.timeout)
-        if not self._options.sanitize:
-            self.timeline.record(budget)
-            return
-        from emulator.trace.checking import check_accesses  # few runs need it
-
-        machine, profile = self.timeline.machine, self.timeline.profile
-        with check_accesses(
-            machine,
-            profile,
-            self._ends() if self._options.halt_on_error else None,
-            uninitialised=self._options.sanitize == UNINITIALISED,
-        ) as checked:
-            self.timeline.record(budget, lambda: self._find(checked.seen()))
-
-    def _ends(self) -> Callable[[BadAccesses], bool]:
-        from emulator.check.accesses.halting import ends_at
-
-        return ends_at(self.timeline.machine, self.timeline.trace)
-
-    @property
-    def first_event(self) -> int:
-        """The event to begin with."""
-        if self._options.at is not None:
-            return int(self._options.at)
-        sites = (finding.call_site for finding in self.bad_accesses.findings)
-        return next((site.event for site in sites if site is not None), 0)
-
-    def _find(self, seen: BadAccesses) -> None:
-        from emulator.check.accesses.bad_accesses import mistakes  # few runs need it
-        from emulator.debug.bad_accesses import BadAccessesOfRun
-
-        found = mistakes(self.timeline.machine, seen.accesses, self.timeline.trace())
-        self.bad_accesses = BadAccessesOfRun(found, is_checked=True)
+def _first_event(timeline: Timeline, options: Namespace) -> int:
+    """Return the event to begin with."""
+    if options.at is not None:
+        return min(int(options.at), timeline.event_count)
+    return timeline.bad_accesses.next_event(0) or 0
 
 
 def _check(options: Namespace) -> None:
@@ -164,8 +123,6 @@ def _check(options: Namespace) -> None:
     scripted = options.show or options.who is not None
     if options.json and not scripted:
         raise CommandLineError("--json goes with --print or --who")
-    if any(mode.value == "lockstep" for _, mode in options.layer):
-        raise CommandLineError("step cannot run layers in lockstep, only native or as model")
     if options.mmu == "reference":
         raise CommandLineError("step needs kmemu's MMU: with --memory reference nobody tells what is written")
     is_terminal = (
@@ -184,70 +141,62 @@ def _address(text: str, machine: Machine) -> int:
         raise CommandLineError(str(error)) from error
 
 
-def _answer(run: _Run, options: Namespace, address: int | None, modules: tuple[Span, ...]) -> None:
+def _answer(timeline: Timeline, address: int | None, options: Namespace) -> None:
     """Print what was asked for: who wrote to *address*, or all there is to see."""
-    timeline = run.timeline
-    if options.at is not None and options.at > timeline.event_count:
-        raise CommandLineError(
-            f"there is no event {options.at}: the run has events 0 to {timeline.event_count}"
-        )
     if address is None:
-        timeline.go_to(run.first_event)
-        _print_view(run, options, modules)
+        timeline.go_to(_first_event(timeline, options))
+        _print_view(timeline, options)
         return
     if options.at is None:
-        timeline.run_to_end()
+        timeline.go_to_end()
     else:
         timeline.go_to(options.at)
-    _print_writer(run, address, options)
+    writer = _writer(timeline.debugger, address)
+    _show_writer(writer, None if writer is None else timeline.bad_accesses.of_write(writer), address, options)
 
 
-def _name_writer(machine: Machine, profile: Profile, options: Namespace) -> None:
+def _name_writer(debugger: Debugger, address: int, options: Namespace) -> None:
     """Print who wrote a word last; no list of calls is needed for that."""
-    from emulator.debug.writer import newest_writer
-    from emulator.guest.locator import Locator
-    from emulator.replay.travel import Halt, Travel
-    from emulator.run.ending import Budget, How
-    from emulator.trace.recording import record_calls
+    from emulator.debug import StopKind
 
-    address = _address(options.who, machine)
-    record_calls(machine, profile)
-    travel = Travel(machine, Budget(options.max_instructions, options.timeout))
-    halt = travel.forward(event=options.at or 0) if options.at != 0 else Halt.TARGET
-    events = machine.calls.event_count
-    if options.at is not None and halt not in (Halt.EVENT, Halt.TARGET):
-        raise CommandLineError(f"there is no event {options.at}: the run has events 0 to {events}")
-    is_cut = halt is Halt.TIME or (travel.ending is not None and travel.ending.how is How.BUDGET)
-    if is_cut and options.at is None:  # as a run that is gone through ends
-        travel.unlimited()
-        travel.go_to_event(events)
+    if options.at is None:
+        debugger.end_here(debugger.run())
+    elif debugger.go_to_event(options.at).kind not in (StopKind.EVENT, StopKind.START):
+        raise _no_event(options.at, debugger.event)
+    _show_writer(_writer(debugger, address), None, address, options)
+
+
+def _writer(debugger: Debugger, address: int) -> Writer | None:
+    from emulator.debug.writer import last_writer
+    from emulator.guest.locator import Locator
+
     try:
-        writer = newest_writer(travel, Locator(machine), address)
+        return last_writer(debugger, Locator(debugger.machine), address)
     except ValueError as error:
         raise CommandLineError(str(error)) from error
-    _show_writer(writer, None, address, options)
 
 
-def _print_view(run: _Run, options: Namespace, modules: tuple[Span, ...]) -> None:
+def _print_view(timeline: Timeline, options: Namespace) -> None:
     from emulator.debug.step.view import read_view
     from emulator.debug.step.view_document import view_document
     from emulator.debug.step.view_text import view_lines
     from emulator.guest.locator import Locator
     from emulator.wording import printable
 
-    output, timeline = Output(), run.timeline
-    view = read_view(timeline, Locator(timeline.machine), modules, run.bad_accesses)
+    output = Output()
+    view = read_view(timeline, Locator(timeline.machine))
+    findings = timeline.bad_accesses.findings
     if options.json:
         document = view_document(view, timeline.profile.functions)
         if options.sanitize:
             from emulator.report.documents.check import finding_document  # few runs need it
 
-            document["findings"] = list(map(finding_document, run.bad_accesses.findings))
+            document["findings"] = list(map(finding_document, findings))
         output.json({"profile": timeline.profile.name, **document})
     else:
         output.lines(view_lines(view, output.style))
         if options.sanitize:
-            output.lines(_access_lines(run.bad_accesses.findings, timeline.position.event, output.style))
+            output.lines(_access_lines(findings, timeline.event, output.style))
         output.lines(["", f"profile {printable(timeline.profile.title)}"])
 
 
@@ -268,18 +217,6 @@ def _access_lines(findings: Sequence[Finding], event: int, style: Style) -> Iter
         yield "none"
 
 
-def _print_writer(run: _Run, address: int, options: Namespace) -> None:
-    from emulator.debug.writer import last_writer
-    from emulator.guest.locator import Locator
-
-    timeline = run.timeline
-    try:
-        writer = last_writer(timeline, Locator(timeline.machine), address)
-    except ValueError as error:
-        raise CommandLineError(str(error)) from error
-    _show_writer(writer, None if writer is None else run.bad_accesses.of_write(writer), address, options)
-
-
 def _show_writer(writer: Writer | None, bad: Finding | None, address: int, options: Namespace) -> None:
     from emulator.debug.step.view_document import writer_document
     from emulator.debug.step.view_text import writer_lines
@@ -298,20 +235,20 @@ def _show_writer(writer: Writer | None, bad: Finding | None, address: int, optio
         output.lines(writer_lines(writer, bad, output.style))
 
 
-def _open(run: _Run, modules: tuple[Span, ...]) -> None:
+def _open(debugger: Debugger, options: Namespace) -> None:
     """Open the program on the terminal."""
     import asyncio  # not for --help
 
     from emulator.debug.step.step_app import StepApp
+    from emulator.debug.timeline import Timeline
 
-    app = StepApp(
-        run.timeline,
-        run.record,
-        start=lambda: run.first_event,
-        bad_accesses=lambda: run.bad_accesses,
-        style=Output().style,
-        modules=modules,
-    )
+    timeline = Timeline(debugger)
+
+    def begin() -> None:
+        timeline.record(to_finding=options.halt_on_error)
+        timeline.go_to(_first_event(timeline, options))
+
+    app = StepApp(timeline, begin, Output().style)
     number = asyncio.run(_session(app))
     if number is not None:
         raise Interrupted(number)

@@ -15,7 +15,7 @@ from emulator.report.text.calls import CallLayout
 if TYPE_CHECKING:
     from emulator.debug.step.view import View
     from emulator.debug.step.view_text import PaneLine
-    from emulator.replay.timeline import Timeline
+    from emulator.debug.timeline import Timeline
     from emulator.report.text.style import Style
 
 _STYLES = {Tone.PLAIN: "", Tone.HERE: "bold", Tone.TITLE: "cyan", Tone.FAINT: "dim", Tone.BAD: "bold red"}

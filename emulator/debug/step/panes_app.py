@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from emulator.debug.step.view import View
-    from emulator.replay.timeline import Timeline
+    from emulator.debug.timeline import Timeline
 
 _Result = TypeVar("_Result")
 
@@ -42,7 +42,7 @@ _PATIENCE_S = 0.3  # what takes less needs no word
 
 
 class PanesApp(App[None]):
-    """Shows views of a timeline; `StepApp` moves it.
+    """Shows views of a timeline; `MovesApp` moves it.
 
     Args:
         timeline: The run; only one thread at a time may touch it, this one or that of a job.
@@ -58,6 +58,7 @@ class PanesApp(App[None]):
         self.timeline = timeline
         self.current = "code"  # the pane below the calls, where there is room for two only
         self.view: View | None = None
+        self.why = ""  # the machine has stopped here
         self._style = style
         self._job = ""  # name of the job that runs
         self._job_began = 0.0
@@ -137,7 +138,12 @@ class PanesApp(App[None]):
         calls.mark(self.view.call.number if self.view.call else None)
         for pane in self.query(ViewPane):
             pane.show(self.view, self._style_for(pane))
-        self._set_headline(headline(self.view))
+        self._show_headline()
+
+    def _show_headline(self) -> None:
+        if self.view is not None:
+            why = f"{self.why}; " if self.why else ""
+            self._set_headline(why + headline(self.view))
 
     def _style_for(self, pane: Pane) -> Style:
         """What a pane can show; one column is the cursor's."""
@@ -166,7 +172,7 @@ class PanesApp(App[None]):
             self.bell()
             return
         self._job, self._job_began, self._cancelling = what, monotonic(), False
-        self.timeline.forget_cancel()
+        self.timeline.machine.forget_stop()
 
         def run() -> None:
             self._at_work = True
@@ -197,13 +203,12 @@ class PanesApp(App[None]):
     async def finish(self) -> None:
         """Stop the job that the closed program has left running, and wait for it."""
         while self._at_work:
-            self.timeline.cancel()
+            self.timeline.debugger.cancel()
             await sleep(_PULSE_S)
 
     def _end_job(self, then: Callable[[], None]) -> None:
         self._job = ""
-        if self.view is not None:
-            self._set_headline(headline(self.view))
+        self._show_headline()
         then()
 
     def stopped(self) -> None:
@@ -217,22 +222,23 @@ class PanesApp(App[None]):
         """Stop the job."""
         if self._job:
             self._cancelling = True
-            self.timeline.cancel()
+            self.timeline.debugger.cancel()
 
     def coming_back(self, question: Callable[[], _Result]) -> Callable[[], _Result]:
         """Return a job that asks a question; if it is cancelled, the timeline goes back to where it was.
 
         That can be cancelled, too: then the timeline stays where it is.
         """
-        where = self.timeline.position
+        timeline = self.timeline
+        where = timeline.debugger.moment
 
         def job() -> _Result:
             try:
                 return question()
             except Cancelled:
                 self._cancelling = False
-                self.timeline.forget_cancel()
-                self.timeline.go_to_position(where)
+                timeline.machine.forget_stop()
+                timeline.debugger.go_to(where)
                 raise
 
         return job
@@ -241,6 +247,6 @@ class PanesApp(App[None]):
         if not self._job or monotonic() - self._job_began < _PATIENCE_S:
             return
         if self._cancelling:  # a request that falls between two runs of the machine is lost
-            self.timeline.cancel()
+            self.timeline.debugger.cancel()
         seconds = int(monotonic() - self._job_began)
-        self._set_headline(f"{self._job}: event {self.timeline.reached}, {seconds} s (Esc stops)")
+        self._set_headline(f"{self._job}: event {self.timeline.debugger.event}, {seconds} s (Esc stops)")

@@ -1,4 +1,4 @@
-"""Read all that can be shown of a machine at one event, as plain data."""
+"""Read all that can be shown of a machine at one moment, as plain data."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ from emulator.guest.disassembler import disassemble
 from emulator.guest.memory import physical_of
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.machine.consoles import Console
-from emulator.replay.changes import changes_of_last_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.check.findings import Finding
-    from emulator.debug.bad_accesses import BadAccessesOfRun
     from emulator.debug.dumps import DumpRow
     from emulator.debug.fields import FieldChange
     from emulator.debug.live_blocks import LiveArea
+    from emulator.debug.timeline import Timeline
     from emulator.guest.backtrace import StackFrame
     from emulator.guest.disassembler import CodeLine
     from emulator.guest.locator import Locator
     from emulator.guest.memory_map.memory_map import MemoryMap
-    from emulator.guest.memory_map.regions import Span
     from emulator.machine.core.core_types import Registers
     from emulator.machine.machine import Machine
-    from emulator.replay.timeline import Timeline
+    from emulator.replay.moment import Moment
     from emulator.run.ending import Ending
     from emulator.trace.table import Call
+    from emulator.trace.trace import Trace
     from kernel_model.audit import Location
 
 FIELDS_MAX = 500
@@ -42,15 +41,17 @@ _POINTERS = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
 
 
 class View(NamedTuple):
-    """What can be shown at one event.
+    """What can be shown at one moment.
 
     Attributes:
-        event: The event that has just happened; 0 before the first instruction.
+        moment: Where the machine stands.
+        event: The newest event; 0: there was none yet.
+        at_event: Whether it has just happened: nothing has been executed since. Before the first instruction that is so of 0.
         event_count: Events of the whole run.
-        at_end: Whether the machine stands where the run ended.
         ending: How the run ended, for people.
         call: The call whose entry or exit *event* is.
-        fields: The first `FIELDS_MAX` fields that the call has changed.
+        is_step: Whether *fields* are what the step has changed that has led here, and not the call.
+        fields: The first `FIELDS_MAX` fields that have been changed.
         has_more_fields: Whether there are more.
         code: The code around EIP.
         registers: All registers.
@@ -63,11 +64,13 @@ class View(NamedTuple):
         bad_accesses: Those that happen before the next event, as far as they are known.
     """
 
+    moment: Moment
     event: int
+    at_event: bool
     event_count: int
-    at_end: bool
     ending: Ending
     call: Call | None
+    is_step: bool
     fields: tuple[FieldChange, ...]
     has_more_fields: bool
     code: tuple[CodeLine, ...]
@@ -85,60 +88,72 @@ class View(NamedTuple):
         """Whether *event* is the call's exit."""
         return self.call is not None and self.call.left == self.event
 
+    @property
+    def at_end(self) -> bool:
+        """Whether the machine stands where the run ended."""
+        return self.moment.at_end
+
 
 def read_view(
-    timeline: Timeline,
-    locator: Locator,
-    modules: tuple[Span, ...] = (),
-    bad_accesses: BadAccessesOfRun | None = None,
-    dump_at: int | None = None,
+    timeline: Timeline, locator: Locator, dump_at: int | None = None, begin: Moment | None = None
 ) -> View:
     """Read everything from the machine as it stands. It moves to find out what changed, and comes back.
 
     Args:
         timeline: The run, whose machine is read.
         locator: Says what lies in that machine's memory.
-        modules: Where boot modules lie.
-        bad_accesses: Of the whole run; None: they are not known.
         dump_at: The linear address around which bytes are read; None: the block of the call.
+        begin: Where the step began that has led here; None: the call counts.
+
+    Raises:
+        Cancelled: `Debugger.cancel` was called; the machine stands somewhere.
     """
-    machine, at = timeline.machine, timeline.position
-    changes = changes_of_last_call(timeline)
+    machine, event = timeline.machine, timeline.event
+    moment = timeline.debugger.moment
+    changes = timeline.changes_of_call() if begin is None else timeline.changes_since(begin)
     stack = backtrace(machine)
     found = changed_fields(changes, locator, machine.memory, stack)
     fields = tuple(islice(found, FIELDS_MAX))
     registers = machine.registers()
     return View(
-        at.event,
+        moment,
+        event,
+        timeline.is_at_start or timeline.is_at_event(),
         timeline.event_count,
-        at.at_end,
         timeline.ending,
-        timeline.call_of(at.event),
+        timeline.call_of(event),
+        begin is not None,
         fields,
         next(found, None) is not None,
         tuple(disassemble(machine, _CODE_BEFORE, _CODE_AFTER)),
         registers,
         _pointers(machine, locator, registers, stack),
         stack,
-        read_memory_map(machine, modules),
-        tuple(live_areas(timeline.trace(), at.event)),
+        read_memory_map(machine, machine.modules),
+        tuple(live_areas(timeline.trace(), event)),
         tuple(_dump(timeline, dump_at)),
         _console(timeline),
-        () if bad_accesses is None or at.at_end else tuple(bad_accesses.after(at.event)),
+        () if moment.at_end else tuple(timeline.bad_accesses.after(event)),
     )
 
 
 def _dump(timeline: Timeline, address: int | None) -> Iterator[DumpRow]:
     """Yield the bytes around an address, or of the block of the call at which the machine stands."""
-    trace, event = timeline.trace(), timeline.position.event
+    trace, event = timeline.trace(), timeline.event
     call, size = timeline.call_of(event), 1
     if address is None and call is not None:
         address = timeline.block_of(call)
-        lived = (trace.live(event - at_entry, area) for area in trace.areas for at_entry in (0, 1))
-        sizes = (each.size[each.address == address] for each in lived)
-        size = max((int(each[0]) for each in sizes if len(each)), default=1)
+        size = 1 if address is None else _size_of_block(trace, event, address)
     if address is not None:
         yield from read_dump(timeline.machine, trace, event, address, size)
+
+
+def _size_of_block(trace: Trace, event: int, address: int) -> int:
+    """Return how large the block at an address is, or the last one was that lay there up to an event; 1: there was none."""
+    blocks = (trace.blocks(area) for area in trace.areas)
+    at = (each.where((each.address == address) & (each.born <= event)) for each in blocks)
+    newest = max(((int(each.born[-1]), int(each.size[-1])) for each in at if len(each.born)), default=(0, 1))
+    return newest[1]
 
 
 def _pointers(

@@ -35,7 +35,9 @@ def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, 
         del call["result"]
     return {
         "version": _VERSION,
+        "instructions": view.moment.instructions,
         "event": view.event,
+        "at_event": view.at_event,
         "events": view.event_count,
         "ending": ended_text(view.ending),
         "call": call,

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from emulator.check.findings import Finding
     from emulator.debug.fields import FieldChange
+    from emulator.debug.kernel_debugger import Debugger
     from emulator.debug.live_blocks import LiveBlock
     from emulator.debug.step.view import View
+    from emulator.debug.stop import Stop
     from emulator.debug.writer import Writer
     from emulator.guest.disassembler import CodeLine, Operand
     from emulator.report.text.style import Style
@@ -62,18 +64,39 @@ class PaneLine(NamedTuple):
 
 def headline(view: View) -> str:
     """Return where the machine stands, in one line, and which bad access comes next."""
-    coming = view.bad_accesses[:1]
+    coming = view.bad_accesses[:1] if view.at_event else ()
     return _place(view) + "".join(f"; next: {printable(each.message)}" for each in coming)
 
 
 def _place(view: View) -> str:
     if view.at_end:
         return f"the end of the run: {printable(ended_text(view.ending))}"
-    if view.call is None:
+    if view.call is None and view.at_event:
         return f"before the first instruction; {view.event_count} events"
+    executed = "" if view.at_event else f"{counted(view.moment.instructions, 'instruction', ',')}, "
+    if view.call is None:
+        return f"{executed}before event 1 of {view.event_count}"
+    after = "" if view.at_event else "after "
     is_passed = view.call.left == view.call.entered  # a copy inside of another function
     done = "is executed" if is_passed else "has returned" if view.has_returned else "is entered"
-    return f"event {view.event} of {view.event_count}: #{view.call.number} {printable(view.call.function)} {done}"
+    what = f"#{view.call.number} {printable(view.call.function)} {done}"
+    return f"{executed}{after}event {view.event} of {view.event_count}: {what}"
+
+
+def stop_text(debugger: Debugger, stop: Stop) -> str:
+    """Return why a machine has stopped, printable; "" where it is where it was to go, or where that is seen anyway."""
+    if stop.point is not None and stop.access is None:
+        return f"stop {stop.point.number}"
+    if stop.point is not None and stop.access is not None:
+        before, after = (
+            f"0x{int.from_bytes(each, 'little'):0{2 * len(each)}x}"
+            for each in (stop.access.before, stop.access.after)
+        )
+        done = f"{before} became {after}" if stop.access.is_write else f"{after} was read"
+        return f"stop {stop.point.number}: {done} by {frame_text(debugger.image.location(stop.access.pc))}"
+    if stop.finding is not None:
+        return f"next: {printable(stop.finding.message)}"
+    return ""
 
 
 def ended_text(ending: Ending) -> str:
@@ -100,6 +123,10 @@ def _change_lines(view: View, style: Style) -> Iterator[PaneLine]:
 
 
 def _no_change(view: View) -> str:
+    if view.is_step:
+        return "nothing"
+    if not view.at_event and not view.at_end:
+        return "between two events: n goes to the next call's return"
     if view.at_end or view.call is None:
         return "no call to look at"
     return "nothing" if view.has_returned else "the call is only entered; n goes to its return"

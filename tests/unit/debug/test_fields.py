@@ -7,19 +7,19 @@ import pytest
 from emulator.debug.fields import FieldChange, changed_fields
 from emulator.guest.backtrace import backtrace
 from emulator.guest.locator import Locator
-from emulator.replay.changes import Change, changes_of_last_call
+from emulator.replay.changes import Change
 from kernel_model.text import location_or_address
 from tests.helpers.guest import machine_of, symbol
 from tests.helpers.timelines import call_number, first_success, go_after_return, timeline_of
 
 if TYPE_CHECKING:
+    from emulator.debug.timeline import Timeline
     from emulator.machine.machine import Machine
-    from emulator.replay.timeline import Timeline
 
 
 def named(timeline: Timeline) -> dict[str, tuple[bytes, bytes]]:
     machine = timeline.machine
-    changes = changes_of_last_call(timeline)
+    changes = timeline.changes_of_call()
     fields = changed_fields(changes, Locator(machine), machine.memory, backtrace(machine))
     return {name_of(field): (field.before, field.after) for field in fields}
 

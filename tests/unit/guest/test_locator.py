@@ -16,7 +16,7 @@ from tests.helpers.guest import machine_of, symbol
 from tests.helpers.timelines import call_number, go_after_return, timeline_of
 
 if TYPE_CHECKING:
-    from emulator.replay.timeline import Timeline
+    from emulator.debug.timeline import Timeline
 
 VARIABLES = """
         nop

@@ -54,41 +54,27 @@ def test_an_event_that_does_not_come_leaves_it_at_the_end() -> None:
     assert replay.position == Position(6, at_end=True)
 
 
-def test_it_goes_back_to_the_nearest_checkpoint() -> None:
+def test_it_goes_back_to_the_checkpoint() -> None:
     replay = replay_of(THREE_CALLS)
-    for event in (2, 4):
-        replay.go_to(event)
-        replay.keep()
+    replay.go_to(2)
+    replay.keep()
     replay.run_to_end()
-    assert replay.go_to(5)
-    assert [each.event for each in replay.checkpoints] == [2, 4]
     assert replay.go_to(3)
-    assert [each.event for each in replay.checkpoints] == [2]
     assert replay.machine.registers().esi == 2
     replay.back()
     assert replay.position == Position(2)
     assert not replay.go_to(1)
 
 
-def test_only_one_checkpoint_may_be_kept() -> None:
+def test_only_the_newest_checkpoint_is_kept() -> None:
     replay = replay_of(THREE_CALLS)
     replay.keep()
     replay.go_to(3)
-    replay.keep_only_here()
-    assert [each.event for each in replay.checkpoints] == [3]
+    replay.keep()
+    assert not replay.go_to(2)
     replay.run_to_end()
     replay.back()
     assert (replay.position, replay.machine.registers().esi) == (Position(3), 2)
-
-
-def test_checkpoints_are_kept_on_the_way() -> None:
-    replay = replay_of(THREE_CALLS)
-    replay.spacing = 2
-    replay.go_to(5)
-    assert [each.event for each in replay.checkpoints] == [2, 4]
-    replay.go_to(2)
-    replay.go_to(6)
-    assert [each.event for each in replay.checkpoints] == [2, 4, 6]
 
 
 def test_a_budget_ends_it_at_the_same_instruction_whichever_way_it_went() -> None:

@@ -31,10 +31,6 @@ def test_without_a_terminal_step_says_what_works(kmemu: Kmemu) -> None:
         (("--json",), "--json goes with --print or --who"),
         (("--print", "--who", "memmap"), "--print and --who cannot both be had"),
         (
-            ("--print", "--layer", "heap=lockstep"),
-            "step cannot run layers in lockstep, only native or as model",
-        ),
-        (
             ("--print", "--mmu", "reference"),
             "step needs kmemu's MMU: with --memory reference nobody tells what is written",
         ),
@@ -114,6 +110,17 @@ def test_models_can_be_stepped_through(kmemu: Kmemu) -> None:
     assert heap == native["changes"]
 
 
+def test_a_run_in_lockstep_is_stepped_through_as_the_native_one(kmemu: Kmemu) -> None:
+    words = ("step", OVERFLOW, "--print", "--at", "10", "--json")
+    assert kmemu(*words, "--layer", "heap=lockstep").out == kmemu(*words).out
+
+
+def test_who_finds_what_a_model_wrote(kmemu: Kmemu) -> None:
+    out = kmemu("step", OVERFLOW, "--who", "heap_free_list", "--at", "10", "--layer", "heap=model").out
+    assert "0x0010b000 became 0x0010b020 after event 9" in out
+    assert "the model of kmalloc\n  0  kmalloc+0x0 heap.c:168\n" in out
+
+
 def test_a_kernel_without_known_functions_needs_a_profile(kmemu: Kmemu, tmp_path: Path) -> None:
     kernel = write_kernel(tmp_path / "k.elf", exit_with(0))
     done = kmemu("step", kernel, "--print")
@@ -163,7 +170,7 @@ def test_a_terminal_without_colours_will_do(terminal: Terminal) -> None:
 
 
 def test_an_invalid_address_is_an_error_before_the_run(kmemu: Kmemu, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("emulator.cli.commands.step._Run.record")
+    monkeypatch.delattr("emulator.debug.kernel_debugger.Debugger.run")
     assert kmemu("step", OVERFLOW, "--who", "nothing").status == 2
 
 

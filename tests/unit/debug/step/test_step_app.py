@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from textual._styles_cache import StylesCache
 from textual.widgets import Input, Static
 from textual.widgets._toast import Toast
 
-from emulator import boot
-from emulator.check.accesses.bad_accesses import mistakes
-from emulator.debug.bad_accesses import BadAccessesOfRun
+from emulator.debug import debugger
 from emulator.debug.step import step_app
 from emulator.debug.step.dialogs import MessageScreen, Prompt
 from emulator.debug.step.pane import Pane
@@ -21,10 +19,7 @@ from emulator.debug.step.panes import CallsPane, ViewPane
 from emulator.debug.step.panes_app import ORDER
 from emulator.debug.step.step_app import StepApp
 from emulator.debug.writer import last_writer
-from emulator.profile.known import matching_profile
-from emulator.replay.timeline import Timeline
 from emulator.report.text.style import Style
-from emulator.trace.checking import check_accesses
 from tests.helpers.timelines import timeline_of
 
 if TYPE_CHECKING:
@@ -32,7 +27,7 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
-    from emulator.check.accesses.bad_accesses import Mistake
+    from emulator.debug.kernel_debugger import Debugger
     from emulator.debug.writer import Writer
     from emulator.guest.locator import Locator
 
@@ -70,27 +65,25 @@ class Stage:
     async def answer(self, key: str, text: str) -> None:
         await self.pilot.press(key)
         await self.pilot.pause()
-        assert isinstance(self._app.screen, Prompt)
-        await self.press(*text, "enter")
+        assert self.asks()
+        await self.pilot.press(*text, "enter")
+        while self.asks():
+            await self.pilot.pause(0.01)
+        await self.settle()
+
+    def asks(self) -> bool:
+        return isinstance(self._app.screen, Prompt)
 
 
-def app_of(kernel: str, *, start: int = 0, command_line: str = "", unicode: bool = True) -> StepApp:
-    """Return the program for a kernel whose run is not recorded yet."""
-    timeline = timeline_of(kernel, command_line=command_line, record=False)
-    return StepApp(
-        timeline, timeline.record, start=lambda: start, style=Style(80, colour=True, unicode=unicode)
-    )
+def app_of(kernel: str, *, start: int = 0, unicode: bool = True, **options: Any) -> StepApp:  # noqa: ANN401 - as `debugger` has them
+    """Return the program for a kernel whose run is not recorded yet; options are those of `debugger`."""
+    timeline = timeline_of(kernel, record=False, **options)
 
+    def begin() -> None:
+        timeline.record()
+        timeline.go_to(min(start, timeline.event_count))
 
-def bad_accesses_of(kernel: str) -> BadAccessesOfRun:
-    machine = boot(f"firmware:{kernel}")
-    timeline = Timeline(machine, matching_profile(machine.image))
-    found: list[Mistake] = []
-    with check_accesses(machine, timeline.profile) as checked:
-        timeline.record(
-            at_end=lambda: found.extend(mistakes(machine, checked.seen().accesses, timeline.trace()))
-        )
-    return BadAccessesOfRun(found, is_checked=True)
+    return StepApp(timeline, begin, Style(80, colour=True, unicode=unicode))
 
 
 def play(
@@ -100,9 +93,10 @@ def play(
     start: int = 0,
     *,
     unicode: bool = True,
+    **options: Any,  # noqa: ANN401 - as `debugger` has them
 ) -> StepApp:
     async def run() -> StepApp:
-        app = app_of(kernel, start=start, unicode=unicode)
+        app = app_of(kernel, start=start, unicode=unicode, **options)
         async with app.run_test(size=size) as pilot:
             stage = Stage(app, pilot)
             await stage.settle()
@@ -126,39 +120,118 @@ def event(app: StepApp) -> int:
     return app.view.event
 
 
-def test_b_goes_to_the_next_bad_access_and_shows_it() -> None:
-    found = bad_accesses_of("bad_late_write")
-
-    async def run() -> None:
-        timeline = timeline_of("bad_late_write", record=False)
-        style = Style(80, colour=True, unicode=True)
-        app = StepApp(timeline, timeline.record, start=lambda: 0, bad_accesses=lambda: found, style=style)
-        async with app.run_test(size=WIDE) as pilot:
-            stage = Stage(app, pilot)
-            await stage.settle()
-            for _ in range(2):  # again where it stands: the same one
-                await stage.press("b")
-                assert event(app) == 14
-                assert isinstance(app.screen, MessageScreen)
-                text = str(app.screen.query_one(Static).render())
-                assert text.startswith("BUG: use after free: read of 4 bytes from 0x0010b008")
-                assert "\x1b" not in text
-                await stage.press("escape")
-                assert "; next: use after free: " in str(app.query_one("#headline").render())
-            await stage.press("n", "b")
-            assert event(app) == 16
-            assert "no bad access comes after this" in notified(app)
-
-    asyncio.run(run())
-
-
-def test_b_says_that_accesses_were_not_checked() -> None:
+def test_a_goes_to_the_next_bad_access_and_shows_it() -> None:
     async def scene(app: StepApp, stage: Stage) -> None:
-        await stage.press("b")
+        await stage.press("a")
+        assert event(app) == 14
+        assert isinstance(app.screen, MessageScreen)
+        text = str(app.screen.query_one(Static).render())
+        assert text.startswith("BUG: use after free: read of 4 bytes from 0x0010b008")
+        assert "\x1b" not in text
+        await stage.press("escape")
+        assert "next: use after free: " in str(app.query_one("#headline").render())
+        here = app.timeline.debugger.moment
+        assert (
+            app.timeline.machine.registers().eip
+            == app.timeline.debugger.mistakes()[0].accesses[0].registers.eip
+        )
+        await stage.press("a")
+        assert "no bad access comes after this" in notified(app)
+        assert app.timeline.debugger.moment == here
+        await stage.press("r")
+        await stage.press("A")
+        await stage.press("escape")
+        assert app.timeline.debugger.moment == here
+        await stage.press("A")
+        assert "there is no bad access before this" in notified(app)
+        assert app.timeline.debugger.moment == here
+
+    play(scene, "bad_late_write", sanitize=True)
+
+
+def test_a_says_that_accesses_were_not_checked() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.press("a")
         assert event(app) == 0
         assert "accesses were not checked: --sanitize" in notified(app)
 
     play(scene)
+
+
+def test_keys_step_by_lines_and_instructions_in_both_directions() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        d = debugger("firmware:overflow")
+        d.go_to_event(10)
+        moves = (
+            *(("i", d.step), ("s", d.step_line), ("s", d.step_line), ("o", d.next_line)),
+            *(("O", d.next_line_back), ("S", d.step_line_back), ("I", d.step_back)),
+            *(("s", d.step_line), ("u", d.finish), ("U", d.finish_back)),
+        )
+        seen = {d.moment}
+        for key, move in moves:
+            await stage.press(key)
+            seen.add(move().moment)
+            assert app.timeline.debugger.moment == d.moment
+            assert f"eip  0x{d.machine.registers().eip:08x}" in shown(app, "registers")
+        assert len(seen) > 6
+
+    play(scene, start=10)
+
+
+def test_a_step_shows_what_it_has_changed() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.press("i")
+        assert shown(app, "changes").startswith("stack of kmain")
+        assert "24 instructions" not in shown(app, "changes")
+        headline = str(app.query_one("#headline").render())
+        assert (
+            headline
+            == f"{app.timeline.debugger.moment.instructions:,} instructions, after event 10 of 24: #5 kmalloc has returned"
+        )
+        await stage.press("I")
+        assert "heap_free_list" in shown(app, "changes")  # the call's, at whose exit it stands
+
+    play(scene, start=10)
+
+
+def test_between_two_events_the_nearest_calls_are_the_next_and_the_previous() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.press("i")
+        await stage.press("i")
+        await stage.press("p")
+        assert event(app) == 10
+        assert app.view is not None
+        assert app.view.at_event
+        await stage.press("s")
+        await stage.press("n")
+        assert (event(app), app.view.at_event) == (12, True)
+
+    play(scene, start=10)
+
+
+def test_steps_that_are_asked_for_on_the_way_are_not_lost() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        here = app.timeline.debugger.moment.instructions
+        for _ in range(5):
+            app.action_move("instruction", 1)
+        await stage.settle()
+        assert app.timeline.debugger.moment.instructions == here + 5
+
+    play(scene, start=10)
+
+
+def test_bad_accesses_come_in_their_order_in_both_directions() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        found = []
+        for key in "aaAa":
+            await stage.press(key)
+            await stage.press("escape")
+            found.append((app.timeline.debugger.moment.instructions, app.why))
+        first, second, *again = found
+        assert first < second
+        assert again == [first, second]
+
+    play(scene, "use_after_free", sanitize=True)
 
 
 @pytest.mark.parametrize(("key", "back"), [("n", "p"), ("right", "left")])
@@ -472,9 +545,9 @@ def test_escape_stops_a_recording_that_does_not_end() -> None:
 
 
 def test_escape_stops_a_question_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    def search_for_ever(timeline: Timeline, locator: Locator, address: int) -> Writer | None:
+    def search_for_ever(debugger: Debugger, locator: Locator, address: int) -> Writer | None:
         while True:
-            last_writer(timeline, locator, address)
+            last_writer(debugger, locator, address)
 
     monkeypatch.setattr(step_app, "last_writer", search_for_ever)
 
@@ -484,6 +557,7 @@ def test_escape_stops_a_question_and_comes_back(monkeypatch: pytest.MonkeyPatch)
             stage = Stage(app, pilot)
             await stage.settle()
             last = app.timeline.event_count
+            here = app.timeline.debugger.moment
             assert event(app) == last
             await pilot.press("w", *"memmap", "enter")
             while not app.is_busy:
@@ -491,7 +565,8 @@ def test_escape_stops_a_question_and_comes_back(monkeypatch: pytest.MonkeyPatch)
             await pilot.press("escape")
             await stage.settle()
             assert "stopped" in notified(app)
-            assert app.timeline.position.event == event(app) == last
+            assert app.timeline.debugger.moment == here
+            assert event(app) == last
 
     asyncio.run(run())
 

@@ -18,7 +18,7 @@ from kernel_model.audit import Location, LocationKind
 from tests.helpers.timelines import call_number, go_after_return, timeline_of
 
 if TYPE_CHECKING:
-    from emulator.replay.timeline import Timeline
+    from emulator.debug.timeline import Timeline
 
 WIDE = Style(width=100, unicode=True)
 
@@ -48,7 +48,7 @@ def test_the_headline_says_where_the_machine_stands() -> None:
     for event in (0, 9, 10):
         timeline.go_to(event)
         lines.append(headline(view_of(timeline)))
-    timeline.run_to_end()
+    timeline.go_to_end()
     assert [*lines, headline(view_of(timeline))] == [
         "before the first instruction; 24 events",
         "event 9 of 24: #5 kmalloc is entered",
@@ -93,7 +93,7 @@ def test_bytes_of_a_block_are_shown_with_what_they_are(view: View) -> None:
 def test_bytes_of_a_freed_block_are_signed_so() -> None:
     timeline = timeline_of("overflow")
     go_after_return(timeline, call_number(timeline, "kfree"))
-    [call] = [timeline.call_of(timeline.position.event)]
+    [call] = [timeline.call_of(timeline.event)]
     assert call is not None
     view = view_of(timeline)
     row = next(each for each in view.dump if call.arguments[0] in range(each.address, each.address + 16))
@@ -188,7 +188,7 @@ def test_memory_has_hex_dumps_blocks_and_what_is_damaged(view: View) -> None:
     assert any(line.startswith("Heap 0x0010b000-0x0011b000") for line in lines)
     assert any(line.startswith("Memory 0x00100000-0x00500000") for line in lines)
     timeline = timeline_of("overflow")
-    timeline.run_to_end()
+    timeline.go_to_end()
     assert texts("memory", view_of(timeline))[0].startswith("damaged: 0x0010b020 size = 0x41414141")
 
 

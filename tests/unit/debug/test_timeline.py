@@ -12,14 +12,12 @@ from emulator.hle.layers import Mode
 from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile
-from emulator.replay.changes import changes_of_last_call
-from emulator.replay.engine import Position
-from emulator.replay.timeline import Timeline
 from emulator.run.ending import Budget, How
 from tests.helpers.guest import FUNCTION, machine_of
-from tests.helpers.timelines import timeline_of
+from tests.helpers.timelines import timeline_of, timeline_on
 
 if TYPE_CHECKING:
+    from emulator.debug.timeline import Timeline
     from emulator.machine.machine import Machine
 
 LOOPING = (
@@ -43,7 +41,12 @@ TAKE = Profile("test", (TracedFunction("take", "heap", Role.ALLOC, ("size",), Re
 def test_a_recorded_timeline_stands_at_the_start() -> None:
     timeline = timeline_of("overflow")
     fresh = boot("firmware:overflow")
-    assert (timeline.position, timeline.event_count, len(timeline.calls)) == (Position(0), 24, 12)
+    assert (timeline.is_at_start, timeline.event, timeline.event_count, len(timeline.calls)) == (
+        True,
+        0,
+        24,
+        12,
+    )
     assert timeline.machine.memory.read(0, 5 << 20) == fresh.memory.read(0, 5 << 20)
     assert timeline.machine.cpu.registers() == fresh.cpu.registers()
     assert (timeline.ending.how, timeline.ending.exit_value) == (How.EXIT, 0)
@@ -85,36 +88,36 @@ def test_an_event_that_is_not_there_is_refused(event: int) -> None:
 
 def test_the_end_can_be_reached_and_left() -> None:
     timeline = timeline_of("overflow")
-    timeline.run_to_end()
-    assert timeline.position == Position(24, at_end=True)
+    timeline.go_to_end()
+    assert (timeline.event, timeline.at_end, timeline.is_at_event()) == (24, True, False)
     end = timeline.machine.memory.read(0, 5 << 20)
     timeline.go_to(24)
-    assert timeline.position == Position(24, at_end=False)
-    timeline.go_to_position(Position(24, at_end=True))
+    assert (timeline.event, timeline.at_end, timeline.is_at_event()) == (24, False, True)
+    timeline.go_to_end()
     assert timeline.machine.memory.read(0, 5 << 20) == end
 
 
 def test_a_fault_is_an_ending() -> None:
     machine = machine_of(FUNCTION + "call take\nmovl 0x70000000, %eax\nfunction take\nret\nends take\n")
     machine.unanswered.expected = frozenset()
-    timeline = Timeline(machine, TAKE)
+    timeline = timeline_on(machine, TAKE)
     timeline.record()
     assert timeline.ending.failed
     assert timeline.ending.problem.startswith("read of unmapped physical memory 0x70000000 at _start+0xa")
-    timeline.run_to_end()
+    timeline.go_to_end()
     assert str(machine.image.location(machine.cpu.registers().eip)).startswith("_start+0x")
     assert timeline.machine.calls.event_count == 2
 
 
 def test_a_run_that_a_budget_ends_has_the_events_so_far() -> None:
     machine = machine_of(LOOPING)
-    timeline = Timeline(machine, TAKE)
-    timeline.record(Budget(1000))
+    timeline = timeline_on(machine, TAKE, Budget(1000))
+    timeline.record()
     assert not timeline.ending.failed
     assert "1000 instructions" in timeline.ending.problem
     assert timeline.event_count == 2 * len(timeline.calls)
-    timeline.run_to_end()
-    assert timeline.position == Position(timeline.event_count, at_end=False)
+    timeline.go_to_end()
+    assert (timeline.event, timeline.debugger.moment.instructions) == (timeline.event_count, 1000)
     assert timeline.calls.call(len(timeline.calls)).arguments == (len(timeline.calls),)
 
 
@@ -122,7 +125,7 @@ def cancel_after(timeline: Timeline, seconds: float, done: threading.Event) -> t
     def nag() -> None:
         time.sleep(seconds)
         while not done.wait(0.01):
-            timeline.cancel()
+            timeline.debugger.cancel()
 
     thread = threading.Thread(target=nag)
     thread.start()
@@ -130,32 +133,32 @@ def cancel_after(timeline: Timeline, seconds: float, done: threading.Event) -> t
 
 
 def test_a_recording_can_be_cancelled_and_keeps_what_it_has() -> None:
-    timeline = Timeline(machine_of(LOOPING), TAKE)
+    timeline = timeline_on(machine_of(LOOPING), TAKE, Budget(timeout_s=20))
     done = threading.Event()
     thread = cancel_after(timeline, 0.1, done)
-    timeline.record(Budget(timeout_s=20))
+    timeline.record()
     done.set()
     thread.join()
-    timeline.forget_cancel()
+    timeline.machine.forget_stop()
     assert timeline.ending.problem == "it was stopped by hand"
     assert timeline.event_count > 1000
     timeline.go_to(1001)
     assert timeline.machine.cpu.registers().esi == 501
 
 
-def test_a_journey_that_is_cancelled_ends_at_an_exact_event() -> None:
-    timeline, other = (Timeline(machine_of(LOOPING), TAKE) for _ in range(2))
+def test_a_journey_that_is_cancelled_ends_at_an_exact_moment() -> None:
+    timeline, other = (timeline_on(machine_of(LOOPING), TAKE, Budget(7_999_999)) for _ in range(2))
     for each in (timeline, other):
-        each.record(Budget(8_000_000))
+        each.record()
     done = threading.Event()
     thread = cancel_after(timeline, 0.02, done)
     with pytest.raises(Cancelled):
         timeline.go_to(timeline.event_count)
     done.set()
     thread.join()
-    timeline.forget_cancel()
-    assert timeline.position.event < timeline.event_count
-    other.go_to_position(timeline.position)
+    timeline.machine.forget_stop()
+    assert timeline.event < timeline.event_count
+    other.debugger.go_to(timeline.debugger.moment)
     assert timeline.machine.cpu.registers() == other.machine.cpu.registers()
     assert timeline.machine.interrupts.now_ns() == other.machine.interrupts.now_ns()
     timeline.go_to(timeline.event_count)
@@ -163,11 +166,12 @@ def test_a_journey_that_is_cancelled_ends_at_an_exact_event() -> None:
 
 
 def changed(machine: Machine) -> int:
-    timeline = Timeline(machine, matching_profile(machine.image))
+    timeline = timeline_on(machine, matching_profile(machine.image))
     timeline.record()
     timeline.go_to(10)
-    changes = changes_of_last_call(timeline)
-    assert timeline.position == Position(10)
+    moment = timeline.debugger.moment
+    changes = timeline.changes_of_call()
+    assert (timeline.event, timeline.debugger.moment, timeline.is_at_event()) == (10, moment, True)
     return sum(len(change.after) for change in changes if change.address >= 0x10A000)
 
 
@@ -181,9 +185,9 @@ def test_only_after_an_exit_there_are_changes() -> None:
     timeline = timeline_of("overflow")
     for event in (0, 9):
         timeline.go_to(event)
-        assert changes_of_last_call(timeline) == []
-    timeline.run_to_end()
-    assert changes_of_last_call(timeline) == []
+        assert timeline.changes_of_call() == []
+    timeline.go_to_end()
+    assert timeline.changes_of_call() == []
 
 
 def test_calls_that_return_at_one_instruction_are_events_of_their_own() -> None:
@@ -191,10 +195,10 @@ def test_calls_that_return_at_one_instruction_are_events_of_their_own() -> None:
         "call front\nexit 0\nfunction front\njmp take\nends front\nfunction take\nincl %edi\nret\nends take\n"
     )
     front = TracedFunction("front", "heap", Role.OTHER, (), Result.VALUE)
-    timeline = Timeline(machine_of(FUNCTION + source), Profile("test", (front, TAKE.functions[0])))
+    timeline = timeline_on(machine_of(FUNCTION + source), Profile("test", (front, TAKE.functions[0])))
     timeline.record()
     assert timeline.event_count == 4
     for event in (3, 4, 3, 2, 4):
         timeline.go_to(event)
-        assert timeline.position == Position(event)
+        assert (timeline.event, timeline.is_at_event()) == (event, True)
         assert timeline.machine.cpu.registers().edi == (event > 2)

@@ -1,0 +1,218 @@
+"""A run whose events are all known, and the debugger that goes to them.
+
+The run is recorded once, from the first instruction to its end, and the machine goes back to the start. From then on the debugger goes to any event, and
+anywhere between two.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from emulator.debug.bad_accesses import BadAccessesOfRun
+from emulator.debug.stop import StopKind
+from emulator.debug.writer import is_modelled
+from emulator.errors import Cancelled, EmulatorError
+from emulator.guest.symbols import symbol
+from emulator.replay.changes import find_changes
+from emulator.run.ending import Ending, How
+from emulator.trace.queries.search import CallSearch
+from emulator.trace.table import CallTable
+
+if TYPE_CHECKING:
+    from emulator.debug.kernel_debugger import Debugger
+    from emulator.debug.stop import Stop
+    from emulator.guest.symbolizer import Frame
+    from emulator.machine.machine import Machine
+    from emulator.profile.model import Profile
+    from emulator.replay.changes import Change
+    from emulator.replay.moment import Moment
+    from emulator.trace.logged import LoggedTrace
+    from emulator.trace.table import Call
+
+
+def arrived(stop: Stop) -> Stop:
+    """Return a stop that was not asked for by `Debugger.cancel`.
+
+    Raises:
+        Cancelled: It was.
+    """
+    if stop.kind is StopKind.CANCELLED:
+        raise Cancelled
+    return stop
+
+
+class Timeline:
+    """All events of a run, and where its machine stands among them.
+
+    Args:
+        debugger: With a profile, whose functions' calls are the events, and a machine that has not run yet.
+
+    Attributes:
+        debugger: As given.
+        profile: Of the debugger.
+        machine: Of the debugger.
+        calls: All calls of the run; none before `record`.
+        search: Answers questions about *calls*.
+        event_count: Events of the whole run.
+        ending: How the run ended; `How.NOT_RUN` before `record`.
+        bad_accesses: Those of the run, if they are looked for; none before `record`.
+
+    Raises:
+        ValueError: There is no profile.
+    """
+
+    def __init__(self, debugger: Debugger) -> None:
+        if debugger.profile is None:
+            raise ValueError("there are no events: no profile says which functions allocate")
+        self.debugger = debugger
+        self.profile: Profile = debugger.profile
+        self.machine: Machine = debugger.machine
+        self.calls = CallTable((), self.profile)
+        self.search = CallSearch(self.calls)
+        self.event_count = 0
+        self.ending = Ending(How.NOT_RUN)
+        self.bad_accesses = BadAccessesOfRun()
+        self.frames = cache(self._frames)
+        self._start = self._end = debugger.moment
+        self._gone_to = debugger.moment, 0
+
+    def record(self, *, to_finding: bool = False) -> None:
+        """Run from the start to the end, note all calls, and return to the start.
+
+        A run that is stopped by a budget, or by `Debugger.cancel`, ends there from then on.
+
+        Args:
+            to_finding: Whether the run ends in front of the first bad access.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C, or a signal that is handled so.
+        """
+        debugger = self.debugger
+        with debugger.only(findings=to_finding):
+            stop = debugger.record()
+        self._end = stop.moment
+        self.ending = stop.ending or self.ending
+        self.calls = debugger.trace().calls
+        self.search = CallSearch(self.calls)
+        self.event_count = self.calls.last_event
+        if debugger.is_checked:
+            self.bad_accesses = BadAccessesOfRun(debugger.mistakes(), is_checked=True)
+        self.machine.forget_stop()
+        debugger.stands(None)
+
+    def trace(self) -> LoggedTrace:
+        """Return the trace of the run."""
+        return self.debugger.trace()
+
+    # Where it stands.
+
+    @property
+    def event(self) -> int:
+        """The event after which the machine stands; where several calls return at one instruction, that which was gone to."""
+        moment, event = self._gone_to
+        return event if moment == self.debugger.moment else self.debugger.event
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the run has ended here."""
+        return self.debugger.moment.at_end
+
+    @property
+    def is_at_start(self) -> bool:
+        """Whether nothing has been executed."""
+        return self.debugger.moment == self._start
+
+    def is_at_event(self) -> bool:
+        """Return whether `event` has just happened: nothing has been executed since."""
+        here, call = self.debugger.moment, self.call_of(self.event)
+        if call is None or here.at_end:
+            return False
+        if here.entered:
+            return True
+        if call.left != self.event or call.left_time_ns != self.machine.interrupts.now_ns():
+            return False
+        if not here.faults:  # of an exception's handler, which begins at the same time
+            return True
+        at_event = arrived(self.debugger.go_to_event(self.event)).moment
+        arrived(self.debugger.go_to(here))
+        return at_event == here
+
+    # Moves.
+
+    def go_to(self, event: int) -> None:
+        """Go to where *event* has just happened.
+
+        Raises:
+            ValueError: There is no such event.
+            EmulatorError: The run has ended before.
+            Cancelled: On the way; the machine stands somewhere.
+        """
+        if not 0 <= event <= self.event_count:
+            raise ValueError(f"there is no event {event}: the run has events 0 to {self.event_count}")
+        stop = arrived(self.debugger.go_to_event(event))
+        if stop.kind is StopKind.ENDED:
+            raise EmulatorError(
+                f"the run did not repeat itself: it ended after event {self.debugger.event}, before event {event}"
+            )
+        self._gone_to = stop.moment, event
+
+    def go_to_end(self) -> None:
+        """Go to where the run ended.
+
+        Raises:
+            Cancelled: See `go_to`.
+        """
+        arrived(self.debugger.go_to(self._end))
+
+    def changes_since(self, begin: Moment) -> list[Change]:
+        """Return the bytes that have changed since a moment before here, without those below ESP; the machine stands here again afterwards.
+
+        Raises:
+            Cancelled: See `go_to`.
+        """
+        here, event = self.debugger.moment, self.event
+        arrived(self.debugger.go_to(begin))
+        pages = self.debugger.pages_written_to(here)
+        self._gone_to = here, event
+        return find_changes(self.machine, pages)
+
+    def changes_of_call(self) -> list[Change]:
+        """Return the bytes that the last call has changed, from its entry to its exit, without those below ESP; none where the machine does not stand at one.
+
+        A model that stands in for the function works right before the entry, so what happened since the event before counts, too.
+
+        Raises:
+            Cancelled: See `go_to`.
+        """
+        here, event = self.debugger.moment, self.event
+        call = self.call_of(event)
+        if call is None or call.left != event or not self.is_at_event():
+            return []
+        found = symbol(self.machine.image, call.function)
+        self.go_to(call.entered - (found is not None and is_modelled(self.machine, found.address)))
+        pages = self.debugger.pages_written_to(here)
+        self._gone_to = here, event
+        return find_changes(self.machine, pages)
+
+    # What is known of the calls.
+
+    def _frames(self, stack: int) -> tuple[Frame, ...]:
+        """Return the backtrace of a call's `stack` number, the caller first; empty for 0."""
+        return self.trace().frames(stack)
+
+    def call_of(self, event: int) -> Call | None:
+        """Return the call that an event is the entry or the exit of; None for 0."""
+        number = self.calls.number_at(event)
+        return self.calls.call(number) if number else None
+
+    def call_around(self, event: int) -> int:
+        """Return the number of the call that is running after an event, 0 for none."""
+        call = self.call_of(event)
+        if call is None:
+            return 0
+        return call.number if call.entered == event else call.parent
+
+    def block_of(self, call: Call) -> int | None:
+        """Return the address of the block that a call takes or gives back, as the kernel writes it."""
+        return self.search.block_of(call.number)
