@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
 
 from emulator.debug.lines import Lines
+from emulator.debug.places import read_places
 from emulator.debug.points import Breakpoint, EventPoint, Point, Watchpoint
 from emulator.debug.stop import Access, Stop, StopKind, WatchHit
 from emulator.errors import Cancelled, KernelMismatch
@@ -151,16 +152,17 @@ class Debugger:
         """Stop in front of an instruction.
 
         Args:
-            where: Its linear address; a symbol, perhaps with an offset; or a line of the source, as in ``heap.c:12``, where its first instruction lies.
+            where: Its linear address; a function, where its body begins, after the prologue, in copies inside of other functions, too; another symbol, or any
+                with an offset, as in ``kmalloc+0``; or a line of the source, as in ``heap.c:12``, at its first instruction in each block of code.
             condition: Called with this debugger, in the middle of the run: whether to stop. It may look at everything, and change nothing.
 
         Raises:
             ValueError: There is no such place.
         """
-        address = where if isinstance(where, int) else self._place(where)
-        if not 0 <= address <= WORD_MAX:
-            raise ValueError(f"{address:#x} is no 32-bit address")
-        return self._added(Breakpoint(self, self._next_number(), address, condition))
+        addresses = (where,) if isinstance(where, int) else read_places(where, self.image)
+        if not 0 <= addresses[0] <= WORD_MAX:
+            raise ValueError(f"{addresses[0]:#x} is no 32-bit address")
+        return self._added(Breakpoint(self, self._next_number(), addresses, condition))
 
     def watch(
         self,
@@ -230,19 +232,6 @@ class Debugger:
         self._numbered += 1
         return self._numbered
 
-    def _place(self, where: str) -> int:
-        from emulator.debug.addresses import read_address
-
-        file, colon, line = where.rpartition(":")
-        if not colon:
-            return read_address(where, self.image)
-        if not line.isdecimal():
-            raise ValueError(f"{where!r} is no FILE:LINE")
-        addresses = self.image.addresses_of_line(file, int(line))
-        if not addresses:
-            raise ValueError(f"no instruction belongs to {where}")
-        return addresses[0]
-
     # -- forwards ------------------------------------------------------------------------------------
 
     def run(self) -> Stop:
@@ -290,7 +279,7 @@ class Debugger:
     @contextmanager
     def _passing(self, address: int, condition: Condition | None) -> Iterator[None]:
         """Stop at an instruction for one move."""
-        self._place_to_go = Breakpoint(self, 0, address, condition)
+        self._place_to_go = Breakpoint(self, 0, (address,), condition)
         try:
             yield
         finally:
@@ -361,7 +350,8 @@ class Debugger:
                 native.close()
         for point in self._of(Breakpoint):
             if point not in self._native:
-                self._native[point] = [stops.break_at(point.address, self._asked(point.condition))]
+                asked = self._asked(point.condition)
+                self._native[point] = [stops.break_at(each, asked) for each in point.addresses]
         for watched in self._of(Watchpoint):
             if watched not in self._native:
                 condition, access = self._asked(watched.condition), watched.access

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from emulator.debug.stop import StopKind
+from emulator.loader.functions.prologue import body_of
 from emulator.machine.call_stack import callers
 from emulator.x86 import WORD_MAX, WORD_SIZE
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from emulator.machine.core.stops import Executed
 
 _FRAME: Final = 3 * WORD_SIZE  # what an interrupt pushes in the same ring: EIP, CS, EFLAGS
+_STACK_OF_LINE: Final = 1 << 12  # bytes; further up it is another stack
 _LONGEST_CALL: Final = 15  # bytes
 _FIRST_WINDOW: Final = 1 << 10
 _LAST_WINDOW: Final = 1 << 20  # instructions
@@ -42,6 +44,7 @@ class Lines:
         self._debugger = debugger
         self._machine = debugger.machine
         self._image = debugger.machine.image
+        self._begun: dict[int, SourceLine | None] = {}
 
     # -- forwards ------------------------------------------------------------------------------------
 
@@ -56,9 +59,7 @@ class Lines:
             stop = self._instruction(into=into)
             if stop.kind is not StopKind.STEP:
                 return stop
-            eip = self._machine.registers().eip
-            line = self._line(eip)
-            if line is not None and line != begun and self._image.begins_line(eip):
+            if self._begun_by(self._machine.registers().eip) not in (None, begun):
                 return stop
 
     def finish(self) -> Stop:
@@ -116,11 +117,13 @@ class Lines:
         Args:
             into: Whether it may lie in a function that was called.
         """
-        for executed, is_all in self._histories():
-            found = self._line_before(executed, into=into)
-            if found is not None or is_all:
-                return self._debugger.stands(executed[found].instant if found is not None else None)
-        return self._debugger.stands(None)
+        window = _FIRST_WINDOW
+        while True:
+            executed = self._debugger.executed_before(window)
+            found, is_begin = self._line_before(executed, into=into)
+            if is_begin or len(executed) < window or window >= _LAST_WINDOW:
+                return self._debugger.stands(None if found is None else executed[found].instant)
+            window *= 8
 
     def finish_back(self) -> Stop:
         """Go back to the call of the present function.
@@ -141,33 +144,20 @@ class Lines:
                 return stop
         return self._debugger.step_back()
 
-    def _histories(self) -> list[tuple[list[Executed], bool]]:
-        """Return more and more of the instructions before here, and whether these are all."""
-        window, found = _FIRST_WINDOW, []
-        while window <= _LAST_WINDOW:
-            executed = self._debugger.executed_before(window)
-            found.append((executed, len(executed) < window))
-            if found[-1][1] or self._line_before(executed, into=True) is not None:
-                break
-            window *= 8
-        return found
-
-    def _line_before(self, executed: Sequence[Executed], *, into: bool) -> int | None:
-        """Return where the last line that was executed begins; None: before all of these."""
+    def _line_before(self, executed: Sequence[Executed], *, into: bool) -> tuple[int | None, bool]:
+        """Return where the line that was executed last begins, None: before all of these; and whether that is sure, because another line comes before it."""
+        found: int | None = None
+        line, esp = None, 0
         at = self._skip_back(executed, len(executed) - 1, into=into)
-        while at is not None and self._line(executed[at].pc) is None:
+        while at is not None:
+            begins = self._begun_by(executed[at].pc)
+            is_other = begins is not None and begins != line
+            if found is not None and (is_other or executed[at].esp > esp + _STACK_OF_LINE):
+                return found, True
+            if begins is not None:
+                found, line, esp = at, begins, executed[at].esp
             at = self._skip_back(executed, at - 1, into=into)
-        if at is None:
-            return None
-        line = self._line(executed[at].pc)
-        found = at if self._image.begins_line(executed[at].pc) else None
-        esp = executed[at].esp
-        while True:
-            at = self._skip_back(executed, at - 1, into=False)
-            if at is None or self._line(executed[at].pc) != line or executed[at].esp > esp + (1 << 12):
-                return found if at is not None or found is not None else None
-            if self._image.begins_line(executed[at].pc):
-                found = at
+        return found, False
 
     def _skip_back(self, executed: Sequence[Executed], at: int, *, into: bool) -> int | None:
         """Return the instruction at *at*, or, if that returns from what is not gone into, the one before; None: before all of these."""
@@ -206,6 +196,16 @@ class Lines:
     def _line(self, address: int) -> SourceLine | None:
         line = self._image.source_line(address)
         return line if line is not None and line.line else None
+
+    def _begun_by(self, address: int) -> SourceLine | None:
+        """Return the line that begins with an instruction; None: none does. What opens a function begins after the prologue."""
+        if address not in self._begun:
+            line = self._line(address) if self._image.begins_line(address) else None
+            function = None if line is None else self._image.function_at(address)
+            if function is not None and not function[1] and body_of(self._image, address) != address:
+                line = None
+            self._begun[address] = line
+        return self._begun[address]
 
     def _has_lines(self, address: int) -> bool:
         return self._line(address) is not None

@@ -36,18 +36,22 @@ class Point:
 
 
 class Breakpoint(Point):
-    """An instruction.
+    """An instruction; of a function or a line of which the compiler has made copies one in each.
 
     Attributes:
-        address: Linear.
+        addresses: Linear.
         condition: Whether to stop there; None: always.
     """
 
     def __init__(
-        self, debugger: Debugger, number: int, address: int, condition: Callable[[Debugger], bool] | None
+        self,
+        debugger: Debugger,
+        number: int,
+        addresses: tuple[int, ...],
+        condition: Callable[[Debugger], bool] | None,
     ) -> None:
         super().__init__(debugger, number)
-        self.address = address
+        self.addresses = addresses
         self.condition = condition
 
 

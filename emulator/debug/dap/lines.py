@@ -6,6 +6,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+from emulator.debug.places import places_of_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -63,8 +65,8 @@ class Lines:
         except OSError:
             return None
 
-    def nearest(self, path: str, line: int) -> tuple[int, list[int]] | None:
-        """Return the first line from one on that has code, and where that begins: once in each function. None: there is none near.
+    def nearest(self, path: str, line: int) -> tuple[int, tuple[int, ...]] | None:
+        """Return the first line from one on that has code, and where to stop at it (see `places_of_line`). None: there is none near.
 
         Args:
             path: Of the file here.
@@ -72,7 +74,7 @@ class Lines:
         """
         lines = self._lines_of(path)
         number = next((number for number in lines if line <= number < line + _AFTER_MAX), None)
-        return None if number is None else (number, self._once_in_each_function(lines[number]))
+        return None if number is None else (number, places_of_line(self._image, lines[number]))
 
     def between(self, path: str, first: int, last: int) -> list[int]:
         """Return the lines of a file that have code, from one to another one.
@@ -83,13 +85,6 @@ class Lines:
             last: That one, too.
         """
         return [number for number in self._lines_of(path) if first <= number <= last]
-
-    def _once_in_each_function(self, addresses: list[int]) -> list[int]:
-        first: dict[int, int] = {}
-        for each in sorted(addresses):
-            found = self._image.function_at(each)
-            first.setdefault(each if found is None else found[0].address, each)
-        return list(first.values())
 
     def _lines_of(self, path: str) -> dict[int, list[int]]:
         """Return the lines of the file that has the longest end of a path in common with it; none, if no file has its name."""

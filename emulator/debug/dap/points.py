@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulator.debug.dap.arguments import BadRequest
 from emulator.debug.expressions import Expression
+from emulator.debug.places import places_of_function
+from emulator.debug.points import Breakpoint
 from emulator.debug.stop import Access
 from emulator.debug.variables import NamesOfLevel, Variables
 from emulator.errors import EmulatorError
@@ -110,15 +112,11 @@ class Points:
 
     def at(self, point: Point) -> list[int]:
         """Return the ids of what lies where a point was hit."""
-        address = getattr(point, "address", None)
+        place = _place(point)
         return [
             each.id
             for each in self._all()
-            if point in each.points
-            or any(
-                getattr(one, "address", None) == address and isinstance(one, type(point))
-                for one in each.points
-            )
+            if point in each.points or any(_place(one) == place for one in each.points)
         ]
 
     def forget_after(self, moment: Moment) -> None:
@@ -187,8 +185,13 @@ class Points:
         return self._breakpoints(wanted, "breakpoint", addresses, line=found)
 
     def _function(self, wanted: Arguments) -> Placed:
-        address = self._debugger.machine.address_of(wanted.text("name"))
-        return self._breakpoints(wanted, "function breakpoint", [address])
+        name = wanted.text("name")
+        addresses = places_of_function(self._debugger.image, name)
+        if not addresses:
+            addresses = (
+                self._debugger.machine.address_of(name),
+            )  # of a symbol; else it says that there is none
+        return self._breakpoints(wanted, "function breakpoint", addresses)
 
     def _instruction(self, wanted: Arguments) -> Placed:
         address = read_reference(wanted.text("instructionReference")) + wanted.offset("offset")
@@ -289,6 +292,12 @@ def read_reference(text: str) -> int:
     if address < 0:
         raise BadRequest(f"{text[:40]!r} is no memory reference")
     return address
+
+
+def _place(point: Point) -> tuple[type[Point], int | None]:
+    return type(point), point.addresses[0] if isinstance(point, Breakpoint) else getattr(
+        point, "address", None
+    )
 
 
 def _when(wanted: Arguments) -> Wanted:

@@ -39,6 +39,7 @@ class Header(NamedTuple):
 
     Attributes:
         minimum_instruction: Bytes by which addresses advance.
+        starts_as_statement: Whether the first row is a place for breakpoints.
         line_base: Lowest line step of a special opcode.
         line_range: Number of line steps of the special opcodes, not 0.
         operand_counts: For each standard opcode, from 1.
@@ -49,6 +50,7 @@ class Header(NamedTuple):
     """
 
     minimum_instruction: int
+    starts_as_statement: bool
     line_base: int
     line_range: int
     operand_counts: bytes
@@ -98,7 +100,7 @@ def read_header(sections: DebugSections, offset: int) -> Header:
     minimum_instruction = reader.unsigned(1)
     if version >= _VERSION_WITH_OPERATIONS:
         reader.take(1)
-    reader.take(1)  # default_is_stmt
+    starts_as_statement = reader.unsigned(1) != 0
     line_base = int.from_bytes(reader.take(1), "little", signed=True)
     line_range, opcode_base = reader.take(2)
     if not line_range or not opcode_base:
@@ -107,7 +109,15 @@ def read_header(sections: DebugSections, offset: int) -> Header:
     directories, files = _files_5(reader, sections) if version == _DWARF5 else _files_2(reader)
     first_file = 0 if version == _DWARF5 else 1
     return Header(
-        minimum_instruction, line_base, line_range, operand_counts, program, directories, files, first_file
+        minimum_instruction,
+        starts_as_statement,
+        line_base,
+        line_range,
+        operand_counts,
+        program,
+        directories,
+        files,
+        first_file,
     )
 
 

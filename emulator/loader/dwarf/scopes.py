@@ -43,11 +43,13 @@ class Scope(NamedTuple):
 
     Attributes:
         entry: Of the function or the copy.
+        block: Of the innermost block in it that the instruction is in; of the function or the copy itself where it is in none.
         parameters: In the order of their declarations.
         variables: Those of inner blocks first; of one name only the first can be named there.
     """
 
     entry: Entry
+    block: Entry
     parameters: tuple[Declared, ...]
     variables: tuple[Declared, ...]
 
@@ -98,8 +100,10 @@ def _scope(units: Units, entry: Entry, address: int) -> tuple[Scope, Entry | Non
     blocks: list[list[Declared]] = []
     block: Entry | None = entry
     inlined: Entry | None = None
+    innermost = entry
     while block is not None and inlined is None:
         here: list[Declared] = []
+        innermost = block
         children, block = units.children(block), None
         for child in children:
             if child.tag == _PARAMETER:
@@ -111,7 +115,8 @@ def _scope(units: Units, entry: Entry, address: int) -> tuple[Scope, Entry | Non
         blocks.append(here)
     lost_parameters, lost = _left_out(units, entry)
     own = tuple(each for here in reversed(blocks) for each in here)
-    return Scope(entry, _in_order(units, entry, [*parameters, *lost_parameters]), (*own, *lost)), inlined
+    in_order = _in_order(units, entry, [*parameters, *lost_parameters])
+    return Scope(entry, innermost, in_order, (*own, *lost)), inlined
 
 
 def _left_out(units: Units, entry: Entry) -> tuple[list[Declared], list[Declared]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import struct
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,16 +46,22 @@ class _Sequence:
         self.addresses = array("I")
         self.files = array("I")
         self.lines = array("I")
+        self.statements = bytearray()  # 1: a breakpoint may stand there
         self.end = 0
 
-    def append(self, address: int, file: int, line: int) -> None:
+    def append(self, address: int, file: int, line: int, *, is_statement: bool) -> None:
         self.addresses.append(address)
         self.files.append(file)
         self.lines.append(line)
+        self.statements.append(is_statement)
 
     def find(self, address: int) -> tuple[int, int] | None:
         index = bisect_right(self.addresses, address) - 1
         return (self.files[index], self.lines[index]) if index >= 0 and address < self.end else None
+
+    def begins(self, address: int) -> bool:
+        rows = range(bisect_left(self.addresses, address), bisect_right(self.addresses, address))
+        return any(self.statements[row] for row in rows)
 
 
 class LineTable:
@@ -94,9 +100,9 @@ class LineTable:
                 yield from ((header, sequence) for sequence in sequences)
 
     def begins(self, address: int) -> bool:
-        """Return whether a row begins at a linked address."""
+        """Return whether a row begins at a linked address that is a place for breakpoints."""
         return any(
-            (index := bisect_right(sequence.addresses, address)) and sequence.addresses[index - 1] == address
+            sequence.begins(address)
             for _, sequence in self._near(address)
             if sequence.find(address) is not None
         )
@@ -113,7 +119,7 @@ class LineTable:
         return None
 
     def addresses(self, file: str, line: int) -> list[int]:
-        """Return where the code of a line begins, linked, ascending; *file* is the end of its path, in whole parts."""
+        """Return where the code of a line begins, at places for breakpoints, linked, ascending; *file* is the end of its path, in whole parts."""
         return self.lines(file).get(line, [])
 
     def lines(self, file: str) -> dict[int, list[int]]:
@@ -144,10 +150,15 @@ class LineTable:
             by_number: dict[int, list[tuple[int, int]]] = {}
             for sequence in sequences:
                 before = None
-                for address, *here in zip(sequence.addresses, sequence.files, sequence.lines, strict=True):
-                    if here != before and here[1]:
+                rows = zip(
+                    sequence.addresses, sequence.statements, sequence.files, sequence.lines, strict=True
+                )
+                for address, is_statement, *here in rows:
+                    if is_statement and here != before and here[1]:
                         by_number.setdefault(here[0], []).append((address, here[1]))
-                    before = here
+                        before = here
+                    elif here != before:
+                        before = None
             for number, pieces in by_number.items():
                 found.setdefault(header.path(number), []).extend(pieces)
         return found
@@ -191,16 +202,18 @@ def _sequence_starts(line: bytes) -> Iterator[tuple[int, int]]:
 class _Rows:
     """The registers of the line machine (DWARF 5, section 6.2.2) and the sequences they have written."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_statement: bool) -> None:
         self.sequences: list[_Sequence] = []
+        self._starts_as_statement = is_statement
         self.restart()
 
     def restart(self) -> None:
-        self.address, self.file, self.line = 0, 1, 1
+        self.address, self.file, self.line, self.is_statement = 0, 1, 1, self._starts_as_statement
         self.sequence = _Sequence()
 
     def emit(self) -> None:
-        self.sequence.append(self.address & WORD_MAX, self.file & WORD_MAX, self.line & WORD_MAX)
+        numbers = self.address & WORD_MAX, self.file & WORD_MAX, self.line & WORD_MAX
+        self.sequence.append(*numbers, is_statement=self.is_statement)
 
     def end_sequence(self) -> None:
         self.sequence.end = self.address & WORD_MAX
@@ -211,7 +224,7 @@ class _Rows:
 
 def _run(header: Header) -> list[_Sequence]:
     """Run the line program of a unit."""
-    reader, rows = header.program, _Rows()
+    reader, rows = header.program, _Rows(is_statement=header.starts_as_statement)
     while reader.position < reader.end:
         opcode = reader.unsigned(1)
         if opcode >= header.opcode_base:
@@ -248,10 +261,12 @@ def _run_standard(opcode: int, header: Header, rows: _Rows) -> None:
             rows.line += reader.sleb()
         case 4:  # DW_LNS_set_file
             rows.file = reader.uleb()
+        case 6:  # DW_LNS_negate_stmt
+            rows.is_statement = not rows.is_statement
         case 8:  # DW_LNS_const_add_pc
             rows.address += (255 - header.opcode_base) // header.line_range * header.minimum_instruction
         case 9:  # DW_LNS_fixed_advance_pc
             rows.address += reader.unsigned(2)
-        case _:  # columns, statement marks and opcodes of the future
+        case _:  # columns and opcodes of the future
             for _ in range(header.operand_counts[opcode - 1]):
                 reader.uleb()

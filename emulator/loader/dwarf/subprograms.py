@@ -10,6 +10,7 @@ Source: DWARF 5, sections 2.6 (locations), 3.3 (functions) and 4.1 (parameters).
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.dwarf.debug_info import damage
@@ -27,7 +28,9 @@ _ORIGIN = "DW_AT_abstract_origin"
 _ASSEMBLY = 0x8001  # DW_LANG_Mips_Assembler, which all assemblers use
 _DEPTH_MAX = 64
 _POINTER_SIZE = 4
-_VERSION_5 = 5
+_VERSION_4, _VERSION_5 = 4, 5
+_LISTS = ("DW_FORM_sec_offset", "DW_FORM_loclistx")
+_LISTS_BEFORE = ("DW_FORM_data4", "DW_FORM_data8")
 _AGGREGATES = frozenset(("DW_TAG_structure_type", "DW_TAG_union_type", "DW_TAG_class_type"))
 _POINTERS = frozenset(("DW_TAG_pointer_type", "DW_TAG_reference_type", "DW_TAG_rvalue_reference_type"))
 
@@ -73,6 +76,7 @@ class Inlined(NamedTuple):
 
     Attributes:
         symbol: The function's, if it had one.
+        file: The source file that declares it; "" where that is not said.
         address: Linked address of the copy's first instruction.
         around: That of the function that it is in.
         parameters: Those of its declaration, in order.
@@ -81,6 +85,7 @@ class Inlined(NamedTuple):
     """
 
     symbol: str
+    file: str
     address: int
     around: int
     parameters: tuple[Parameter, ...]
@@ -112,6 +117,14 @@ class Subprograms:
         except damage():
             return None
 
+    def lists_locations(self, address: int) -> bool:
+        """Return whether the unit of the function whose first instruction is at a linked address lists locations of variables by address, as optimised code needs it."""
+        try:
+            entry = self._units.function_at(address)
+            return entry is not None and _lists_locations(entry.cu)
+        except damage():
+            return False
+
     def inlined(self, names: Collection[str], wanted: Callable[[str], bool]) -> Iterator[Inlined]:
         """Yield the copies of functions inside of others, outer ones first.
 
@@ -136,9 +149,8 @@ class Subprograms:
         if address is not None and around is not None:
             parameters = self._parameters(origin, entry)
             frame_base = tuple(located(function, "DW_AT_frame_base"))
-            yield Inlined(
-                symbol, address, around, parameters, frame_base, self._prologue_end(function, around)
-            )
+            prologue_end = self._prologue_end(function, around)
+            yield Inlined(symbol, self._file(origin), address, around, parameters, frame_base, prologue_end)
 
     def _subprogram(self, entry: Entry, address: int) -> Subprogram:
         origin = _origin(entry)
@@ -189,6 +201,20 @@ class Subprograms:
         end = max((piece.stop for piece in code_of(entry) if address in piece), default=address)
         rows = (row.state for row in program.get_entries() if row.state is not None)
         return next((row.address for row in rows if row.prologue_end and address <= row.address < end), None)
+
+
+def _lists_locations(unit: Entry) -> bool:
+    """Return whether entries of a unit may refer to location lists: its abbreviations say so."""
+    table, version = unit.dwarfinfo.get_abbrev_table(unit["debug_abbrev_offset"]), unit["version"]
+    lists = _LISTS if version >= _VERSION_4 else _LISTS_BEFORE
+    for code in count(1):
+        try:
+            abbreviation = table.get_abbrev(code)
+        except KeyError:
+            return False
+        if any(each.name == "DW_AT_location" and each.form in lists for each in abbreviation["attr_spec"]):
+            return True
+    return False
 
 
 def _origin(entry: Entry) -> Entry:

@@ -9,5 +9,6 @@ __all__ = [
     "locations",
     "names",
     "parameters",
+    "prologue",
     "prototypes",
 ]

@@ -29,12 +29,14 @@ class InlinedCopy(NamedTuple):
 
     Attributes:
         name: That of the given names that means the function.
+        file: Last part of the name of the source file that declares it; "" where that is not said.
         address: Linked address of the copy's first instruction.
         around: That of the function that it is in.
         parameters: Where the parameters are there; `OnStack` counts from ESP there.
     """
 
     name: str
+    file: str
     address: int
     around: int
     parameters: tuple[Location, ...]
@@ -56,7 +58,8 @@ def inlined_copies(image: KernelImage, names: Sequence[str]) -> tuple[InlinedCop
         if each.address not in copies:
             places = _Places(image, each)
             parameters = tuple(map(places.location, each.parameters))
-            copies[each.address] = InlinedCopy(index.find(each.symbol), each.address, each.around, parameters)
+            name, file = index.find(each.symbol), each.file.rpartition("/")[2]
+            copies[each.address] = InlinedCopy(name, file, each.address, each.around, parameters)
     return tuple(copies[address] for address in sorted(copies))
 
 

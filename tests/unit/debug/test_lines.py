@@ -9,9 +9,17 @@ import pytest
 
 from emulator import debug
 from emulator.debug import Moment, StopKind
+from emulator.debug.variables import Variables
+from tests.helpers.c_kernel import compile_kernel
+from tests.helpers.call_stack_kernels import ENTRY
 from tests.helpers.guest import FUNCTION, machine_of
+from tests.helpers.inlining_kernel import compile_inlining
+from tests.helpers.variable_kernel import compile_variables
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from emulator.debug import Debugger
 
 TICKING = (
@@ -61,6 +69,52 @@ def test_lines_are_the_same_in_both_directions() -> None:
         for each in stops[-2::-1]:
             assert d.step_line_back().kind is StopKind.STEP
             assert (d.moment, line(d), function(d)) == each
+
+
+@pytest.mark.parametrize("compiled", [compile_variables, compile_inlining])
+@pytest.mark.parametrize(
+    "way", [("gcc", "-O0"), ("gcc", "-O2"), ("clang", "-O0"), ("clang", "-O2")], ids=" ".join
+)
+def test_lines_of_optimised_code_are_the_same_in_both_directions(
+    tmp_path: Path, compiled: Callable[..., Path], way: tuple[str, ...]
+) -> None:
+    with debug.debugger(str(compiled(tmp_path, way[0], "-g", *way[1:]))) as d:
+        point = d.break_at("kmain")
+        d.run()
+        point.remove()
+        stops = [d.moment]
+        while len(stops) < 40 and d.step_line().kind is StopKind.STEP:
+            stops.append(d.moment)
+        assert len(stops) == 40
+        for each in stops[-2:0:-1]:
+            assert d.step_line_back().moment == each
+
+
+def test_a_function_is_stepped_into_behind_its_prologue(tmp_path: Path) -> None:
+    with debug.debugger(str(compile_variables(tmp_path, "gcc", "-O0", "-mregparm=3"))) as d:
+        d.break_at("kmain")
+        d.run()
+        while function(d) == "kmain":
+            d.step_line()
+        assert function(d) == "leaf"
+        assert next(each.value.text() for each in Variables(d.machine).arguments(0)) == "3"
+        d.step_line_back()
+        assert function(d) == "kmain"
+
+
+def test_the_beginning_of_a_line_is_found_behind_a_long_loop(tmp_path: Path) -> None:
+    """The loop of one line has 40 times more instructions than are looked at first."""
+    source = """volatile int x;
+        void kmain(void) { x = 1;
+            for (int i = 0; i < 6000; i++) x += i;
+            x = 2; for (;;) ; }"""
+    with debug.debugger(str(compile_kernel(tmp_path, source, ["-g", "-O0"], entry=ENTRY))) as d:
+        loop, after = d.break_at("kernel.c:3"), d.break_at("kernel.c:4")
+        begin = d.run().moment
+        loop.remove()
+        assert d.run().point is after
+        assert d.moment.instructions - begin.instructions > 40_000
+        assert d.next_line_back().moment == begin
 
 
 def test_calls_are_stepped_over_in_both_directions() -> None:

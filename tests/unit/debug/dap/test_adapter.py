@@ -231,11 +231,16 @@ def test_functions_and_instructions_stop(adapter: DebugAdapter, kernel: str) -> 
     stop = adapter.start()
     assert (stop["reason"], stop["hitBreakpointIds"]) == ("function breakpoint", [function["id"]])
     assert adapter.frames()[0]["instructionPointerReference"] == function["instructionReference"]
-    assert adapter.evaluate("a", frameId=1) == "<not stored yet: the function has just been entered>"
+    assert adapter.evaluate("a", frameId=1) == "4886718345"
     assert adapter.evaluate("b", frameId=1) == "-3"
+    adapter.go("stepBack", granularity="instruction")
+    assert adapter.evaluate("a", frameId=1) == "<not stored yet: the function has just been entered>"
     caller = adapter.frames()[1]["instructionPointerReference"]
     adapter.request("setInstructionBreakpoints", breakpoints=[{"instructionReference": caller}])
-    assert adapter.go("continue")["reason"] == "instruction breakpoint"
+    assert [adapter.go("continue")["reason"] for _ in range(2)] == [
+        "function breakpoint",
+        "instruction breakpoint",
+    ]
     assert adapter.frames()[0]["instructionPointerReference"] == caller
 
 
