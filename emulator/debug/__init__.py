@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from emulator.debug.points import Breakpoint, EventPoint, Point, Watchpoint
     from emulator.debug.stop import Access, Stop, StopKind, WatchHit
     from emulator.replay.moment import Moment
+    from emulator.replay.newest_write import Write
 
 __all__ = [
     "Access",
@@ -25,6 +26,7 @@ __all__ = [
     "StopKind",
     "WatchHit",
     "Watchpoint",
+    "Write",
     "addresses",
     "dap",
     "debugger",
@@ -46,6 +48,7 @@ _HOMES = {
     "StopKind": "emulator.debug.stop",
     "WatchHit": "emulator.debug.stop",
     "Watchpoint": "emulator.debug.points",
+    "Write": "emulator.replay.newest_write",
     "debugger": "emulator.debug.kernel_debugger",
 }
 

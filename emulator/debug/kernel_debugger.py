@@ -16,7 +16,7 @@ from emulator.debug.stop import Access, Stop, StopKind, WatchHit
 from emulator.errors import Cancelled, KernelMismatch
 from emulator.machine.core.stops import Instant, Stopping
 from emulator.replay.moment import Moment
-from emulator.replay.newest_write import newest_write
+from emulator.replay.newest_write import Write, newest_write
 from emulator.replay.travel import Halt, Travel
 from emulator.run.ending import NO_LIMIT, Budget, Ending, How
 from emulator.x86 import WORD_MAX, WORD_SIZE
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from emulator.check.accesses.bad_accesses import Mistake
     from emulator.check.findings import Finding
     from emulator.loader.image import KernelImage
-    from emulator.machine.core.observed import BadAccesses, LastWrite
+    from emulator.machine.core.observed import BadAccesses
     from emulator.machine.core.stops import Breakpoint as NativeBreakpoint
     from emulator.machine.core.stops import Executed, Watch
     from emulator.machine.machine import Machine
@@ -48,6 +48,7 @@ __all__ = [
     "StopKind",
     "WatchHit",
     "Watchpoint",
+    "Write",
 ]
 
 P = TypeVar("P", bound=Point)
@@ -567,7 +568,7 @@ class Debugger:
         self._finding = None
         return self._travel.pages_written_to(moment)
 
-    def who(self, address: int, size: int = WORD_SIZE, *, physical: bool = False) -> LastWrite | None:
+    def who(self, address: int, size: int = WORD_SIZE, *, physical: bool = False) -> Write | None:
         """Return the last write to some bytes before here, whoever has made it; the machine stands here again afterwards.
 
         Args:
@@ -576,8 +577,7 @@ class Debugger:
             physical: Whether *address* is physical.
 
         Returns:
-            None: nobody has written them since the start. Else the instruction, after which event, what the bytes were before and after, and the
-            calls around it.
+            None: nobody has written them since the start.
 
         Raises:
             Cancelled: Another thread has called `cancel`; the machine stands somewhere.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.guest.backtrace import backtrace
-from emulator.guest.disassembler import instruction_at, source_text
+from emulator.guest.disassembler import source_text
 from emulator.guest.memory import physical_address
 from emulator.guest.symbolizer import Symbolizer
 from emulator.x86 import WORD_SIZE
@@ -67,12 +67,11 @@ def last_writer(debugger: Debugger, locator: Locator, address: int, size: int = 
         return None
     location = locator.field_at(physical, physical + 1, backtrace(machine)).location
     symbolizer = Symbolizer(machine.image)
-    text, source = instruction_at(machine, write.eip, write.pc), ""
-    if is_modelled(machine, write.eip):
+    text, source = write.text, ""
+    if not text and is_modelled(machine, write.eip):
         text = f"the model of {symbolizer.instruction(write.eip).function}"
     elif (line := machine.image.source_line(write.eip)) is not None:
         source = source_text(machine.image, line)
-    before, after = (value.to_bytes(WORD_SIZE, "little")[:size] for value in (write.before, write.after))
     return Writer(
         physical,
         location,
@@ -82,8 +81,8 @@ def last_writer(debugger: Debugger, locator: Locator, address: int, size: int = 
         text,
         source,
         symbolizer.backtrace(write.eip, write.callers),
-        before,
-        after,
+        write.before,
+        write.after,
     )
 
 

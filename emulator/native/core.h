@@ -603,7 +603,7 @@ void kc_watchpoint_close(kc *m, uint32_t number);
 typedef struct {
     kc_moment moment;
     uint32_t eip, pc;
-    bool is_write, is_models;
+    bool is_write, is_instructions, is_models; /* the instruction itself has made it, or a model; else the CPU by itself, or a device */
     uint64_t count;          /* of accesses by then */
     const uint8_t *before, *after;
 } kc_watch_hit;

@@ -179,7 +179,7 @@ class Sequences(RuleBasedStateMachine):
         assert (write is None) == (not changes)
         if write is not None:
             assert write.pc == self.reference.pcs[changes[-1] - 1]
-            assert write.after.to_bytes(4, "little") == self.reference.words[self.at][at]
+            assert write.after == self.reference.words[self.at][at]
 
     @invariant()
     def stands_there(self) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from emulator.debug.dap.failed_allocations import FailedAllocations
     from emulator.debug.kernel_debugger import Debugger
     from emulator.debug.stop import Stop
-    from emulator.machine.core.observed import LastWrite
     from emulator.replay.moment import Moment
+    from emulator.replay.newest_write import Write
 
 INSTRUCTION: Final = "instruction"
 GRANULARITIES: Final = ("statement", "line", INSTRUCTION)
@@ -71,7 +71,7 @@ class Moves:
             self._debugger.step_back if granularity == INSTRUCTION else self._debugger.next_line_back
         )
 
-    def who(self, address: int, size: int) -> LastWrite | None:
+    def who(self, address: int, size: int) -> Write | None:
         """Return the last write to some bytes before here, see `Debugger.who`.
 
         Raises:

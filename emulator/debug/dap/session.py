@@ -369,6 +369,5 @@ class Session:
         where = self.debugger.image.location(found.eip)
         callers = Symbolizer(self.debugger.image).callers(found.callers[:1])
         called = f", called from {callers[0]}" if callers else ""
-        return (
-            f"written at {where}: 0x{found.before:x} -> 0x{found.after:x}, after event {found.event}{called}"
-        )
+        before, after = (int.from_bytes(each, "little") for each in (found.before, found.after))
+        return f"written at {where}: 0x{before:x} -> 0x{after:x}, after event {found.event}{called}"

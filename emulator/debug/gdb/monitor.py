@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.debug.addresses import read_address
-from emulator.debug.gdb.accesses import last_write
 from emulator.debug.gdb.answers import OK, answer
 from emulator.debug.gdb.words import block_lines, where_text, write_lines
-from emulator.errors import EmulatorError
+from emulator.errors import Cancelled, EmulatorError
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.report.text.memory_map import draw_heap, layer_lines
 from emulator.report.text.style import Style
@@ -126,9 +125,15 @@ class Monitor:
     def _who(self, words: Sequence[str]) -> Iterator[str]:
         address = read_address(words[0], self._debugger.image)
         size = _number(words[1]) if len(words) > 1 else WORD_SIZE
-        with self._connection.watched(self._debugger.cancel):
-            found = last_write(self._debugger, address, size)
-        yield from write_lines(found, address)
+        here = self._debugger.moment
+        try:
+            with self._connection.watched(self._debugger.cancel):
+                found = self._debugger.who(address, size)
+        except Cancelled:
+            self._debugger.machine.forget_stop()
+            self._debugger.go_to(here)
+            raise ValueError("interrupted") from None
+        yield from write_lines(found, address, self._debugger.image)
 
     def _heap(self, _: Sequence[str]) -> Iterator[str]:
         machine = self._debugger.machine

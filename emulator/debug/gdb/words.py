@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from emulator.debug.live_blocks import live_areas
 from emulator.debug.step.view_text import ended_text
 from emulator.debug.stop import StopKind
+from emulator.guest.disassembler import source_text
+from emulator.guest.symbolizer import Symbolizer
 from emulator.report.text.calls import argument_texts, result_text
 from emulator.report.text.findings import finding_lines
 from emulator.report.text.frames import frame_text
@@ -17,10 +19,11 @@ from emulator.x86 import EXCEPTION_NAMES, WORD_SIZE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.debug.gdb.accesses import Write
     from emulator.debug.kernel_debugger import Debugger
     from emulator.debug.stop import Stop
+    from emulator.loader.image import KernelImage
     from emulator.replay.moment import Moment
+    from emulator.replay.newest_write import Write
 
 _BLOCKS_MAX: Final = 100
 _BYTES_MAX: Final = 16
@@ -72,15 +75,17 @@ def block_lines(debugger: Debugger) -> Iterator[str]:
             yield f"  and {area.block_count - _BLOCKS_MAX:,} more"
 
 
-def write_lines(write: Write | None, address: int) -> Iterator[str]:
+def write_lines(write: Write | None, address: int, image: KernelImage) -> Iterator[str]:
     """Yield the last write to the bytes at an address; None: there was none."""
     if write is None:
         yield f"nobody has written to 0x{address:08x} since the start"
         return
-    before, after = map(_value_text, (write.access.before, write.access.after))
+    before, after = map(_value_text, (write.before, write.after))
+    line = image.source_line(write.eip)
+    source = "" if line is None else source_text(image, line)
     yield f"0x{address:08x}: {before} became {after}, {_moment_text(write.moment, write.event)}"
-    yield from (f"  {printable(each)}" for each in (write.text, write.source) if each)
-    for number, frame in enumerate(write.backtrace):
+    yield from (f"  {printable(each)}" for each in (write.text, source) if each)
+    for number, frame in enumerate(Symbolizer(image).backtrace(write.eip, write.callers)):
         yield f"  {number}  {frame_text(frame)}"
 
 

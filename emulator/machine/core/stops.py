@@ -80,6 +80,7 @@ class Hit(NamedTuple):
         eip: The instruction.
         pc: Linear address of the instruction.
         is_write: Whether the bytes were written.
+        is_instructions: Whether the instruction itself has accessed them; else a model, a device, or the CPU at an exception.
         is_models: Whether a model has written them.
         accesses: How many there were by then, itself among them.
         before: The watched bytes before it.
@@ -90,6 +91,7 @@ class Hit(NamedTuple):
     eip: int
     pc: int
     is_write: bool
+    is_instructions: bool
     is_models: bool
     accesses: int
     before: bytes
@@ -120,7 +122,17 @@ class Watch(Observer):
             return None
         instant = Instant(hit.moment.instructions, hit.moment.faults)
         before, after = (bytes(ffi.buffer(each, self._size)) for each in (hit.before, hit.after))
-        return Hit(instant, hit.eip, hit.pc, hit.is_write, hit.is_models, hit.count, before, after)
+        return Hit(
+            instant,
+            hit.eip,
+            hit.pc,
+            hit.is_write,
+            hit.is_instructions,
+            hit.is_models,
+            hit.count,
+            before,
+            after,
+        )
 
     def close(self) -> None:
         """Take it away."""

@@ -98,7 +98,7 @@ static void note(kc *m, struct watchpoint *w, bool is_write, enum maker maker, k
     read_bytes(m, w, w->bytes);
     w->is_pending = true;
     w->is_by_itself = maker != INSTRUCTION;
-    w->hit = (kc_watch_hit){here, eip, pc, is_write, maker == MODEL, w->hit.count + 1, w->bytes, bytes_after(w)};
+    w->hit = (kc_watch_hit){here, eip, pc, is_write, maker == INSTRUCTION, maker == MODEL, w->hit.count + 1, w->bytes, bytes_after(w)};
     if (!w->ends_runs && !w->only_keeps)
         w->writes.last = (kc_write){
             .eip = eip,

@@ -82,7 +82,8 @@ def test_the_last_write_is_the_one_that_a_run_under_watch_finds(kernel: str) -> 
             assert state(d) == here
             assert (write is None) == (expected is None)
             if write is not None and expected is not None:
-                assert (write.eip, write.pc, write.before, write.after) == (
+                before, after = (int.from_bytes(each, "little") for each in (write.before, write.after))
+                assert (write.eip, write.pc, before, after) == (
                     expected.eip,
                     expected.pc,
                     expected.before,
@@ -96,16 +97,17 @@ def test_a_word_is_found_by_each_of_its_addresses() -> None:
         word = d.image.symbols["word"].address
         write = d.who(word)
         assert write is not None
-        assert (write.before, write.after) == (2, 3)
+        assert (write.before, write.after) == (b"\2\0\0\0", b"\3\0\0\0")
         d.go_to(Moment(150_000))
         write = d.who(word)
         assert write is not None
-        assert (write.before, write.after) == (1, 2)
+        assert (write.before, write.after) == (b"\1\0\0\0", b"\2\0\0\0")
         assert d.moment == Moment(150_000)
         assert d.who(word + 4) is None
         last = d.who(word + 8)
         assert last is not None
-        assert last.before == last.after + (last.before != last.after)
+        before, after = (int.from_bytes(each, "little") for each in (last.before, last.after))
+        assert before == after + (before != after)
 
 
 def test_a_models_write_is_found_after_the_event_of_its_call() -> None:
@@ -115,6 +117,7 @@ def test_a_models_write_is_found_after_the_event_of_its_call() -> None:
         assert write is not None
         found = d.image.function_at(write.pc)
         assert found is not None
+        assert not write.text
         calls = d.trace().calls
         call = calls.call(calls.number_at(write.event))
         assert (call.function, call.entered) == (found[0].name, write.event)
@@ -163,3 +166,110 @@ def test_what_nobody_can_have_written_is_refused() -> None:
             d.who(0, 0)
         with pytest.raises(ValueError, match=r"^there is no RAM at 0xf0000000$"):
             d.who(0xF0000000)
+
+
+WRITES = """
+        movl    $7, word
+        .globl  same
+same:   movl    $7, word
+        nop
+        movb    $1, word + 2
+        nop
+        exit    0
+        .data
+        .balign 16
+        .globl  word
+word:   .long   0
+"""
+
+
+def test_the_write_is_told_with_its_moment_and_its_instruction() -> None:
+    with Debugger(machine_of(WRITES)) as d:
+        word = d.image.symbols["word"].address
+        d.break_at("same")
+        points = [(each, each.enabled) for each in d.points]
+        d.go_to(6)
+        write = d.who(word)
+        assert write is not None
+        assert (write.moment, write.before, write.after) == (Moment(4), b"\7\0\0\0", b"\7\0\1\0")
+        assert write.text == f"mov byte ptr [0x{word + 2:x}], 1"
+        write = d.who(word, 2)
+        assert write is not None
+        assert (write.moment, write.before, write.after) == (Moment(2), b"\7\0", b"\7\0")
+        assert write.pc == d.image.symbols["same"].address
+        assert d.moment == Moment(6)
+        assert [(each, each.enabled) for each in d.points] == points
+        assert d.who(word + 4) is None
+        d.go_to(3)  # the very instruction before counts, and one that changes nothing
+        write = d.who(word)
+        assert write is not None
+        assert write.moment == Moment(2)
+        d.go_to(0)
+        assert d.who(word) is None
+        assert d.moment == Moment(0)
+
+
+TWO_PAGES = """
+        movl    $0x11223344, edge - 2
+        movw    $0x5566, edge
+        movb    $0x77, edge - 1
+        nop
+        exit    0
+        .data
+        .balign 4096
+        .skip   4096
+        .globl  edge
+edge:   .long   0
+"""
+
+
+def test_bytes_of_two_pages_are_told_as_a_whole() -> None:
+    with Debugger(machine_of(TWO_PAGES)) as d:
+        edge = d.image.symbols["edge"].address
+        found = []
+        for instructions in (2, 3, 4):
+            d.go_to(instructions)
+            write = d.who(edge - 2)
+            assert write is not None
+            found.append((write.moment.instructions, write.before.hex(), write.after.hex()))
+        assert found == [
+            (1, "00000000", "44332211"),
+            (2, "44332211", "44336655"),
+            (3, "44336655", "44776655"),
+        ]
+
+
+FAULT = """
+        movl    $gate, idt + 6 * 8
+        movw    $0x0010, idt + 6 * 8 + 2
+        movl    $gate, %eax
+        movw    %ax, idt + 6 * 8
+        movw    $0x8e00, idt + 6 * 8 + 4
+        shrl    $16, %eax
+        movw    %ax, idt + 6 * 8 + 6
+        movw    %cs, idt + 6 * 8 + 2
+        lidt    pointer
+        .globl  bad
+bad:    ud2
+        .globl  gate
+gate:   nop
+        exit    0
+        .data
+        .balign 8
+idt:    .skip   256
+pointer:
+        .word   255
+        .long   idt
+        .text
+"""
+
+
+def test_what_the_cpu_pushes_at_an_exception_is_no_instructions() -> None:
+    with Debugger(machine_of(FAULT)) as d:
+        d.run_to(d.image.symbols["gate"].address)
+        esp = d.machine.registers().esp
+        write = d.who(esp)
+        assert write is not None
+        assert (write.text, write.after) == ("", d.image.symbols["bad"].address.to_bytes(4, "little"))
+        assert (d.moment.faults, write.moment) == (1, d.moment._replace(faults=0))
+        assert write.pc == d.image.symbols["bad"].address
