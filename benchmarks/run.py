@@ -49,6 +49,8 @@ BENCHMARKS = (
     Benchmark("who", time_travel.who),
     Benchmark("go-to", time_travel.go_to),
     Benchmark("step-back", time_travel.step_back),
+    Benchmark("watch", time_travel.watch),
+    Benchmark("watch-sanitized", time_travel.watch_sanitized),
     Benchmark("trace-open", traces.trace_open),
     Benchmark("report", traces.report),
     Benchmark("counting", in_process.counting),

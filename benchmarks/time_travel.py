@@ -1,4 +1,4 @@
-"""Back and forth in a run of 2.5 G instructions, against running the kernel once: that is what replay costs elsewhere."""
+"""Back and forth in a run of 2.5 G instructions, and under watch, against running the kernel once: that is what replay costs elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from in_process import machine_of
-from measure import Row, at_most, seconds_of
+from measure import Row, at_most, least, seconds_of
 
 from emulator import debug
 
@@ -21,6 +21,8 @@ KERNEL = "firmware:stress"
 WORD = "idt"  # written once, at the start, in a page of words that change all the time
 WHO_S, GO_S, STEP_S = 1.0, 0.3, 0.01
 JUMPS, STEPS, SEED = 40, 50, 1
+WATCHED, WRITES = 26, 10  # bytes of WORD, and how often any is written
+WATCH_TARGET, RUNS = 1.2, 3
 
 
 def at_end() -> Debugger:
@@ -80,3 +82,40 @@ def step_back() -> Row:
     return row(
         "step-back", "an instruction back, in the middle of stress", timed(steps) / STEPS, STEP_S, "<= 10 ms"
     )
+
+
+def watch() -> Row:
+    """A run that stops at each of the few writes to some bytes of a busy page."""
+    return _watched("watch", "10 writes stop the run of stress", checked=False)
+
+
+def watch_sanitized() -> Row:
+    """The same with checked accesses."""
+    return _watched("watch-sanitized", "10 writes stop the run of stress, checked", checked=True)
+
+
+def _watched(name: str, what: str, *, checked: bool) -> Row:
+    def run(size: int) -> float:
+        with debug.debugger(KERNEL, sanitize=checked) as debugger:
+            if size:
+                debugger.watch(debugger.image.symbols[WORD].address, size)
+            return timed(lambda: stops(debugger, WRITES if size else 0))
+
+    watched, plain = least(RUNS, lambda: run(WATCHED), lambda: run(0))
+    ratio = watched / plain
+    return Row(
+        name,
+        what,
+        f"{watched:.2f} s",
+        f"not watched {plain:.2f} s",
+        ratio,
+        at_most(ratio, WATCH_TARGET, f"<= {WATCH_TARGET} x"),
+    )
+
+
+def stops(debugger: Debugger, count: int) -> None:
+    """Run to the end."""
+    found = 0
+    while debugger.run().kind is not debug.StopKind.ENDED:
+        found += 1
+    assert found == count, found  # noqa: S101 - else something else is measured

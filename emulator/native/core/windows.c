@@ -83,8 +83,9 @@ struct windows {
     uint64_t lost, may_lose, rest; /* as instructions: more cost than were executed; when that is too much; the rest that is to come */
     uint64_t seen;                 /* the count of instructions at the last look */
     uint32_t slow[2 * SLOW_MAX], slow_count; /* addresses of instructions, by hash; 0: free */
-    struct { uint32_t frame, low, size, linear, moves; bool is_on, is_known, is_ready; } kept; /* see kc_windows_keep_writes() */
+    struct { uint32_t frame, low, size, linear, moves; bool is_on, is_known, is_ready; } compared; /* see kc_windows_compare() */
     uint32_t readers[READERS];               /* the same: instructions that have read marked return addresses */
+    uint8_t meetings[READERS];               /* how often instructions have met what is compared, by hash */
 };
 
 /* -- instructions that go the ordinary way --------------------------------------------------------- */
@@ -108,6 +109,13 @@ static void slow_add(struct windows *w, uint32_t pc)
     w->slow_count++;
 }
 
+static void slow_forget(struct windows *w)
+{
+    memset(w->slow, 0, sizeof w->slow);
+    memset(w->meetings, 0, sizeof w->meetings);
+    w->slow_count = 0;
+}
+
 static uint32_t *reader_place(struct windows *w, uint32_t pc) { return &w->readers[pc * 2654435761u >> 22]; }
 
 bool kc_marks_returns(const kc *m) { return m->windows->shadow; }
@@ -121,8 +129,8 @@ bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
     bool is_exempt = w->shadow && (kc_is_exempt(m, pc) || kc_checks_itself(m, pc)), is_defining = w->shadow && kc_tells_uninitialised(m);
     *out = (struct fast_window){(uintptr_t)w->base, w->is_near, is_exempt && !is_defining ? 0 : (uintptr_t)w->shadow, is_defining, is_exempt, kc_store_log(m),
                                 kc_marks_returns(m) ? kc_return_use(m, pc) : KC_NO_RETURN, (uintptr_t)w->shadow, 0, 0};
-    if (w->kept.is_on && w->kept.is_known)
-        out->kept_low = w->kept.linear << PAGE_SHIFT | w->kept.low, out->kept_size = w->kept.size;
+    if (w->compared.is_on && w->compared.is_known)
+        out->compared_low = w->compared.linear << PAGE_SHIFT | w->compared.low, out->compared_size = w->compared.size;
     if (kc_marks_returns(m) && out->returns == KC_NO_RETURN && *reader_place(w, pc) == pc)
         out->returns = KC_READS_RETURN;
     return true;
@@ -346,29 +354,28 @@ void kc_windows_watch(kc *m, uint64_t physical, uint64_t size)
 
 /* Stores to some bytes of a page are found by a comparison in translated code, which leads those to nowhere, for the linear page by which it is written; others
  * are told. So the page can be shown. */
-void kc_windows_keep_writes(kc *m, uint32_t physical, uint32_t size)
+void kc_windows_compare(kc *m, uint32_t physical, uint32_t size)
 {
     struct windows *w = m->windows;
 
-    if (!w->base || !w->is_near || w->shadow || (physical & PAGE_MASK) + size > PAGE_SIZE)
+    if (!w->base || (physical & PAGE_MASK) + size > PAGE_SIZE)
         return;
-    w->kept.frame = physical >> PAGE_SHIFT;
-    w->kept.low = physical & PAGE_MASK;
-    w->kept.size = size;
-    w->kept.moves = 0;
-    w->kept.is_known = w->kept.is_ready = false;
-    w->kept.is_on = true;
+    w->compared.frame = physical >> PAGE_SHIFT;
+    w->compared.low = physical & PAGE_MASK;
+    w->compared.size = size;
+    w->compared.moves = 0;
+    w->compared.is_known = w->compared.is_ready = false;
+    w->compared.is_on = true;
 }
 
 void kc_windows_on_new_code(kc *m)
 {
     struct windows *w = m->windows;
 
-    if (!w->kept.is_on || w->kept.is_ready || !w->kept.is_known)
+    if (!w->compared.is_on || w->compared.is_ready || !w->compared.is_known)
         return;
-    w->kept.is_ready = true;
-    memset(w->slow, 0, sizeof w->slow); /* what has met that page */
-    w->slow_count = 0;
+    w->compared.is_ready = true;
+    slow_forget(w); /* what has met that page */
 }
 
 /* Does translated code compare the addresses of stores to this page? */
@@ -377,17 +384,17 @@ static bool checks_stores(kc *m, uint32_t linear, uint32_t frame, bool write)
     enum { MOVES_MAX = 8 };
     struct windows *w = m->windows;
 
-    if (!w->kept.is_on || frame != w->kept.frame)
+    if (!w->compared.is_on || frame != w->compared.frame)
         return false;
-    if (w->kept.is_known && linear >> PAGE_SHIFT == w->kept.linear)
-        return w->kept.is_ready;
-    if (!write || w->kept.moves == MOVES_MAX)
+    if (w->compared.is_known && linear >> PAGE_SHIFT == w->compared.linear)
+        return w->compared.is_ready;
+    if (!write || w->compared.moves == MOVES_MAX)
         return false;
-    kc_windows_forget_page(m, w->kept.linear << PAGE_SHIFT);
-    w->kept.linear = linear >> PAGE_SHIFT;
-    w->kept.moves++;
-    w->kept.is_known = true;
-    w->kept.is_ready = false;
+    kc_windows_forget_page(m, w->compared.linear << PAGE_SHIFT);
+    w->compared.linear = linear >> PAGE_SHIFT;
+    w->compared.moves++;
+    w->compared.is_known = true;
+    w->compared.is_ready = false;
     kc_forget_code_soon(m);
     return false;
 }
@@ -396,12 +403,11 @@ void kc_windows_watch_no_more(kc *m)
 {
     struct windows *w = m->windows;
 
-    w->kept.is_on = false;
+    w->compared.is_on = false;
     for (uint32_t i = w->count; i-- > 0;) /* it may be shown to stores that are not compared any more */
-        if (w->pages[i].frame == w->kept.frame)
+        if (w->pages[i].frame == w->compared.frame)
             drop(m, &w->pages[i]);
-    memset(w->slow, 0, sizeof w->slow);
-    w->slow_count = 0;
+    slow_forget(w);
     kc_fill_again(m);
     kc_flush_code(m);
 }
@@ -617,12 +623,12 @@ static int64_t in_tlb(kc *m, uint32_t page, bool write)
 }
 
 /* Where a page lies whose stores are compared: the engine has it as one whose stores are told. -1: it is another one, or its entry is to be changed. */
-static int64_t kept_at(kc *m, uint32_t linear)
+static int64_t compared_at(kc *m, uint32_t linear)
 {
     const struct windows *w = m->windows;
     struct kc_translation t = {.physical = kc_gated(m, linear & ~PAGE_MASK)};
 
-    if (!w->kept.is_on || !w->kept.is_ready || linear >> PAGE_SHIFT != w->kept.linear || kc_was_fetched(m, w->kept.frame))
+    if (!w->compared.is_on || !w->compared.is_ready || linear >> PAGE_SHIFT != w->compared.linear || kc_was_fetched(m, w->compared.frame))
         return -1;
     if (kc_paging(m)) {
         if (!kc_walk(m, linear & ~PAGE_MASK, UC_MEM_WRITE, false, &t))
@@ -631,7 +637,7 @@ static int64_t kept_at(kc *m, uint32_t linear)
         if (!(t.entries[0] & PTE_A) || !(last & PTE_A) || !(last & PTE_D))
             return -1;
     }
-    return t.physical >> PAGE_SHIFT == w->kept.frame ? (int64_t)t.physical : -1;
+    return t.physical >> PAGE_SHIFT == w->compared.frame ? (int64_t)t.physical : -1;
 }
 
 /* Show the page of a linear address for an access. False: the engine has to make it. */
@@ -646,7 +652,7 @@ static bool fill(kc *m, uint32_t linear, bool write)
     if (!is_kasan && is_plain(m, linear, write))
         physical = in_tlb(m, linear & ~PAGE_MASK, write);
     if (physical < 0 && write)
-        physical = kept_at(m, linear);
+        physical = compared_at(m, linear);
     if (physical < 0)
         return false;
     uint32_t frame = (uint32_t)(physical >> PAGE_SHIFT);
@@ -756,21 +762,34 @@ static bool note_reader(kc *m, const struct fast_access *access)
     return true;
 }
 
+/* Whoever meets compared bytes again and again goes the ordinary way, on which that is told without a fault of the host. False: not so often. */
+static bool meets_often(kc *m, const struct fast_access *access)
+{
+    enum { OFTEN = 32 };
+    struct windows *w = m->windows;
+    uint32_t linear = (uint32_t)(access->at - (uintptr_t)w->base), pc = kc_fast_access_pc(m, access);
+
+    if (!access->is_store || !w->compared.is_ready || linear >> PAGE_SHIFT != w->compared.linear || ++w->meetings[pc * 2654435761u >> 22] < OFTEN)
+        return false;
+    slow_add(w, pc);
+    return true;
+}
+
 bool kc_windows_on_poison(void *context)
 {
     struct fast_access access;
     kc *m = kc_running();
 
-    if (!m || !(m->windows->shadow || m->windows->kept.is_on) || !kc_fast_access_at(m, context, &access))
+    if (!m || !(m->windows->shadow || m->windows->compared.is_on) || !kc_fast_access_at(m, context, &access))
         return false;
-    if (!access.has_base) { /* the access itself was told before */
+    if (m->windows->shadow && !access.has_base) { /* the access itself was told before */
         kc_fast_access_skip(context, &access);
         return true;
     }
     look_at_store(m, context, &access);
-    bool is_reader = m->windows->shadow && !access.is_store && note_reader(m, &access);
+    bool is_other = access.is_store ? meets_often(m, &access) : m->windows->shadow && note_reader(m, &access);
     kc_fast_access_make(m, context, &access, (uintptr_t)m->windows->base); /* the engine tells it */
-    if (is_reader)
+    if (is_other)
         kc_fast_access_forget(m, &access);
     return true;
 }

@@ -34,8 +34,8 @@ void kc_windows_watch(kc *m, uint64_t physical, uint64_t size);
 void kc_windows_watch_no_more(kc *m);
 /* Do calls mark their return addresses in it? */
 bool kc_marks_returns(const kc *m);
-/* Only writes to some bytes are sought, and nothing else is watched; where they cannot be sought in another way, it goes by the page. */
-void kc_windows_keep_writes(kc *m, uint32_t physical, uint32_t size);
+/* Of what is watched on the page of these bytes, these are all, and only for stores: they may be found by comparing addresses. Where that cannot be, it goes by the page. */
+void kc_windows_compare(kc *m, uint32_t physical, uint32_t size);
 /* All translated code is going to be new. */
 void kc_windows_on_new_code(kc *m);
 /* No access is looked up in the shadow, until that ends. */

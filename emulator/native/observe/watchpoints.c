@@ -1,7 +1,8 @@
 /* Watchpoints: accesses of some bytes of memory. They keep the last write, and those that changed the bytes; or end runs.
  *
  * Theory of operation. A page with watched bytes is not shown by the window (core/windows.c), for loads only where these are watched, and the TLB has it as one whose
- * accesses are told (core/mmu.c). All other pages are as fast as without. So what costs time are accesses of that page.
+ * accesses are told (core/mmu.c). All other pages are as fast as without. So what costs time are accesses of that page. Where only stores are watched, one page
+ * is shown all the same: translated stores compare their addresses with its watched bytes, and what lies between these.
  *
  * An access is told before it is made, and what the bytes are after it is seen at the next one, or when somebody asks. Where it is to end the run, the
  * instruction comes again in a block of which each is told (observe/stops.c): the run ends in front of the next one.
@@ -213,22 +214,6 @@ uint32_t kc_watchpoint_due(kc *m, const kc_moment *here, bool counts(kc *m, uint
     return reached;
 }
 
-int32_t kc_watch(kc *m, uint32_t physical, uint32_t size, uint32_t access, int then)
-{
-    int32_t number = kc_watchpoint_open(m, physical, size);
-    struct watchpoint *w = m->watchpoints->first;
-
-    if (number < 0)
-        return number;
-    w->access = access;
-    w->ends_runs = then != KC_ONLY_KEEPS;
-    w->only_keeps = then == KC_ONLY_KEEPS;
-    w->asks = then == KC_ASKS;
-    if (w->only_keeps && !w->next)
-        kc_windows_keep_writes(m, physical, size);
-    return number;
-}
-
 static struct watchpoint *find(const kc *m, uint32_t number)
 {
     struct watchpoint *w = m->watchpoints->first;
@@ -250,21 +235,69 @@ bool kc_watch_hit_of(const kc *m, uint32_t number, kc_watch_hit *out)
 
 /* -- life -------------------------------------------------------------------------------------------- */
 
-int32_t kc_watchpoint_open(kc *m, uint32_t physical, uint32_t size)
+/* Let stores to the watched bytes of a page be compared. False: loads are watched there, too, or bytes of the next page. */
+static bool compare_page(kc *m, uint32_t page)
+{
+    uint64_t low = page + (uint64_t)PAGE_SIZE, high = page;
+
+    for (const struct watchpoint *w = m->watchpoints->first; w; w = w->next) {
+        uint64_t end = (uint64_t)w->at + w->size;
+        if (w->at >= page + (uint64_t)PAGE_SIZE || end <= page)
+            continue;
+        if (w->access != 1 << KC_WRITE || w->at < page || end > page + (uint64_t)PAGE_SIZE)
+            return false;
+        low = w->at < low ? w->at : low;
+        high = end > high ? end : high;
+    }
+    kc_windows_compare(m, (uint32_t)low, (uint32_t)(high - low));
+    return true;
+}
+
+/* Which pages the window shows follows from what is watched. Stores are compared on one page, the newest for which that can be. */
+static void show_pages(kc *m)
+{
+    const struct watchpoint *w = m->watchpoints->first;
+
+    kc_windows_watch_no_more(m);
+    while (w && !compare_page(m, w->at & ~(uint32_t)PAGE_MASK))
+        w = w->next;
+}
+
+/* NULL: there is no memory, or no byte. */
+static struct watchpoint *add(kc *m, uint32_t physical, uint32_t size, uint32_t access)
 {
     struct watchpoint *w = size ? calloc(1, sizeof *w + 4 * (size_t)size) : NULL;
 
     if (!w)
-        return size ? -UC_ERR_NOMEM : -UC_ERR_ARG;
+        return NULL;
     w->at = physical;
     w->size = size;
-    w->access = 1 << KC_WRITE;
+    w->access = access;
     w->number = ++m->watchpoints->opened;
     w->next = m->watchpoints->first;
     m->watchpoints->first = w;
-    kc_windows_watch_no_more(m);
+    show_pages(m);
     kc_windows_watch(m, physical, size);
-    return (int32_t)w->number;
+    return w;
+}
+
+static int32_t number_of(const struct watchpoint *w, uint32_t size) { return w ? (int32_t)w->number : size ? -UC_ERR_NOMEM : -UC_ERR_ARG; }
+
+int32_t kc_watch(kc *m, uint32_t physical, uint32_t size, uint32_t access, int then)
+{
+    struct watchpoint *w = add(m, physical, size, access);
+
+    if (w) {
+        w->ends_runs = then != KC_ONLY_KEEPS;
+        w->only_keeps = then == KC_ONLY_KEEPS;
+        w->asks = then == KC_ASKS;
+    }
+    return number_of(w, size);
+}
+
+int32_t kc_watchpoint_open(kc *m, uint32_t physical, uint32_t size)
+{
+    return number_of(add(m, physical, size, 1 << KC_WRITE), size);
 }
 
 bool kc_watchpoint_writes(kc *m, uint32_t number, kc_writes *out)
@@ -285,8 +318,7 @@ void kc_watchpoint_close(kc *m, uint32_t number)
             continue;
         *at = w->next;
         free(w);
-        if (!m->watchpoints->first)
-            kc_windows_watch_no_more(m);
+        show_pages(m);
         return;
     }
 }

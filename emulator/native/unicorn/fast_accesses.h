@@ -23,7 +23,7 @@ struct fast_window {
     struct store_log *log; /* where its stores are noted */
     enum kc_return_use returns; /* of the instruction, where return addresses are marked: in the shadow of guest address 0 there */
     uintptr_t marks;
-    uint32_t kept_low, kept_size; /* guest addresses to which stores lead to nowhere, so that they are told; size 0: there are none */
+    uint32_t compared_low, compared_size; /* guest addresses to which stores lead to nowhere, so that they are told; size 0: there are none */
 };
 
 /* Such an instruction of the host, as a fault has found it. */

@@ -366,6 +366,26 @@ static void select_poison(tcg *state, var word, bool is_store, bool is_exempt)
     forget(state, &shifted, 1);
 }
 
+/* A store that leads to `at`; or to nowhere, with the address in its lower half, if it meets what the window compares. */
+static void emit_store(tcg *state, unsigned operation, uintptr_t value, uintptr_t address, uintptr_t at, const struct fast_window *window)
+{
+    enum { NOWHERE = 47 }; /* a bit that no address of the host's has alone */
+    int64_t bytes = 1 << (operation - ST8_I64);
+    var to = NULL;
+
+    if (window->compared_size) {
+        var distance = T.tcg_temp_new_internal(state, TYPE_I64, false), reach = constant(state, window->compared_size + (uint64_t)bytes - 1);
+        to = T.tcg_temp_new_internal(state, TYPE_I64, false);
+        T.tcg_gen_addi_i64(state, arg(state, to), window->is_near ? address : at, (int64_t)1 << NOWHERE);
+        T.tcg_gen_addi_i64(state, arg(state, distance), address, bytes - 1 - (int64_t)window->compared_low);
+        T.tcg_gen_movcond_i64(state, NOT_LESS_UNSIGNED, arg(state, to), arg(state, distance), arg(state, reach), at, arg(state, to));
+        forget(state, (var[]){distance, reach}, 2);
+    }
+    T.tcg_gen_op3(state, operation, (uintptr_t)state + value, to ? (uintptr_t)to : (uintptr_t)state + at, window->is_near ? window->base : 0);
+    if (to)
+        forget(state, &to, 1);
+}
+
 /* An access where the shadow tells what is uninitialised, too. The shadow of what was stored is changed at the sum, so that a bad store
  * faults there again, and changes nothing (core/windows.c). */
 static void emit_defining(tcg *state, bool is_store, uintptr_t value, uintptr_t address, unsigned operation, unsigned load_shadow, const struct fast_window *window)
@@ -376,7 +396,7 @@ static void emit_defining(tcg *state, bool is_store, uintptr_t value, uintptr_t 
     T.tcg_gen_addi_i64(state, arg(state, at), address, (int64_t)window->shadow);
     T.tcg_gen_op3(state, load_shadow, (uintptr_t)now, (uintptr_t)at, 0);
     if (is_store && window->is_exempt) {
-        T.tcg_gen_op3(state, operation, (uintptr_t)state + value, (uintptr_t)state + address, window->base);
+        emit_store(state, operation, value, address, address, window);
         emit_written(state, now, at, operation);
         emit_note(state, address, 1u << (operation - ST8_I64), window->log);
         forget(state, (var[]){at, now, sum}, 3);
@@ -389,9 +409,11 @@ static void emit_defining(tcg *state, bool is_store, uintptr_t value, uintptr_t 
     }
     T.tcg_gen_shli_i64(state, arg(state, sum), arg(state, now), KC_POISON_SHIFT);
     T.tcg_gen_op3(state, ADD_I64, (uintptr_t)sum, (uintptr_t)sum, (uintptr_t)state + address);
-    T.tcg_gen_op3(state, operation, (uintptr_t)state + value, (uintptr_t)sum, window->base);
-    if (is_store) {
+    if (!is_store) {
+        T.tcg_gen_op3(state, operation, (uintptr_t)state + value, (uintptr_t)sum, window->base);
+    } else {
         var zero = constant(state, 0);
+        emit_store(state, operation, value, address, arg(state, sum), window);
         T.tcg_gen_addi_i64(state, arg(state, at), arg(state, sum), (int64_t)window->shadow);
         T.tcg_gen_op3(state, operation, (uintptr_t)zero, (uintptr_t)at, 0);
         forget(state, &zero, 1);
@@ -459,20 +481,6 @@ static void emit_return(tcg *state, uintptr_t value, uintptr_t address, unsigned
     forget(state, (var[]){at, marks, sum}, 3);
 }
 
-/* Where a store leads to: to nowhere, with the address in its lower half, if it meets what the window keeps. */
-static var kept(tcg *state, uintptr_t address, unsigned bytes, const struct fast_window *window)
-{
-    enum { NOWHERE = 47 }; /* a bit that no address of the host's has alone */
-    var at = T.tcg_temp_new_internal(state, TYPE_I64, false), distance = T.tcg_temp_new_internal(state, TYPE_I64, false);
-    var reach = constant(state, window->kept_size + bytes - 1);
-
-    T.tcg_gen_addi_i64(state, arg(state, at), address, (int64_t)1 << NOWHERE);
-    T.tcg_gen_addi_i64(state, arg(state, distance), address, (int64_t)bytes - 1 - (int64_t)window->kept_low);
-    T.tcg_gen_movcond_i64(state, NOT_LESS_UNSIGNED, arg(state, at), arg(state, distance), arg(state, reach), address, arg(state, at));
-    forget(state, (var[]){distance, reach}, 2);
-    return at;
-}
-
 static void emit_access(tcg *state, kc *m, bool is_store, uintptr_t value, uintptr_t address, unsigned operation, unsigned load_shadow, const struct fast_window *window)
 {
     if (window->is_defining) {
@@ -480,13 +488,14 @@ static void emit_access(tcg *state, kc *m, bool is_store, uintptr_t value, uintp
         return;
     }
     var at = window->shadow ? poisoned(state, m, address, load_shadow) : NULL;
-    if (is_store && window->kept_size && !window->shadow)
-        at = kept(state, address, 1u << (operation - ST8_I64), window);
     if (!at && !window->is_near) {
         at = T.tcg_temp_new_internal(state, TYPE_I64, false);
         T.tcg_gen_addi_i64(state, arg(state, at), address, (int64_t)window->base);
     }
-    T.tcg_gen_op3(state, operation, (uintptr_t)state + value, at ? (uintptr_t)at : (uintptr_t)state + address, window->is_near ? window->base : 0);
+    if (is_store)
+        emit_store(state, operation, value, address, at ? arg(state, at) : address, window);
+    else
+        T.tcg_gen_op3(state, operation, (uintptr_t)state + value, at ? (uintptr_t)at : (uintptr_t)state + address, window->is_near ? window->base : 0);
     if (at)
         forget(state, &at, 1);
 }

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from random import Random
 
 import pytest
 
 from emulator import boot, debug
 from emulator.debug import Access, StopKind
 from emulator.errors import BudgetUsedUp
-from emulator.machine.core.observed import StepKind
+from emulator.machine.core.observed import BlockFunction, BlockResult, BlockRole, StepKind
 from emulator.machine.core.stops import Instant
-from tests.helpers.guest import FUNCTION, machine_of
+from emulator.machine.machine import Machine
+from emulator.machine.recording import RecordedFunction, record
+from tests.helpers.guest import FUNCTION, assemble, machine_of
 
 GUEST = (
     FUNCTION
@@ -136,6 +139,118 @@ def test_a_watched_run_is_as_one_that_is_not(kernel: str, symbol: int) -> None:
     assert watched.registers() == plain.registers()
     assert watched.interrupts.now_ns() == plain.interrupts.now_ns()
     assert watched.memory.read(0, len(watched.memory)) == plain.memory.read(0, len(plain.memory))
+
+
+def busy_page(seed: int) -> str:
+    """A guest that stores around a word again and again, in all ways."""
+    random = Random(seed)
+    stores = []
+    for _ in range(60):
+        at = random.randrange(40, 72)
+        stores.append(
+            random.choice(
+                [
+                    f"movb %al, word + {at} - 56",
+                    f"movw %ax, word + {at} - 56",
+                    f"movl %ecx, word + {at} - 56",
+                    f"addl %ecx, word + {at} - 56",
+                    f"lock xaddl %eax, word + {at} - 56",
+                    "movb $7, (%ebx, %edx)\n decl %edx",
+                    f"fildl other\n fistpll word + {at} - 56",
+                    f"movl $word + {at} - 56, %edi\n stosl",
+                    f"movl %esp, %ebp\n movl $word + {at & ~3} - 52, %esp\n pushl %ecx\n movl %ebp, %esp",
+                    f"movl %esp, %ebp\n movl $word + {at & ~3} - 52, %esp\n call 3f\n3: movl %ebp, %esp",
+                ]
+            )
+        )
+    body = "\n".join(stores)
+    return (
+        FUNCTION
+        + f"""
+        fninit
+        movl    $0x83, directory
+        movl    $0x83, directory + 0x800
+        paging  directory
+        movl    $50, %ecx
+2:      movl    $word, %ebx
+        testl   $1, %ecx
+        jz      1f
+        addl    $0x80000000, %ebx       # by another address
+1:      movl    $8, %edx
+        {body}
+        decl    %ecx
+        jnz     2b
+        exit    0
+        function make
+        ret
+        ends    make
+        .data
+other:  .long   0x12345
+        .balign 4096
+        .skip   64
+        .globl  word
+word:   .skip   4032
+        .bss
+        .balign 4096
+directory:
+        .skip   4096
+        .text
+"""
+    )
+
+
+MAKE = BlockFunction(BlockRole.ALLOC, BlockResult.POINTER, 0, False, False, False, {"size": 0}, ((0, 0),))  # noqa: FBT003
+
+
+def stops_of_busy_page(machine: Machine) -> list[tuple[object, ...]]:
+    word = machine.image.symbols["word"].address
+    with debug.Debugger(machine) as d:
+        d.watch(word, 4)
+        d.watch(word + 10, 1)
+        stops: list[tuple[object, ...]] = []
+        while (stop := d.run()).kind is StopKind.WATCHPOINT:
+            stops.append((stop.moment, stop.point and stop.point.number, stop.access))
+        return [*stops, (stop.moment, stop.kind)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_stores_to_a_busy_page_stop_wherever_they_are_told(seed: int) -> None:
+    image = assemble(busy_page(seed))
+    expected = stops_of_busy_page(Machine(image, mmu="ordinary"))
+    assert len(expected) > 200
+    first = Machine(image)  # has the window that code can name; the next one has another
+    first.run()
+    assert stops_of_busy_page(Machine(image)) == expected
+    del first
+    assert stops_of_busy_page(Machine(image)) == expected
+    for uninitialised in (False, True):
+        machine = Machine(image)
+        record(machine, [RecordedFunction("make", 1)])
+        with machine.observers.check_accesses([MAKE], uninitialised=uninitialised):
+            assert stops_of_busy_page(machine) == expected
+
+
+@pytest.mark.parametrize("sanitize", [True, "uninitialised"])
+@pytest.mark.parametrize("symbol", ["heap_free_list", "heap_lock"])
+def test_a_checked_run_stops_at_the_same_writes(symbol: str, sanitize: bool | str) -> None:
+    found = []
+    for checks in (False, sanitize):
+        with debug.debugger("firmware:demo", sanitize=checks) as d:
+            d.stop_at_findings = False
+            word = d.image.symbols[symbol].address
+            d.watch(word, 4)
+            stops = []
+            while (stop := d.run()).kind is StopKind.WATCHPOINT:
+                stops.append((stop.moment, stop.access))
+            found.append(stops)
+            write = d.who(word)
+            assert write is not None
+            assert write.moment < stops[-1][0]
+            assert write.after == d.machine.memory.read(word, 4)
+            d.go_to(write.moment)
+            assert d.machine.memory.read(word, 4) == write.before
+    assert found[0]
+    assert found[1] == found[0]
 
 
 def test_conditions_see_what_was_written() -> None:
