@@ -15,7 +15,7 @@ _WORD_END = 1 << 32
 
 
 def read_address(text: str, image: KernelImage) -> int:
-    """Read ``0x0010a008``, ``1089536``, ``heap_free_list`` or ``memmap+0x8``.
+    """Read ``0x0010a008``, ``1089536``, ``heap_free_list``, ``&heap_free_list`` or ``memmap+0x8``.
 
     Returns:
         The address as the kernel writes it.
@@ -37,7 +37,7 @@ def read_address(text: str, image: KernelImage) -> int:
 def _value(text: str, image: KernelImage) -> int:
     if _NUMBER.fullmatch(text):
         return _number(text)
-    found = symbol(image, text)
+    found = symbol(image, text.removeprefix("&"))
     if found is None:
         raise ValueError(f"{text!r} is no address and no symbol of the kernel")
     return found.address

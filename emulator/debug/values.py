@@ -23,9 +23,10 @@ _BITS: Final = 8
 _TEXT_MAX: Final = 200  # characters of a string that are shown
 _ITEMS_MAX: Final = 8  # members or elements in one line
 _DEPTH_MAX: Final = 2  # of structures in one line
-_SCALARS: Final = frozenset(
+SCALARS: Final = frozenset(
     (Kind.SIGNED, Kind.UNSIGNED, Kind.CHARACTER, Kind.BOOLEAN, Kind.ENUMERATION, Kind.POINTER)
 )
+"""What is a number, a pointer or an enumerator."""
 _FLOATS: Final = {4: "<f", 8: "<d"}
 _X87_EXPONENT, _X87_BIAS, _X87_FRACTION = 0x7FFF, 16383 + 63, (1 << 63) - 1
 _PRINTABLE: Final = range(0x20, 0x7F)
@@ -76,7 +77,7 @@ class Value:
     @property
     def is_scalar(self) -> bool:
         """Whether it is a number, a pointer or an enumerator."""
-        return self.type.kind in _SCALARS
+        return self.type.kind in SCALARS
 
     @property
     def number(self) -> int:
@@ -88,7 +89,9 @@ class Value:
         kind, size = self.type.kind, self.type.size
         if kind is Kind.ARRAY and self.address is not None:  # as in C
             return self.address
-        if kind not in _SCALARS or size is None:
+        if kind is Kind.FLOAT:
+            raise Unavailable(f"{self.type.name} is a floating-point type, with which nothing is computed")
+        if kind not in SCALARS or size is None:
             raise Unavailable(f"{self.type.name} is no number")
         if self.bits is None:
             return int.from_bytes(self.storage.read(self.offset, size), "little", signed=self.type.is_signed)
@@ -112,7 +115,7 @@ class Value:
 
     def _known_text(self, depth: int) -> str:
         kind = self.type.kind
-        if kind in _SCALARS:
+        if kind in SCALARS:
             return self._scalar_text(self.number)
         if kind is Kind.FLOAT:
             return self._float_text()
@@ -297,7 +300,7 @@ class Value:
             Unavailable: It is no scalar, or the number does not fit.
         """
         size = self.type.size
-        if self.type.kind not in _SCALARS or size is None:
+        if self.type.kind not in SCALARS or size is None:
             raise Unavailable(f"a value of type {self.type.name} cannot be set")
         first, width = self.bits or (0, size * _BITS)
         low = -(1 << width - 1)  # both -1 and 0xffffffff are such words

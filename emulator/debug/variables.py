@@ -16,6 +16,7 @@ from emulator.guest.locations import Places
 from emulator.guest.storage import Unavailable
 from emulator.guest.symbols import data_symbol_lookup, symbol
 from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.made_types import MadeTypes
 from emulator.loader.dwarf.scopes import Declared, global_variables, scopes_at
 from emulator.loader.dwarf.type_names import text_of
 from emulator.loader.dwarf.value_types import ValueType
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from emulator.guest.backtrace import StackFrame
     from emulator.guest.frame_registers import FrameRegisters
     from emulator.loader.dwarf.scopes import Scope
+    from emulator.loader.dwarf.units import Entry
     from emulator.loader.image import KernelImage
     from emulator.machine.machine import Machine
 
@@ -67,13 +69,16 @@ class Variables:
     Args:
         machine: It does not run, and does not move as long as this is used.
         globals_: Those of its kernel, which several may share; None: they are looked for when they are asked for.
+
+    Attributes:
+        memory: How values are read.
     """
 
     def __init__(self, machine: Machine, globals_: GlobalVariables | None = None) -> None:
         self._machine = machine
         self._globals = GlobalVariables(machine.image) if globals_ is None else globals_
         self._base = machine.registers().ds_base
-        self._memory = Memory(self.read, self._globals.name_of)
+        self.memory = Memory(self.read, self._globals.name_of)
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
@@ -150,6 +155,16 @@ class Variables:
             return self.frames[number].address + bool(number)
         return self.frames[number].known.get(REGISTERS.index(name))
 
+    @property
+    def types(self) -> MadeTypes:
+        """The types of the kernel."""
+        return self._globals.types
+
+    def unit(self, level: int) -> Entry | None:
+        """Return the unit that a level's function is in; None: it is not known."""
+        scope = self._scope_of(level)
+        return None if scope is None else scope.entry.cu
+
     def read(self, address: int, size: int) -> bytes:
         """Read memory at an address as the kernel writes it: *size* bytes, fewer where nothing is mapped.
 
@@ -185,7 +200,7 @@ class Variables:
     def _value(self, declared: Declared, level: int | None) -> Value:
         of = ValueType(self._machine.image.units, declared.typed)
         number = level if not level else self.levels[level].number
-        return Value(self._memory, of, self._places.storage(declared.entry, of.size, number))
+        return Value(self.memory, of, self._places.storage(declared.entry, of.size, number))
 
     @cached_property
     def _places(self) -> Places:
@@ -233,6 +248,21 @@ class NamesOfLevel:
         found = symbol(self._image, name)
         return None if found is None else found.address
 
+    @property
+    def memory(self) -> Memory:
+        """See `Context`."""
+        return self._variables.memory
+
+    @property
+    def types(self) -> MadeTypes:
+        """See `Context`."""
+        return self._variables.types
+
+    @property
+    def unit(self) -> Entry | None:
+        """See `Context`."""
+        return self._variables.unit(self._level)
+
     def register(self, name: str) -> int:
         """See `Context`."""
         value = self._variables.register(name, self._level)
@@ -279,6 +309,11 @@ class GlobalVariables:
         if address not in self._scopes:
             self._scopes[address] = scopes_at(self._image.units, self._image.linked(address))
         return self._scopes[address]
+
+    @cached_property
+    def types(self) -> MadeTypes:
+        """Its types."""
+        return MadeTypes(self._image.units)
 
     @cached_property
     def name_of(self) -> Callable[[int], str]:

@@ -19,7 +19,6 @@ from emulator.debug.dap.messages import BadFrame, BadMessage
 from emulator.debug.dap.moves import GRANULARITIES
 from emulator.debug.dap.points import read_reference
 from emulator.debug.dap.session import Session
-from emulator.debug.expressions import Expression
 from emulator.debug.stop import StopKind
 from emulator.errors import EmulatorError
 from emulator.guest.storage import Unavailable
@@ -414,7 +413,7 @@ class Adapter:
 
     def _set(self, item: Any, text: str, level: int) -> Body:  # noqa: ANN401 - an item of a view
         kernel = self._kernel
-        number = Expression(text).number(kernel.view.names(level))
+        number = kernel.view.expression(text).number(kernel.view.names(level))
         changed = kernel.set(item, number)
         described = kernel.view.variable(changed)
         return {

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from emulator.debug.kernel_debugger import Debugger
     from emulator.debug.points import Point
     from emulator.debug.variables import GlobalVariables
+    from emulator.loader.dwarf.made_types import MadeTypes
     from emulator.replay.moment import Moment
 
 _HITS: Final = re.compile(r"\s*(>=|<=|==|=|>|<|%)?\s*(\d{1,9})\s*")
@@ -202,7 +203,7 @@ class Points:
     def _breakpoints(
         self, wanted: Arguments, reason: str, addresses: Sequence[int], line: int | None = None
     ) -> Placed:
-        when = _when(wanted)
+        when = _when(wanted, self._globals.types)
         for address in addresses[:1]:
             self._check(when, address)
         condition, number = self._condition(when), self._next()
@@ -221,7 +222,7 @@ class Points:
         if match is None:
             raise ValueError(f"{wanted.text('dataId')!r} is no data that can be watched")
         access = _ACCESSES[wanted.one_of("accessType", ("write", "read", "readWrite"))]
-        when = _when(wanted)
+        when = _when(wanted, self._globals.types)
         self._check(when, None)
         point = self._debugger.watch(int(match[1], 16), int(match[2]), access, self._condition(when))
         number = self._next()
@@ -232,9 +233,11 @@ class Points:
     def _check(self, when: Wanted, address: int | None) -> None:
         """Refuse a condition with a name that means nothing where it is to be evaluated."""
         expressions = [when.condition] if when.condition is not None else []
-        expressions += [Expression(each) for each in _LOGGED.findall(when.log)]
+        expressions += [Expression(each, self._globals.types) for each in _LOGGED.findall(when.log)]
         known = None
         for expression in expressions:
+            for type_ in expression.types():
+                self._globals.types.named(type_)
             for name in expression.registers():
                 if name not in self._debugger.machine.registers()._fields:
                     raise ValueError(f"{name!r} is no register")
@@ -275,7 +278,7 @@ class Points:
 
     def _logged(self, text: str, debugger: Debugger) -> str:
         try:
-            result = Expression(text).result(self._names(debugger))
+            result = Expression(text, self._globals.types).result(self._names(debugger))
         except (ValueError, Unavailable) as error:
             return f"<{error}>"
         return str(result.value) if isinstance(result, tuple) else result.text()
@@ -300,7 +303,7 @@ def _place(point: Point) -> tuple[type[Point], int | None]:
     )
 
 
-def _when(wanted: Arguments) -> Wanted:
+def _when(wanted: Arguments, types: MadeTypes) -> Wanted:
     condition = wanted.text("condition", "")
     hits = wanted.text("hitCondition", "")
     match = _HITS.fullmatch(hits) if hits.strip() else None
@@ -310,7 +313,7 @@ def _when(wanted: Arguments) -> Wanted:
     if counted is not None and counted[0] == "%" and not counted[1]:
         raise ValueError(f"{hits!r} is no count of hits: a division by zero")
     return Wanted(
-        Expression(condition) if condition.strip() else None, counted, wanted.text("logMessage", "")
+        Expression(condition, types) if condition.strip() else None, counted, wanted.text("logMessage", "")
     )
 
 

@@ -277,12 +277,20 @@ class View:
         Raises:
             ValueError, Unavailable: It cannot be evaluated.
         """
-        result = Expression(text).result(self.names(level))
+        result = self.expression(text).result(self.names(level))
         if isinstance(result, Number):
             number = result.value
             shown = f"{number} (0x{number & (1 << 8 * result.size) - 1:x})"
             return Item(text, shown, address=number & 0xFFFF_FFFF)
         return self.item(text, result, text)
+
+    def expression(self, text: str) -> Expression:
+        """Return an expression that has been read.
+
+        Raises:
+            ValueError: It is none.
+        """
+        return Expression(text, self._globals.types)
 
     def names(self, level: int | None) -> NamesOfLevel:
         """Return what names in expressions mean in a level; None: the innermost one."""

@@ -12,6 +12,7 @@ __all__ = [
     "inlined",
     "line_header",
     "locations",
+    "made_types",
     "scopes",
     "source_lines",
     "subprograms",

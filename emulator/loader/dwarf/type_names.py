@@ -76,7 +76,8 @@ class TypeNames:
             return self._of(named, plain=True, depth=depth)
         if "DW_AT_signature" in named.attributes:
             raise ValueError("the type is in a unit of its own, which pyelftools does not read in DWARF 5")
-        return f"{_TAGGED.get(tag, '') if _is_c(named) else ''}{text_of(named) or '(unnamed)'}"
+        tagged = _TAGGED.get(tag, "")
+        return f"{tagged if tagged and is_c(named) else ''}{text_of(named) or '(unnamed)'}"
 
     def _qualified(self, entry: Entry, qualifier: str, *, plain: bool, depth: int) -> str:
         inner = self._of(entry, plain=plain, depth=depth)
@@ -109,6 +110,7 @@ def text_of(entry: Entry, attribute: str = "DW_AT_name") -> str:
     )
 
 
-def _is_c(entry: Entry) -> bool:
+def is_c(entry: Entry) -> bool:
+    """Return whether an entry is of a unit in C, where names of structs stand behind ``struct``."""
     language = entry.cu.get_top_DIE().attributes.get("DW_AT_language")
     return language is None or language.value in _C

@@ -45,8 +45,9 @@ class Kind(Enum):
     UNKNOWN = "unknown"
 
 
+_REFERENCES: Final = (_TAG.format("reference"), _TAG.format("rvalue_reference"))
 _KINDS: Final = {
-    **dict.fromkeys(map(_TAG.format, ("pointer", "reference", "rvalue_reference")), Kind.POINTER),
+    **dict.fromkeys((_TAG.format("pointer"), *_REFERENCES), Kind.POINTER),
     **dict.fromkeys(map(_TAG.format, ("structure", "class")), Kind.STRUCT),
     _TAG.format("union"): Kind.UNION,
     _TAG.format("array"): Kind.ARRAY,
@@ -175,6 +176,24 @@ class ValueType:
         return entry
 
     @property
+    def is_reference(self) -> bool:
+        """Whether it is a reference of C++, which stands for what it points to."""
+        return self._plain is not None and self._plain.tag in _REFERENCES
+
+    @property
+    def definition(self) -> Entry | None:
+        """The entry that defines the type, maybe as a name for another one; None: it is void.
+
+        Raises:
+            ValueError: It has none.
+        """
+        return (
+            self._entry.get_DIE_from_attribute("DW_AT_type")
+            if "DW_AT_type" in self._entry.attributes
+            else None
+        )
+
+    @property
     def target(self) -> ValueType:
         """What a pointer points to, or what a function returns."""
         return ValueType(self._units, self._plain)
@@ -251,6 +270,10 @@ class _Row(ValueType):
     @property
     def _is_named(self) -> bool:
         return False
+
+    @property
+    def definition(self) -> Entry | None:
+        raise ValueError(f"the debug information has no type {self.name} of its own")
 
     @property
     def kind(self) -> Kind:

@@ -14,7 +14,7 @@ def image() -> KernelImage:
 
 @pytest.mark.parametrize(
     ("text", "offset"),
-    [("memmap", 0), (" memmap+8", 8), ("memmap + 0x10", 16)],
+    [("memmap", 0), ("&memmap", 0), (" memmap+8", 8), ("memmap + 0x10", 16)],
 )
 def test_symbols_may_have_an_offset(image: KernelImage, text: str, offset: int) -> None:
     assert read_address(text, image) == image.symbols["memmap"].address + offset

@@ -5,13 +5,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import boot
+from emulator.debug import debugger
 from emulator.debug.expressions import Expression, Number
 from emulator.debug.variables import NamesOfLevel, Variables
 from emulator.errors import BudgetUsedUp
 from emulator.guest.storage import Unavailable
+from tests.helpers.c_kernel import compile_kernel
+from tests.helpers.call_stack_kernels import ENTRY
 from tests.helpers.variable_kernel import compile_variables
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from emulator.debug.expressions import Context
     from emulator.machine.machine import Machine
 
@@ -46,7 +51,13 @@ def context(machine: Machine) -> Context:
         ("2147483647 + 1", -2147483648),
         ("0x100000000 + 0xffffffff", 0x1FFFFFFFF),
         ("~0", -1),
-        ("~0u", -1),
+        ("~0u", 0xFFFFFFFF),
+        ("~0u > 0 && 1u - 2 > 0", 1),
+        ("~0ull == ~0ull >> 0", 1),
+        ("1ll << 40", 1 << 40),
+        ("010 + 0", 8),
+        ("'\\x41' + '\\101' + '\\0'", 130),
+        ("'\\xff'", -1),
         ("!5 || !0", 1),
         ("5 & 6 ^ 1", 5),
         ("1 == 1 == 1", 1),
@@ -71,35 +82,106 @@ def context(machine: Machine) -> Context:
         ("$cs_base", 0),
         ("0 && nobody", 0),
         ("1 || 1 / 0", 1),
+        ("0 ? 1 / 0 : 2 ? 3 : 4", 3),
+        ("(u8)300 + 1", 45),
+        ("(unsigned)-1 > 0", 1),
+        ("(short)0x18000", -32768),
+        ("(unsigned short int)-1", 65535),
+        ("(u32)&thing == (unsigned long)t", 1),
+        ("(letter) - 1", 96),
+        ("(letter) * (2)", 194),
+        ("(u32) - 1 == 0xffffffff", 1),
+        ("*(unsigned *)&thing.both", 0x01020304),
+        ("*(u8 *)((char *)&thing.both + 3)", 1),
+        ("((struct thing *)t)->list.next[1].value", 8),
+        ("((struct thing *)(u32)t)->grid[1][2]", -6),
+        ("t.list.value", 77),
+        ("((struct list *)t->list.next + 1)->value", 8),
+        ("(1 + nodes)->value", 8),
+        ("(int *)16 + 1 == (void *)20", 1),
+        ("(struct list *)24 - (struct list *)8", 2),
+        ("sizeof(struct list)", 8),
+        ("sizeof thing.grid / sizeof thing.grid[0]", 2),
+        ("sizeof(int *) + sizeof(char[5]) + sizeof(u64)", 17),
+        ("sizeof 1 + sizeof(1ll)", 12),
+        ("sizeof (thing.name)[0]", 1),
+        ("(lookup[0]@3)[2]", 3),
+        ("{u8} (lookup + 1)", 2),
+        ("(void *)kmain == thing.run", 1),
     ],
 )
 def test_expressions_are_those_of_c(context: Context, text: str, value: int) -> None:
-    assert Expression(text).number(context) == value
+    assert Expression(text, context.types).number(context) == value
 
 
 def test_registers_are_those_of_the_level(machine: Machine) -> None:
     variables = Variables(machine)
     inner, outer = (NamesOfLevel(variables, machine.image, level) for level in (0, 1))
-    assert Expression("$esp").number(inner) == machine.registers().esp
-    assert Expression("$eip").number(outer) == variables.levels[1].stack_frame.frame.address
-    assert Expression("$ebp").number(inner) < Expression("$ebp").number(outer)
+    esp, eip, ebp, eax = (Expression(f"${name}", inner.types) for name in ("esp", "eip", "ebp", "eax"))
+    assert esp.number(inner) == machine.registers().esp
+    assert eip.number(outer) == variables.levels[1].stack_frame.frame.address
+    assert ebp.number(inner) < ebp.number(outer)
     with pytest.raises(Unavailable, match=r"^eax of this frame is not known$"):
-        Expression("$eax").number(outer)
+        eax.number(outer)
 
 
-def test_the_names_of_an_expression_are_known_before_it_is_evaluated() -> None:
-    expression = Expression("a->b[c.d] + *e && $eax == 'x'")
-    assert list(expression.names()) == ["a", "c", "e"]
+def test_the_names_of_an_expression_are_known_before_it_is_evaluated(context: Context) -> None:
+    text = "a->b[c.d] + *e && $eax == 'x' ? ((struct list *)f)->next : {u32} g + sizeof(u8)"
+    expression = Expression(text, context.types)
+    assert list(expression.names()) == ["a", "c", "e", "f", "g"]
     assert list(expression.registers()) == ["eax"]
+    assert [str(each) for each in expression.types()] == ["struct list *", "u32", "u8"]
 
 
-def test_a_variable_is_returned_with_its_type(context: Context) -> None:
-    result = Expression("thing.list").result(context)
+@pytest.mark.parametrize(
+    ("text", "type_", "shown"),
+    [
+        ("thing.list", "struct list", None),
+        ("thing.list.next + 1", "struct list *", None),
+        ("&thing", "struct thing *", None),
+        ("&thing.list.value", "int *", None),
+        ("*&thing.list.value", "int", "77"),
+        ("nodes + 1", "struct list *", None),
+        ("&nodes[1] - 1", "struct list *", None),
+        ("(unsigned char)0x1ff", "unsigned char", "255 '\\377'"),
+        ("(char)200", "char", "-56 '\\310'"),
+        ("(enum colour)9", "enum colour", "BLUE (9)"),
+        ("(_Bool)8", "_Bool", "true"),
+        ("(u64)-1", "u64", "18446744073709551615"),
+        ("(long long int)$eip", "long long", None),
+        ("(struct list *)&thing.list", "struct list *", None),
+        ("*(struct list *)&thing.list", "struct list", None),
+        ("(void *)0", "void *", "0x00000000"),
+        ("(const char *)thing.name", "char *", None),
+        ("{struct list} &thing.list", "struct list", None),
+        ("{int} (&thing.list.value)", "int", "77"),
+        ("nodes[0]@2", "struct list[2]", None),
+        ("lookup[0]@3", "u8[3]", '"\\001\\002\\003"'),
+        ("*lookup@1+1", "u8[2]", '"\\001\\002"'),
+        ("{int[3]} thing.grid", "int[3]", "{1, 2, 3}"),
+        ("1 ? thing.colour : 0", "enum colour", "GREEN (5)"),
+    ],
+)
+def test_results_have_types(context: Context, text: str, type_: str, shown: str | None) -> None:
+    result = Expression(text, context.types).result(context)
     assert not isinstance(result, Number)
-    assert result.type.name == "struct list"
-    pointer = Expression("thing.list.next + 1").result(context)
-    assert not isinstance(pointer, Number)
-    assert pointer.type.name == "struct list *"
+    assert result.type.name == type_
+    assert shown is None or result.text() == shown
+
+
+def test_a_type_of_several_files_is_that_of_the_level(tmp_path: Path) -> None:
+    (tmp_path / "other.c").write_text(
+        "typedef struct { char c[3]; } t; int other(void) { volatile t x = {{7}}; return x.c[0]; }\n"
+    )
+    source = "typedef struct { int n[4]; } t; volatile t one; int other(void);\n"
+    source += "void kmain(void) { one.n[0] = other(); for (;;) ; }"
+    kernel = compile_kernel(tmp_path, source, ["-g", "-O0", "other.c"], entry=ENTRY)
+    with debugger(str(kernel)) as d:
+        for function, size in (("kmain", 16), ("other", 3)):
+            d.break_at(function)
+            d.run()
+            names = NamesOfLevel(Variables(d.machine), d.image, 0)
+            assert Expression("sizeof(t)", names.types).number(names) == size
 
 
 @pytest.mark.parametrize(
@@ -110,7 +192,14 @@ def test_a_variable_is_returned_with_its_type(context: Context) -> None:
         ("1 2", "'2' is not expected in '1 2'"),
         ("a = 1", "'= 1' cannot be evaluated in 'a = 1'"),
         ("f(1)", "'(' is not expected in 'f(1)'"),
-        ("(int)a", "'a' is not expected in '(int)a'"),
+        ("(int)", "its end is not expected in '(int)'"),
+        ("(int", "its end is not expected in '(int'"),
+        ("(struct)1", "'struct' is no type in '(struct)1'"),
+        ("(int (*)[3])1", "'(' is not expected in '(int (*)[3])1'"),
+        ("{int[0]} 1", "an array of 0 elements"),
+        ("{int[9999999]} 1", "an array of 9999999 elements"),
+        ("1 ? 2", "its end is not expected in '1 ? 2'"),
+        ("08", "08 is no octal number"),
         ("a.", "its end is not expected in 'a.'"),
         ("a.1", "'1' is not expected in 'a.1'"),
         ("a[1", "its end is not expected in 'a[1'"),
@@ -122,9 +211,9 @@ def test_a_variable_is_returned_with_its_type(context: Context) -> None:
         ("1" * 1001, "the expression has 1001 characters, more than 1000"),
     ],
 )
-def test_what_is_no_expression_is_refused(text: str, problem: str) -> None:
+def test_what_is_no_expression_is_refused(context: Context, text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=r"^") as error:
-        Expression(text)
+        Expression(text, context.types)
     assert str(error.value) == problem
 
 
@@ -144,13 +233,24 @@ def test_what_is_no_expression_is_refused(text: str, problem: str) -> None:
         ("1 << 32", "a shift by 32 bits"),
         ("nodes + nodes", "two pointers have no sum"),
         ("&thing.bits.low", "thing has no address"),
+        ("sizeof thing.bits.low", "a bit field has no size"),
+        ("sizeof(void)", "the size of void is not known"),
+        ("(struct nobody *)0", "there is no type 'struct nobody' in the debug information"),
+        ("(union list)0", "there is no type 'union list' in the debug information"),
+        ("(long char)1", "'long char' is no type"),
+        ("(struct list)0", "nothing can be converted to struct list"),
+        ("(float)1", "nothing can be converted to float"),
+        ("(int)thing", "struct thing is no number"),
+        ("thing.part + 1", "float is a floating-point type, with which nothing is computed"),
+        ("1@2", "only what lies in memory has others beside it"),
+        ("n@0", "an array of 0 elements"),
         ("*thing.list.next->next->next->next", "struct list is no number"),
         ("thing.list.next->next->next->next->value + (*(thing.list.next + 0x1000000)).value", None),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused(context: Context, text: str, problem: str | None) -> None:
     with pytest.raises((ValueError, Unavailable)) as error:
-        Expression(text).number(context)
+        Expression(text, context.types).number(context)
     if problem is not None:
         assert str(error.value).replace("low has", "thing has") == problem
     else:

@@ -1,0 +1,236 @@
+"""Types that somebody writes in an expression: those of the file by their names, and those that are made of them, of which it may have none.
+
+Source: DWARF 5, section 5 (types); System V ABI for i386, figure 2.1 (sizes).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.type_names import is_c, text_of
+from emulator.loader.dwarf.value_types import ValueType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from emulator.loader.dwarf.units import Entry, Units
+
+_TYPE: Final = "DW_AT_type"
+_TAGGED: Final = {
+    "struct": ("DW_TAG_structure_type", "DW_TAG_class_type"),
+    "class": ("DW_TAG_structure_type", "DW_TAG_class_type"),
+    "union": ("DW_TAG_union_type",),
+    "enum": ("DW_TAG_enumeration_type",),
+}
+_NAMED: Final = ("DW_TAG_typedef", "DW_TAG_base_type")
+_NAMED_BY_TAG: Final = (*_TAGGED["struct"], *_TAGGED["union"], *_TAGGED["enum"])
+_BOOLEAN, _FLOAT, _SIGNED, _SIGNED_CHAR, _UNSIGNED, _UNSIGNED_CHAR = 0x02, 0x04, 0x05, 0x06, 0x07, 0x08
+_BASE: Final[dict[tuple[str, ...], tuple[str, int, int]]] = {
+    ("char",): ("char", _SIGNED_CHAR, 1),
+    ("char", "signed"): ("signed char", _SIGNED_CHAR, 1),
+    ("char", "unsigned"): ("unsigned char", _UNSIGNED_CHAR, 1),
+    ("short",): ("short", _SIGNED, 2),
+    ("short", "unsigned"): ("unsigned short", _UNSIGNED, 2),
+    (): ("int", _SIGNED, 4),
+    ("unsigned",): ("unsigned int", _UNSIGNED, 4),
+    ("long",): ("long", _SIGNED, 4),
+    ("long", "unsigned"): ("unsigned long", _UNSIGNED, 4),
+    ("long", "long"): ("long long", _SIGNED, 8),
+    ("long", "long", "unsigned"): ("unsigned long long", _UNSIGNED, 8),
+    ("_Bool",): ("_Bool", _BOOLEAN, 1),
+    ("bool",): ("bool", _BOOLEAN, 1),
+    ("float",): ("float", _FLOAT, 4),
+    ("double",): ("double", _FLOAT, 8),
+    ("double", "long"): ("long double", _FLOAT, 12),
+}
+"""C's own types by their words in order, without those that change nothing: their name, encoding and size."""
+BASE_WORDS: Final = frozenset(word for words in _BASE for word in words) | {"int", "signed", "void"}
+"""The words of which the names of C's own types are made."""
+TAG_WORDS: Final = frozenset(_TAGGED)
+"""The words that stand in front of the name of a struct, or of what is like one."""
+
+
+class TypeName(NamedTuple):
+    """A type as an expression writes it.
+
+    Attributes:
+        words: Its name: ``struct``, ``task``; ``unsigned``, ``int``; ``u32``.
+        pointers: How many stars come after it.
+        length: How many of them are in an array; None: it is none.
+    """
+
+    words: tuple[str, ...]
+    pointers: int = 0
+    length: int | None = None
+
+    def __str__(self) -> str:
+        name = " ".join(self.words)
+        return f"{name} {'*' * self.pointers}" if self.pointers else name
+
+
+class MadeTypes:
+    """Finds and makes the types of one file.
+
+    Args:
+        units: Of the file.
+    """
+
+    def __init__(self, units: Units) -> None:
+        self._units = units
+        self._found: dict[tuple[tuple[str, ...], str], Entry | None] = {}
+
+    def has(self, name: str) -> bool:
+        """Return whether a name without ``struct`` and the like is that of a type."""
+        return name in BASE_WORDS or self._named_alone(name, None) is not None
+
+    def named(self, name: TypeName, unit: Entry | None = None) -> ValueType:
+        """Return a type.
+
+        Args:
+            name: As it is written.
+            unit: Where it is looked for first; None: nowhere in particular.
+
+        Raises:
+            ValueError: There is none of this name.
+        """
+        found = self._named(name.words, unit)
+        for _ in range(name.pointers):
+            found = self.pointer_to(found)
+        return found if name.length is None else self.array_of(found, name.length)
+
+    def pointer_to(self, target: ValueType) -> ValueType:
+        """Return the type of a pointer to values of a type."""
+        return ValueType(self._units, _Naming(_Pointer(target.definition)))
+
+    def array_of(self, element: ValueType, count: int) -> ValueType:
+        """Return the type of an array."""
+        return _MadeArray(self._units, _Naming(_Array(element.definition)), count)
+
+    def _named(self, words: Sequence[str], unit: Entry | None) -> ValueType:
+        if words == ("void",):
+            return ValueType(self._units, _Naming(None))
+        if all(word in BASE_WORDS for word in words):
+            return ValueType(self._units, _Naming(_base(words)))
+        tag, name = words if len(words) > 1 else ("", words[0])
+        found = self._entry(_TAGGED[tag], name, unit) if tag else self._named_alone(name, unit)
+        if found is None:
+            raise ValueError(f"there is no type {' '.join(words)!r} in the debug information")
+        return ValueType(self._units, _Naming(found))
+
+    def _named_alone(self, name: str, unit: Entry | None) -> Entry | None:
+        """Return the entry of a type that its name alone means; of a struct it does so in other languages than C."""
+        found = self._entry(_NAMED, name, unit)
+        if found is None:
+            found = self._entry(_NAMED_BY_TAG, name, unit)
+            found = None if found is None or is_c(found) else found
+        return found
+
+    def _entry(self, tags: tuple[str, ...], name: str, unit: Entry | None) -> Entry | None:
+        """Return the entry of a type: of a unit the first one that is whole, else of all."""
+        if unit is not None and (here := self._best(_types(unit, tags, name))) is not None:
+            return here
+        if (tags, name) not in self._found:
+            try:
+                all_ = (each for unit in self._units.naming([name]) for each in _types(unit, tags, name))
+                self._found[tags, name] = self._best(all_)
+            except damage():
+                self._found[tags, name] = None
+        return self._found[tags, name]
+
+    def _best(self, found: Iterator[Entry]) -> Entry | None:
+        declared = None
+        for each in found:
+            if "DW_AT_declaration" not in each.attributes:
+                return each
+            declared = declared or each
+        return declared
+
+
+def _types(unit: Entry, tags: tuple[str, ...], name: str) -> Iterator[Entry]:
+    try:
+        yield from (each for each in unit.iter_DIEs() if each.tag in tags and text_of(each) == name)
+    except damage():
+        return
+
+
+def _base(words: Sequence[str]) -> _Base:
+    """Return one of C's own types.
+
+    Raises:
+        ValueError: The words are none.
+    """
+    told = [word for word in words if word not in ("int", "signed")]
+    if "signed" in words and ("char" in words or "unsigned" in words):
+        told.append("signed")
+    is_right = words.count("int") <= 1 and not ("int" in words and {"char", "float", "double"} & {*words})
+    if not is_right or tuple(sorted(told)) not in _BASE:
+        raise ValueError(f"{' '.join(words)!r} is no type")
+    return _Base(*_BASE[tuple(sorted(told))])
+
+
+# Entries that no file has, as far as types are read from them.
+
+
+class _Attribute(NamedTuple):
+    value: object
+
+
+class _Naming:
+    """What names a type.
+
+    Args:
+        type_: The entry of the type; None: it is void.
+    """
+
+    tag = ""
+
+    def __init__(self, type_: Entry | None) -> None:
+        self._type = type_
+        self.attributes = {} if type_ is None else {_TYPE: _Attribute(None)}
+
+    def get_DIE_from_attribute(self, _name: str) -> Entry:  # noqa: N802 - as pyelftools has it
+        return self._type
+
+
+class _Pointer(_Naming):
+    """A type of pointers."""
+
+    tag = "DW_TAG_pointer_type"
+
+
+class _Array(_Naming):
+    """A type of arrays."""
+
+    tag = "DW_TAG_array_type"
+
+
+class _Base:
+    """One of C's own types."""
+
+    tag = "DW_TAG_base_type"
+
+    def __init__(self, name: str, encoding: int, size: int) -> None:
+        self.attributes = {
+            "DW_AT_name": _Attribute(name.encode()),
+            "DW_AT_encoding": _Attribute(encoding),
+            "DW_AT_byte_size": _Attribute(size),
+        }
+
+
+class _MadeArray(ValueType):
+    """An array whose count no entry says.
+
+    Args:
+        units: Of the file.
+        entry: Names it.
+        count: Of its elements.
+    """
+
+    def __init__(self, units: Units, entry: Entry, count: int) -> None:
+        super().__init__(units, entry)
+        self._count = count
+
+    @property
+    def _counts(self) -> list[int | None]:
+        return [self._count]
