@@ -9,12 +9,15 @@ from textual.binding import Binding
 from emulator.debug.step.dialogs import MessageScreen
 from emulator.debug.step.panes import CallsPane
 from emulator.debug.step.panes_app import PanesApp
+from emulator.debug.step.stops import Stops
 from emulator.debug.step.view import read_view
 from emulator.debug.step.view_text import ended_text, stop_text
 from emulator.debug.stop import StopKind
 from emulator.debug.timeline import arrived
+from emulator.debug.variables import GlobalVariables
 from emulator.guest.locator import Locator
 from emulator.report.text.findings import finding_lines
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +74,8 @@ class MovesApp(PanesApp):
         super().__init__(timeline, style)
         self._begin = begin
         self._locator = Locator(timeline.machine)
+        self._globals = GlobalVariables(timeline.machine.image)
+        self.stops = Stops(timeline.debugger, self._globals)
         self._step_from: Moment | None = None  # where the step began that has led here
         self._waiting: dict[
             str, int
@@ -105,7 +110,8 @@ class MovesApp(PanesApp):
             stop = move()
             self.why = ""
             if stop is not None:
-                self.why = stop_text(debugger, arrived(stop))
+                problem = self.stops.problem(arrived(stop))
+                self.why = f"{stop_text(debugger, stop)}{': ' if problem else ''}{printable(problem)}"
             if is_step and before < debugger.moment:
                 self._step_from = before
             return self.read()

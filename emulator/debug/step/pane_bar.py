@@ -41,10 +41,19 @@ class PaneBar(Widget):
         self._marked = pane
         self.refresh()
 
+    def _labels(self) -> list[tuple[str, str]]:
+        """Return each pane with what stands for it: its name, or where there is no room for all, of the others the digits of their keys."""
+        room = self.size.width
+        is_short = sum(map(len, self._panes)) + _GAP * (len(self._panes) - 1) > room
+        return [
+            (pane, str(number) if is_short and pane != self._marked else pane)
+            for number, pane in enumerate(self._panes, 1)
+        ]
+
     def render(self) -> Text:
         """Draw the names."""
         marked = Style(reverse=True)
-        pieces = [(pane, marked if pane == self._marked else Style()) for pane in self._panes]
+        pieces = [(label, marked if pane == self._marked else Style()) for pane, label in self._labels()]
         return Text((" " * _GAP), no_wrap=True, overflow="crop", end="").join(
             Text(*piece) for piece in pieces
         )
@@ -53,7 +62,7 @@ class PaneBar(Widget):
         """Find the name that was clicked."""
         offset = event.get_content_offset(self)
         start = 0
-        for pane in self._panes:
-            if offset is not None and start <= offset.x < start + len(pane):
+        for pane, label in self._labels():
+            if offset is not None and start <= offset.x < start + len(label):
                 self.post_message(self.Picked(pane))
-            start += len(pane) + _GAP
+            start += len(label) + _GAP

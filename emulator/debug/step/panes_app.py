@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from rich.text import Text
 from textual.app import App
+from textual.binding import Binding
 from textual.containers import Container
 from textual.widgets import Footer, Static
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from textual import events
     from textual.app import ComposeResult
+    from textual.binding import BindingType
 
     from emulator.debug.step.view import View
     from emulator.debug.timeline import Timeline
@@ -49,6 +51,14 @@ class PanesApp(App[None]):
         style: What the terminal can show.
     """
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("q", "quit", "Quit"),
+        Binding("tab", "pane(1)", "Pane", priority=True),
+        Binding("shift+tab", "pane(-1)", show=False, priority=True),
+        Binding("escape", "cancel", show=False),
+        *(Binding(str(number), f"show_pane('{pane}')", show=False) for number, pane in enumerate(ORDER, 1)),
+    ]
     CSS_PATH: ClassVar = "step.tcss"
     ENABLE_COMMAND_PALETTE = False
 
@@ -152,6 +162,31 @@ class PanesApp(App[None]):
 
     def _set_headline(self, text: str) -> None:
         self.query_one("#headline", Static).update(Text(text, no_wrap=True, overflow="ellipsis"))
+
+    def action_pane(self, step: int) -> None:
+        """Give the next pane the keys, or the previous one."""
+        if len(self.screen_stack) == 1:
+            self.show_pane(ORDER[(ORDER.index(self.current) + step) % len(ORDER)])
+
+    def action_show_pane(self, pane: str) -> None:
+        """Give a pane the keys."""
+        self.show_pane(pane)
+
+    def on_pane_bar_picked(self, message: PaneBar.Picked) -> None:
+        """Show the pane that was clicked."""
+        self.show_pane(message.pane)
+
+    async def action_quit(self) -> None:
+        """Close the program."""
+        self.leave()
+
+    def action_help_quit(self) -> None:
+        """Say which key closes the program; Ctrl-C asks for that."""
+        self.show_message("q quits")
+
+    def action_cancel(self) -> None:
+        """Stop what takes long."""
+        self.cancel()
 
     # -- work in another thread ----------------------------------------------------------------------
 

@@ -8,10 +8,9 @@ from textual.binding import Binding
 
 from emulator.debug.addresses import read_address
 from emulator.debug.first_touch import go_to_first_touch
-from emulator.debug.step.dialogs import MessageScreen, Prompt
+from emulator.debug.step.dialogs import MessageScreen, Prompt, StopsScreen
 from emulator.debug.step.moves_app import MovesApp
 from emulator.debug.step.panes import CallsPane, ViewPane
-from emulator.debug.step.panes_app import ORDER
 from emulator.debug.step.view_text import writer_lines
 from emulator.debug.writer import last_writer
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from textual.binding import BindingType
 
-    from emulator.debug.step.pane_bar import PaneBar
     from emulator.debug.writer import Writer
 
 _HELP = """\
@@ -32,14 +30,18 @@ g     an event by its number        c C   run on, back, to what stops
 /     search a function             r     the end, where the failure is
 f     first call that touched       a A   next, previous bad access
 
-w     who wrote a word last         x     show the bytes at an address
+b     stop at a place               W     stop where bytes are written
+B     list of stops                 x     show the bytes at an address
+w     who wrote a word last
 
 tab   next pane                     1-9   this pane
 arrows  move in a pane              < >   scroll sideways
 escape  stop what takes long        q     quit
 
 An address is a number (0x0010a008), a symbol (heap_free_list, memmap+8), or
-that of the line under the cursor, which is proposed."""
+that of the line under the cursor, which is proposed. A place is a function, an
+address or heap.c:168, and perhaps a condition in Python, with registers and
+variables: kmalloc if size > 100."""
 
 
 class StepApp(MovesApp):
@@ -47,17 +49,14 @@ class StepApp(MovesApp):
 
     TITLE = "kmemu step"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("q", "quit", "Quit"),
         Binding("f", "first", "First", show=False),
         Binding("g", "go", "Go"),
         Binding("w", "writer", "Who"),
+        Binding("b", "break", "Break"),
+        Binding("W", "watch", show=False),
+        Binding("B", "stops", show=False),
         Binding("x", "bytes", "Bytes"),
         Binding("slash", "search", "Find", key_display="/"),
-        Binding("tab", "pane(1)", "Pane", priority=True),
-        Binding("shift+tab", "pane(-1)", show=False, priority=True),
-        Binding("escape", "cancel", show=False),
-        *(Binding(str(number), f"show_pane('{pane}')", show=False) for number, pane in enumerate(ORDER, 1)),
     ]
 
     # -- questions -----------------------------------------------------------------------------------
@@ -126,6 +125,37 @@ class StepApp(MovesApp):
 
         self._ask("Who wrote the word at:", self._proposed(), answer)
 
+    def action_break(self) -> None:
+        """Ask for a place, and stop there from now on."""
+
+        def answer(text: str) -> None:
+            self.stops.break_at(text)
+            self._stops_changed(None)
+
+        proposal = self._proposed() if self.current == "code" else ""
+        self._ask("Stop at (FUNCTION, ADDRESS or FILE:LINE, if CONDITION):", proposal, answer)
+
+    def action_watch(self) -> None:
+        """Ask for bytes, and stop behind what writes them from now on."""
+
+        def answer(text: str) -> None:
+            self.stops.watch(text)
+            self._stops_changed(None)
+
+        self._ask("Stop at writes to (ADDRESS SIZE, if CONDITION):", self._proposed(), answer)
+
+    def action_stops(self) -> None:
+        """List what stops the run."""
+        if self.view is None or self.is_busy:
+            self.bell()
+        elif self.stops.texts():
+            self.push_screen(StopsScreen(self.stops), self._stops_changed)
+        else:
+            self.show_message("nothing stops the run: b, W")
+
+    def _stops_changed(self, _: None) -> None:
+        self.work("reading", self.read, self.show_view)
+
     def _show_writer(self, writer: Writer | None) -> None:
         if writer is None:
             self.show_message("nobody has written there since the start")
@@ -140,33 +170,6 @@ class StepApp(MovesApp):
         address = pane.address if isinstance(pane, ViewPane | CallsPane) else None
         return "" if address is None else f"0x{address:08x}"
 
-    # -- the rest ------------------------------------------------------------------------------------
-
-    def action_pane(self, step: int) -> None:
-        """Give the next pane the keys, or the previous one."""
-        if len(self.screen_stack) == 1:
-            self.show_pane(ORDER[(ORDER.index(self.current) + step) % len(ORDER)])
-
-    def action_show_pane(self, pane: str) -> None:
-        """Give a pane the keys."""
-        self.show_pane(pane)
-
-    def on_pane_bar_picked(self, message: PaneBar.Picked) -> None:
-        """Show the pane that was clicked."""
-        self.show_pane(message.pane)
-
     def action_help(self) -> None:
         """Show the keys."""
         self.push_screen(MessageScreen("Keys", _HELP))
-
-    async def action_quit(self) -> None:
-        """Close the program."""
-        self.leave()
-
-    def action_help_quit(self) -> None:
-        """Say which key closes the program; Ctrl-C asks for that."""
-        self.show_message("q quits")
-
-    def action_cancel(self) -> None:
-        """Stop what takes long."""
-        self.cancel()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from emulator.debug.dumps import read_dump
 from emulator.debug.fields import changed_fields
 from emulator.debug.live_blocks import live_areas
+from emulator.debug.points import Breakpoint
 from emulator.guest.backtrace import backtrace
 from emulator.guest.disassembler import disassemble
 from emulator.guest.memory import physical_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from emulator.check.findings import Finding
     from emulator.debug.dumps import DumpRow
     from emulator.debug.fields import FieldChange
+    from emulator.debug.kernel_debugger import Debugger
     from emulator.debug.live_blocks import LiveArea
     from emulator.debug.timeline import Timeline
     from emulator.guest.backtrace import StackFrame
@@ -56,6 +58,7 @@ class View(NamedTuple):
         code: The code around EIP.
         registers: All registers.
         pointers: What general registers point to, by name of the register, as far as it is known.
+        stops: Addresses of instructions that stop the run, linear.
         stack: The backtrace.
         memory_map: What memory is used for.
         areas: The blocks that live, by area of the profile.
@@ -76,6 +79,7 @@ class View(NamedTuple):
     code: tuple[CodeLine, ...]
     registers: Registers
     pointers: dict[str, Location]
+    stops: frozenset[int]
     stack: tuple[StackFrame, ...]
     memory_map: MemoryMap
     areas: tuple[LiveArea, ...]
@@ -128,6 +132,7 @@ def read_view(
         tuple(disassemble(machine, _CODE_BEFORE, _CODE_AFTER)),
         registers,
         _pointers(machine, locator, registers, stack),
+        frozenset(_stops(timeline.debugger)),
         stack,
         read_memory_map(machine, machine.modules),
         tuple(live_areas(timeline.trace(), event)),
@@ -135,6 +140,12 @@ def read_view(
         _console(timeline),
         () if moment.at_end else tuple(timeline.bad_accesses.after(event)),
     )
+
+
+def _stops(debugger: Debugger) -> Iterator[int]:
+    for each in debugger.points:
+        if isinstance(each, Breakpoint) and each.enabled:
+            yield from each.addresses
 
 
 def _dump(timeline: Timeline, address: int | None) -> Iterator[DumpRow]:

@@ -13,7 +13,7 @@ from emulator.report.text.frames import frame_text, frame_text_after
 from emulator.report.text.memory_map import draw_heap, draw_memory, layer_lines
 from emulator.report.text.style import BOLD, DIM, RED, rule
 from emulator.wording import ascii_text, counted, printable
-from emulator.x86 import WORD_SIZE, Eflags
+from emulator.x86 import WORD_MAX, WORD_SIZE, Eflags
 from kernel_model.text import defect_text, location_or_address, location_text
 
 if TYPE_CHECKING:
@@ -71,16 +71,15 @@ def headline(view: View) -> str:
 def _place(view: View) -> str:
     if view.at_end:
         return f"the end of the run: {printable(ended_text(view.ending))}"
-    if view.call is None and view.at_event:
+    if view.at_event and view.call is None:
         return f"before the first instruction; {view.event_count} events"
-    executed = "" if view.at_event else f"{counted(view.moment.instructions, 'instruction', ',')}, "
-    if view.call is None:
-        return f"{executed}before event 1 of {view.event_count}"
-    after = "" if view.at_event else "after "
+    if view.call is None or not view.at_event:
+        executed = counted(view.moment.instructions, "instruction", ",")
+        event = f"after event {view.event}" if view.event else "before event 1"
+        return f"{frame_text(view.stack[0].frame)}; {executed}, {event} of {view.event_count}"
     is_passed = view.call.left == view.call.entered  # a copy inside of another function
     done = "is executed" if is_passed else "has returned" if view.has_returned else "is entered"
-    what = f"#{view.call.number} {printable(view.call.function)} {done}"
-    return f"{executed}{after}event {view.event} of {view.event_count}: {what}"
+    return f"event {view.event} of {view.event_count}: #{view.call.number} {printable(view.call.function)} {done}"
 
 
 def stop_text(debugger: Debugger, stop: Stop) -> str:
@@ -155,15 +154,16 @@ def _code_lines(view: View, style: Style) -> Iterator[PaneLine]:
         if not line.code:
             yield PaneLine(printable(line.text), tone=Tone.TITLE)
             continue
-        yield _instruction(line, style)
+        yield _instruction(line, style, stops=line.address + view.registers.cs_base & WORD_MAX in view.stops)
         for operand in line.operands:
             yield PaneLine(f"             {_operand_text(operand)}", operand.address, Tone.FAINT)
 
 
-def _instruction(line: CodeLine, style: Style) -> PaneLine:
+def _instruction(line: CodeLine, style: Style, *, stops: bool) -> PaneLine:
     mark = ("▶" if style.unicode else ">") if line.is_next else " "
+    stop = ("●" if style.unicode else "*") if stops else " "
     tone = Tone.HERE if line.is_next else Tone.PLAIN
-    return PaneLine(f"{mark} 0x{line.address:08x}  {printable(line.text)}", line.address, tone)
+    return PaneLine(f"{mark}{stop}0x{line.address:08x}  {printable(line.text)}", line.address, tone)
 
 
 def _operand_text(operand: Operand) -> str:

@@ -101,6 +101,22 @@ def test_bytes_of_a_freed_block_are_signed_so() -> None:
     assert view_document(view, ())["bytes"][2]["states"][call.arguments[0] % 16] == "freed"
 
 
+def test_all_bytes_of_a_freed_block_are_shown() -> None:
+    timeline = timeline_of("use_after_free")
+    number = call_number(timeline, "kfree")
+    go_after_return(timeline, number)
+    address = timeline.calls.call(number).arguments[0]
+    [made] = [each for each in timeline.calls if each.function == "kmalloc" and each.result == address][:1]
+    assert made.arguments[0] > 3 * 16  # more than what is shown around a word
+    freed = [
+        row.address + at
+        for row in view_of(timeline).dump
+        for at, state in enumerate(row.states)
+        if state == FREED
+    ]
+    assert freed == list(range(address, address + made.arguments[0]))
+
+
 def test_bytes_at_an_address_that_was_asked_for() -> None:
     timeline = timeline_of("overflow")
     view = read_view(timeline, Locator(timeline.machine), dump_at=0x100000)
