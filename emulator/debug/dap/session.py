@@ -20,6 +20,8 @@ from emulator.guest.storage import Unavailable
 from emulator.guest.symbolizer import Symbolizer
 from emulator.guest.tasks import task_reader
 from emulator.report.text.ending import ending_text
+from emulator.report.text.findings import finding_lines
+from emulator.report.text.style import Style
 from emulator.wording import counted
 from emulator.x86 import EXCEPTION_NAMES, WORD_MAX, WORD_SIZE
 
@@ -101,6 +103,8 @@ class Session:
         """See where the kernel stands now."""
         self._stop = stop
         self._console.flush()
+        if stop is not None and stop.finding is not None:
+            self._console.log("\n".join(finding_lines([stop.finding], Style())))
         self.view = View(self.debugger, self.lines, self._globals, self._tasks)
 
     @property

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,6 +9,8 @@ from emulator import boot
 from emulator.debug.variables import Variables
 from emulator.errors import BudgetUsedUp
 from emulator.guest.storage import Unavailable
+from tests.helpers.c_kernel import compile_kernel
+from tests.helpers.call_stack_kernels import ENTRY
 from tests.helpers.variable_kernel import compile_variables
 
 if TYPE_CHECKING:
@@ -195,3 +198,37 @@ def test_names_in_an_inlined_function_are_its_own(tmp_path: Path, compiler: str)
         assert found is not None
         assert found.text() == shown[name]
     assert variables.find("third", 0) is variables.find("scale", 1) is None
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_a_variable_that_was_left_out_does_not_hide_an_inner_one(tmp_path: Path, compiler: str) -> None:
+    """Of the outer variable clang has no entry in the copy; gcc has one without a place."""
+    source = """
+        volatile unsigned seen;
+        static inline __attribute__((always_inline)) unsigned inner(unsigned n, unsigned unused, unsigned m)
+        {
+            unsigned value = n + m;
+            unsigned kept = value + seen;
+            {
+                unsigned value = n + 40;
+                seen = value;
+                seen = kept;
+            }
+            return n;
+        }
+        __attribute__((noinline)) unsigned outer(unsigned n) { return inner(n, 7, n + 1) + seen; }
+        void kmain(void) { seen = outer(5); __asm__ volatile("outl %0, $0xf4" : : "a"(0)); for (;;) ; }
+    """
+    machine = boot(str(compile_kernel(tmp_path, source, ["-g"], compiler, entry=ENTRY)))
+    seen = []
+    while True:
+        with suppress(BudgetUsedUp):
+            machine.run(max_instructions=1)
+            break
+        variables = Variables(machine)
+        if variables.levels and variables.levels[0].stack_frame.frame.name == "inner":
+            found = variables.find("value", 0)
+            assert found is not None
+            seen.append((found.text(), [(each.name, each.value.text()) for each in variables.locals_(0)]))
+            assert [each.name for each in variables.arguments(0)] == ["n", "unused", "m"]
+    assert ("45", [("value", "45"), ("kept", "11")]) in seen

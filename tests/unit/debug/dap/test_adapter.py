@@ -380,6 +380,10 @@ def test_findings_stop_the_run_in_front_of_the_access(adapter: DebugAdapter) -> 
     info = adapter.request("exceptionInfo", threadId=1)
     assert info["exceptionId"] == "out-of-bounds"
     assert info["description"] == stop["text"]
+    outputs = [each["body"]["output"] for each in adapter.events if each["event"] == "output"]
+    (report,) = (each for each in outputs if each.startswith("BUG: out-of-bounds"))
+    assert "Allocated by call #" in report
+    assert "Memory state around the buggy address:" in report
     heap = adapter.scope("Heap")["heap"]
     assert heap["value"].startswith("3 blocks, ")
     blocks = adapter.variables(heap["variablesReference"])
