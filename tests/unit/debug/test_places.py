@@ -101,6 +101,34 @@ def test_of_functions_of_one_name_all_are_meant_or_that_of_a_file(tmp_path: Path
     assert len(first) == len(second) == 1
 
 
+def test_a_copy_belongs_to_the_file_of_its_function(tmp_path: Path) -> None:
+    (tmp_path / "other.c").write_text(TWO_FILES.replace("noinline", "always_inline"))
+    source = "static __attribute__((noinline)) int take(int n) { return n + 1; } int other(int n);\n"
+    source += "volatile int sink; void kmain(void) { sink = take(sink); sink = other(sink); for (;;) ; }"
+    image = boot(str(compile_kernel(tmp_path, source, ["-g", "-O2", "other.c"], entry=ENTRY))).image
+    assert places_of_function(image, "kernel.c:take") == (image.symbols["take"].address,)
+    (copy,) = places_of_function(image, "other.c:take")
+    assert image.function_at(copy) == (image.symbols["other"], 0)
+    assert places_of_function(image, "take") == (image.symbols["take"].address, copy)
+
+
+def test_the_rest_of_a_function_that_begins_in_its_callers_is_no_second_beginning(tmp_path: Path) -> None:
+    source = """
+        volatile int flag, x; void g(void);
+        void f(void) { if (flag) { x = 3; g(); } x = 4; }
+        void h(void) { while (flag) x++; }
+        void k(void) { for (;;) { if (x) return; g(); } }
+        void g(void) { x = 1; if (!flag)
+            return; x = 5; h(); f(); k(); }
+        void kmain(void) { g(); for (;;) ; }
+    """
+    image = boot(str(compile_kernel(tmp_path, source, ["-g", "-O2"], entry=ENTRY))).image
+    rest = next(each for each in image.symbols.values() if each.name.startswith("g.part."))
+    assert len(places_of_function(image, "g")) > 2
+    assert rest.address not in places_of_function(image, "g")
+    assert places_of_function(image, rest.name) == (rest.address,)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
