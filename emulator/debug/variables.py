@@ -119,6 +119,12 @@ class Variables:
             for each in self._globals.all
         ]
 
+    def globals_of_file(self, level: int) -> list[Variable]:
+        """Return the global and the static variables of the file that a level's function is in, by name; none where it is not known."""
+        scope = self.levels[level].scope
+        found = () if scope is None else self._globals.of_unit(scope.entry.cu)
+        return [Variable(each.name, self._value(each, None)) for each in found]
+
     def find(self, name: str, level: int | None = None) -> Value | None:
         """Return the variable that a name means in a level: a local one, an argument, or a global one; None: there is none.
 
@@ -285,13 +291,15 @@ class GlobalVariables:
     @cached_property
     def all(self) -> list[Declared]:
         """All of them, by name; damaged units are left out."""
-        found: list[Declared] = []
-        for unit in self._image.units.all():
-            try:
-                found += global_variables(unit)
-            except damage():
-                continue
+        found = (each for unit in self._image.units.all() for each in self.of_unit(unit))
         return sorted(found, key=lambda each: each.name)
+
+    def of_unit(self, unit: Entry) -> list[Declared]:
+        """Return those of a unit, by name; none where it is damaged."""
+        try:
+            return sorted(global_variables(unit), key=lambda each: each.name)
+        except damage():
+            return []
 
     def named(self, name: str) -> list[Declared]:
         """Return those of a name."""

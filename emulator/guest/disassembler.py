@@ -56,16 +56,17 @@ class CodeLine(NamedTuple):
     operands: tuple[Operand, ...] = ()
 
 
-def disassemble(machine: Machine, before: int, after: int) -> list[CodeLine]:
-    """Return the code around EIP.
+def disassemble(machine: Machine, before: int, after: int, at: int | None = None) -> list[CodeLine]:
+    """Return the code around EIP, or around an instruction that calls.
 
     Args:
         machine: The machine; it does not run.
-        before: How many instructions to show before EIP, as far as its function goes.
+        before: How many instructions to show before it, as far as its function goes.
         after: How many to show after it.
+        at: Address of a byte of the call; None: EIP.
     """
     registers = machine.registers()
-    eip = registers.eip
+    eip = registers.eip if at is None else _around(machine, at)
     start = _function_start(machine.image, eip)
     base = registers.cs_base
     first = _decode(machine, start, eip, base)[-before:] if before else []
@@ -80,12 +81,20 @@ def disassemble(machine: Machine, before: int, after: int) -> list[CodeLine]:
             lines.append(CodeLine(instruction.address, b"", source_text(machine.image, line)))
         last = line
         is_next = instruction.address == eip
-        operands = tuple(_operands(machine, registers, instruction)) if is_next else ()
+        operands = tuple(_operands(machine, registers, instruction)) if is_next and at is None else ()
         text = _text(machine.image, instruction)
         lines.append(CodeLine(instruction.address, bytes(instruction.bytes), text, is_next, operands))
     if not rest:
-        lines.append(CodeLine(eip, machine.read_linear(registers.pc, 1), "(no instruction)", is_next=True))
+        code = machine.read_linear(eip + base & WORD_MAX, 1)
+        lines.append(CodeLine(eip, code, "(no instruction)", is_next=True))
     return lines
+
+
+def _around(machine: Machine, address: int) -> int:
+    """Return where the instruction begins that has a byte; the byte itself where that is not known."""
+    code = _decode(machine, _function_start(machine.image, address), address + 1, machine.registers().cs_base)
+    last = code[-1] if code else None
+    return int(last.address) if last is not None and address < last.address + last.size else address
 
 
 def instruction_at(machine: Machine, eip: int, pc: int) -> str:

@@ -177,14 +177,15 @@ def _writer(debugger: Debugger, address: int) -> Writer | None:
 
 
 def _print_view(timeline: Timeline, options: Namespace) -> None:
-    from emulator.debug.step.view import read_view
+    from emulator.debug.step.variable_lines import scopes_and_structures, scopes_only
+    from emulator.debug.step.view import ViewReader, Wanted
     from emulator.debug.step.view_document import view_document
     from emulator.debug.step.view_text import view_lines
-    from emulator.guest.locator import Locator
     from emulator.wording import printable
 
     output = Output()
-    view = read_view(timeline, Locator(timeline.machine))
+    opens = scopes_and_structures if options.json else scopes_only
+    view = ViewReader(timeline).read(Wanted(opens=opens))
     findings = timeline.bad_accesses.findings
     if options.json:
         document = view_document(view, timeline.profile.functions)

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulator.debug.dap.arguments import BadRequest
 from emulator.debug.expressions import Expression, Number
-from emulator.debug.threads import KERNEL, threads_of
+from emulator.debug.threads import KERNEL, parked_frames, threads_of
 from emulator.debug.variables import NamesOfLevel, Variables
 from emulator.guest.frame_registers import REGISTERS
 from emulator.guest.storage import Unavailable
-from emulator.guest.symbolizer import Symbolizer
 from emulator.guest.tasks import RUNNING_KERNEL
 from emulator.loader.dwarf.value_types import Kind
-from emulator.machine.call_stack import callers_of_call
 from emulator.wording import counted
-from emulator.x86 import WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,7 +136,7 @@ class View:
             raise BadRequest(f"there is no thread {thread}")
         end = start + count if count else None
         if not task.is_running:
-            parked = self._parked(task)
+            parked = parked_frames(self._debugger.machine, task)
             first = _PARKED * (thread + 1)  # their variables are not shown
             return [self._described(first + number, each) for number, each in enumerate(parked)][
                 start:end
@@ -148,21 +145,6 @@ class View:
         return [self._frame(number, level) for number, level in list(enumerate(levels))[start:end]], len(
             levels
         )
-
-    def _parked(self, task: GuestTask) -> tuple[Frame, ...]:
-        """Return the frames of a task that does not run: where it goes on, and the calls around that; none where its registers are not known."""
-        registers, machine = task.registers, self._debugger.machine
-        if "eip" not in registers:
-            return ()
-        symbolizer = Symbolizer(machine.image)
-        frame = symbolizer.instruction(registers["eip"])
-        if (
-            not frame.offset or not {"esp", "ebp"} <= registers.keys()
-        ):  # it has not begun, or its stack is not known
-            return (frame,)
-        slot = registers["esp"] - WORD_SIZE & WORD_MAX
-        found = callers_of_call(machine, slot, registers["ebp"]).return_addresses
-        return symbolizer.callers(found) if found[:1] == (registers["eip"],) else (frame,)
 
     def _frame(self, number: int, level: Level) -> dict[str, Any]:
         return self._described(number + 1, level.stack_frame.frame)

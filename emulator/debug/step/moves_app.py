@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual.binding import Binding
 
 from emulator.debug.step.dialogs import MessageScreen
-from emulator.debug.step.panes import CallsPane
+from emulator.debug.step.panes import CallsPane, ViewPane
 from emulator.debug.step.panes_app import PanesApp
 from emulator.debug.step.stops import Stops
-from emulator.debug.step.view import read_view
+from emulator.debug.step.variable_lines import ARGUMENTS, LOCALS
+from emulator.debug.step.view import ViewReader, Wanted
 from emulator.debug.step.view_text import ended_text, stop_text
 from emulator.debug.stop import StopKind
 from emulator.debug.timeline import arrived
-from emulator.debug.variables import GlobalVariables
-from emulator.guest.locator import Locator
 from emulator.report.text.findings import finding_lines
 from emulator.wording import printable
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from emulator.debug.step.view import View
     from emulator.debug.stop import Stop
     from emulator.debug.timeline import Timeline
-    from emulator.replay.moment import Moment
     from emulator.report.text.style import Style
 
 _STEPS: Final[dict[str, tuple[Callable[[Debugger], Stop], Callable[[Debugger], Stop]]]] = {
@@ -73,14 +71,13 @@ class MovesApp(PanesApp):
     def __init__(self, timeline: Timeline, begin: Callable[[], None], style: Style) -> None:
         super().__init__(timeline, style)
         self._begin = begin
-        self._locator = Locator(timeline.machine)
-        self._globals = GlobalVariables(timeline.machine.image)
-        self.stops = Stops(timeline.debugger, self._globals)
-        self._step_from: Moment | None = None  # where the step began that has led here
+        self.reader = ViewReader(timeline)
+        self.stops = Stops(timeline.debugger, self.reader.globals_)
+        self._opened: set[tuple[str, ...]] = {(ARGUMENTS,), (LOCALS,)}
+        self.wanted = Wanted(opens=lambda path, _value: path in self._opened, all_globals=True)
         self._waiting: dict[
             str, int
         ] = {}  # steps, by what they are: asked for while the machine was on its way
-        self.dump_at: int | None = None  # None: at the call's block
 
     def on_mount(self) -> None:
         """Begin with the recording."""
@@ -94,7 +91,21 @@ class MovesApp(PanesApp):
 
     def read(self) -> View:
         """Read what is seen now."""
-        return read_view(self.timeline, self._locator, self.dump_at, self._step_from)
+        return self.reader.read(self.wanted)
+
+    def read_again(self, *, keeps: str = "") -> None:
+        """Show the same moment as it is wanted now.
+
+        Args:
+            keeps: A pane in which the cursor stays where it is.
+        """
+        view = self.view
+        if view is None or self.is_busy:
+            self.bell()
+            return
+        self.work(
+            "reading", lambda: self.reader.again(view, self.wanted), lambda now: self.show_view(now, keeps)
+        )
 
     def travel(self, move: Callable[[], Stop | None], *, is_step: bool = False) -> None:
         """Move the timeline, then show where it is.
@@ -106,14 +117,15 @@ class MovesApp(PanesApp):
         debugger = self.timeline.debugger
 
         def job() -> View:
-            before, self._step_from = debugger.moment, None
+            before = debugger.moment
+            self.wanted = self.wanted._replace(begin=None, level=0, thread=None)
             stop = move()
             self.why = ""
             if stop is not None:
                 problem = self.stops.problem(arrived(stop))
                 self.why = f"{stop_text(debugger, stop)}{': ' if problem else ''}{printable(problem)}"
             if is_step and before < debugger.moment:
-                self._step_from = before
+                self.wanted = self.wanted._replace(begin=before)
             return self.read()
 
         self.work("on the way", job, self.arrive)
@@ -129,7 +141,7 @@ class MovesApp(PanesApp):
     def stopped(self) -> None:
         """Show where the timeline is after a journey that was cancelled."""
         self._waiting = {}
-        self._step_from, self.why = None, ""
+        self.wanted, self.why = self.wanted._replace(begin=None), ""
         self.show_message("stopped")
         self.work("reading", self.read, self.show_view)
 
@@ -207,9 +219,20 @@ class MovesApp(PanesApp):
             self.go_to_call(found)
 
     def on_pane_chosen(self, message: Pane.Chosen) -> None:
-        """Go to the call that was picked."""
+        """Go to the call that was picked, open the variable, or show the level or the task."""
         if isinstance(message.view, CallsPane):
             self.go_to_call(message.index + 1)
+        elif isinstance(message.view, ViewPane) and message.view.item is not None:
+            self._choose(message.view.id or "", message.view.item)
+
+    def _choose(self, pane: str, item: tuple[str, ...] | int) -> None:
+        if isinstance(item, tuple):
+            self._opened ^= {item}
+        elif pane == "tasks":
+            self.wanted = self.wanted._replace(level=0, thread=item)
+        else:
+            self.wanted = self.wanted._replace(level=item)
+        self.read_again(keeps=pane)
 
     def action_failure(self) -> None:
         """Run to the end, where the failure is, if there is one."""

@@ -21,7 +21,8 @@ class PaneBar(Widget):
     """Names to click at.
 
     Args:
-        panes: Keys of the panes.
+        panes: Their names.
+        keys: What to press for each.
     """
 
     class Picked(Message):
@@ -31,9 +32,10 @@ class PaneBar(Widget):
             super().__init__()
             self.pane = pane
 
-    def __init__(self, panes: Sequence[str]) -> None:
+    def __init__(self, panes: Sequence[str], keys: str) -> None:
         super().__init__(id="panes")
         self._panes = panes
+        self._keys = keys
         self._marked = ""
 
     def mark(self, pane: str) -> None:
@@ -42,12 +44,12 @@ class PaneBar(Widget):
         self.refresh()
 
     def _labels(self) -> list[tuple[str, str]]:
-        """Return each pane with what stands for it: its name, or where there is no room for all, of the others the digits of their keys."""
+        """Return each pane with what stands for it: its name, or where there is no room for all, of the others the key."""
         room = self.size.width
         is_short = sum(map(len, self._panes)) + _GAP * (len(self._panes) - 1) > room
         return [
-            (pane, str(number) if is_short and pane != self._marked else pane)
-            for number, pane in enumerate(self._panes, 1)
+            (pane, key if is_short and pane != self._marked else pane)
+            for pane, key in zip(self._panes, self._keys, strict=True)
         ]
 
     def render(self) -> Text:

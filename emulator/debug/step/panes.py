@@ -36,14 +36,20 @@ class ViewPane(Pane):
         self._lines: list[PaneLine] = []
         self._here = 0
 
-    def show(self, view: View, style: Style) -> None:
-        """Show a view, with the line that matters most in sight."""
+    def show(self, view: View, style: Style, *, keeps: bool = False) -> None:
+        """Show a view, with the line that matters most in sight; or, if it *keeps*, the cursor where it is."""
         self._lines = list(self._lines_of(view, style))
         here = next((number for number, line in enumerate(self._lines) if line.tone is Tone.HERE), 0)
         self._here = len(self._lines) - 1 if self._follows_end else here
         widest = max((cell_len(self._text(line).plain) for line in self._lines), default=0)
         self.lines_changed(max(widest, 1))
-        self.move_cursor(self._here, centre=True)
+        if not keeps:
+            self.move_cursor(self._here, centre=True)
+
+    @property
+    def item(self) -> tuple[str, ...] | int | None:
+        """What the line under the cursor lets one choose; None: nothing."""
+        return self._lines[self.cursor].item if self.cursor < len(self._lines) else None
 
     @property
     def address(self) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import sleep
+from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
@@ -33,12 +34,15 @@ _Result = TypeVar("_Result")
 
 _WIDE, _HIGH = 120, 30  # columns and rows from which on all panes have room
 _COLUMNS = {
-    "left": ("calls", "changes", "bytes"),
-    "middle": ("code", "blocks", "console"),
-    "right": ("memory", "registers", "stack"),
+    "left": (("calls",), ("changes",), ("bytes", "blocks")),
+    "middle": (("code",), ("variables",), ("console",)),
+    "right": (("memory", "tasks"), ("registers",), ("stack",)),
 }
+"""Places for panes; of several in one place one is seen at a time."""
 ORDER = ("calls", *PANES)
 """Keys of all panes, as the Tab key visits them."""
+KEYS = "1234567890t"
+"""What to press for each."""
 _PULSE_S = 0.2
 _PATIENCE_S = 0.3  # what takes less needs no word
 
@@ -57,7 +61,7 @@ class PanesApp(App[None]):
         Binding("tab", "pane(1)", "Pane", priority=True),
         Binding("shift+tab", "pane(-1)", show=False, priority=True),
         Binding("escape", "cancel", show=False),
-        *(Binding(str(number), f"show_pane('{pane}')", show=False) for number, pane in enumerate(ORDER, 1)),
+        *(Binding(key, f"show_pane('{pane}')", show=False) for key, pane in zip(KEYS, ORDER, strict=True)),
     ]
     CSS_PATH: ClassVar = "step.tcss"
     ENABLE_COMMAND_PALETTE = False
@@ -69,6 +73,7 @@ class PanesApp(App[None]):
         self.current = "code"  # the pane below the calls, where there is room for two only
         self.view: View | None = None
         self.why = ""  # the machine has stopped here
+        self._in_front: set[str] = set()
         self._style = style
         self._job = ""  # name of the job that runs
         self._job_began = 0.0
@@ -82,11 +87,11 @@ class PanesApp(App[None]):
         with Container(id="body"):
             for column, panes in _COLUMNS.items():
                 with Container(id=column, classes="column"):
-                    for pane in panes:
+                    for pane in chain(*panes):
                         yield (
                             CallsPane() if pane == "calls" else ViewPane(pane, follows_end=pane == "console")
                         )
-        yield PaneBar(ORDER)
+        yield PaneBar(ORDER, KEYS)
         yield Footer(compact=True)
 
     def on_mount(self) -> None:
@@ -107,8 +112,10 @@ class PanesApp(App[None]):
         """Show all panes, or where there is no room for that, the calls and the current one."""
         wide = (width or self.size.width) >= _WIDE and (height or self.size.height) >= _HIGH
         self.screen.set_class(wide, "-wide").set_class(not wide, "-stacked")
-        for column, panes in _COLUMNS.items():
-            shown = [pane for pane in panes if wide or pane in ("calls", self._below)]
+        for column, places in _COLUMNS.items():
+            panes = list(chain(*places))
+            front = {next((pane for pane in place if pane in self._in_front), place[0]) for place in places}
+            shown = [pane for pane in panes if (pane in front if wide else pane in ("calls", self._below))]
             for pane in panes:
                 self.query_one(f"#{pane}").display = pane in shown
             self.query_one(f"#{column}").display = bool(shown)
@@ -123,6 +130,8 @@ class PanesApp(App[None]):
     def show_pane(self, pane: str) -> None:
         """Show a pane and give it the keys."""
         self.current = pane
+        beside = next(place for place in chain(*_COLUMNS.values()) if pane in place)
+        self._in_front = self._in_front - set(beside) | {pane}
         if pane != "calls":
             self._last_below = pane
         self.arrange()
@@ -135,19 +144,19 @@ class PanesApp(App[None]):
             self.current = event.widget.id
             self.query_one(PaneBar).mark(self.current)
 
-    def show_view(self, view: View) -> None:
-        """Show where the machine stands now."""
+    def show_view(self, view: View, keeps: str = "") -> None:
+        """Show where the machine stands now; in one pane the cursor may keep its place."""
         self.view = view
-        self._draw()
+        self._draw(keeps)
 
-    def _draw(self) -> None:
+    def _draw(self, keeps: str = "") -> None:
         if self.view is None:
             return
         calls = self.query_one(CallsPane)
         calls.show(self.timeline, self._style_for(calls))
         calls.mark(self.view.call.number if self.view.call else None)
         for pane in self.query(ViewPane):
-            pane.show(self.view, self._style_for(pane))
+            pane.show(self.view, self._style_for(pane), keeps=pane.id == keeps)
         self._show_headline()
 
     def _show_headline(self) -> None:

@@ -34,7 +34,8 @@ b     stop at a place               W     stop where bytes are written
 B     list of stops                 x     show the bytes at an address
 w     who wrote a word last
 
-tab   next pane                     1-9   this pane
+tab   next pane                     1-9 0 t   this pane
+enter opens a variable, shows a level of the call stack, or a task
 arrows  move in a pane              < >   scroll sideways
 escape  stop what takes long        q     quit
 
@@ -109,9 +110,10 @@ class StepApp(MovesApp):
         """Ask for an address, and show the bytes there from now on; without one, those of each call's block."""
 
         def answer(text: str) -> None:
-            self.dump_at = None if text == "-" else read_address(text, self.timeline.machine.image)
+            address = None if text == "-" else read_address(text, self.timeline.machine.image)
+            self.wanted = self.wanted._replace(dump_at=address)
             self.show_pane("bytes")
-            self.work("reading", self.read, self.show_view)
+            self.read_again()
 
         self._ask("Bytes at (-: at the call's block):", self._proposed(), answer)
 
@@ -120,7 +122,9 @@ class StepApp(MovesApp):
 
         def answer(text: str) -> None:
             address = read_address(text, self.timeline.machine.image)
-            question = self.coming_back(lambda: last_writer(self.timeline.debugger, self._locator, address))
+            question = self.coming_back(
+                lambda: last_writer(self.timeline.debugger, self.reader.locator, address)
+            )
             self.work("looking for the writer", question, self._show_writer)
 
         self._ask("Who wrote the word at:", self._proposed(), answer)
@@ -154,7 +158,7 @@ class StepApp(MovesApp):
             self.show_message("nothing stops the run: b, W")
 
     def _stops_changed(self, _: None) -> None:
-        self.work("reading", self.read, self.show_view)
+        self.read_again(keeps="code")
 
     def _show_writer(self, writer: Writer | None) -> None:
         if writer is None:

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.debug.dumps import read_dump
 from emulator.debug.fields import changed_fields
 from emulator.debug.live_blocks import live_areas
 from emulator.debug.points import Breakpoint
+from emulator.debug.step.variable_lines import scopes_only, variable_lines
+from emulator.debug.threads import parked_frames, threads_of
+from emulator.debug.variables import GlobalVariables, Variables
+from emulator.errors import KernelMismatch
 from emulator.guest.backtrace import backtrace
 from emulator.guest.disassembler import disassemble
+from emulator.guest.locator import Locator
 from emulator.guest.memory import physical_of
 from emulator.guest.memory_map.reader import read_memory_map
+from emulator.guest.tasks import task_reader
 from emulator.machine.consoles import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from emulator.check.findings import Finding
     from emulator.debug.dumps import DumpRow
     from emulator.debug.fields import FieldChange
     from emulator.debug.kernel_debugger import Debugger
     from emulator.debug.live_blocks import LiveArea
+    from emulator.debug.step.variable_lines import Opens, VariableLine
     from emulator.debug.timeline import Timeline
     from emulator.guest.backtrace import StackFrame
     from emulator.guest.disassembler import CodeLine
-    from emulator.guest.locator import Locator
     from emulator.guest.memory_map.memory_map import MemoryMap
+    from emulator.guest.symbolizer import Frame
+    from emulator.guest.tasks import GuestTask
     from emulator.machine.core.core_types import Registers
     from emulator.machine.machine import Machine
     from emulator.replay.moment import Moment
@@ -55,11 +63,16 @@ class View(NamedTuple):
         is_step: Whether *fields* are what the step has changed that has led here, and not the call.
         fields: The first `FIELDS_MAX` fields that have been changed.
         has_more_fields: Whether there are more.
-        code: The code around EIP.
+        code: The code around EIP, or where *level*, or *thread*, goes on.
         registers: All registers.
+        is_paged: Whether paging is on.
         pointers: What general registers point to, by name of the register, as far as it is known.
         stops: Addresses of instructions that stop the run, linear.
         stack: The backtrace.
+        level: The level of it whose variables are shown.
+        variables: Of that level.
+        threads: The tasks of a kernel whose tasks are known, by the ids of their threads, with the frames of those that do not run; else none.
+        thread: A task that does not run, whose frames are shown in place of the backtrace; None: none is.
         memory_map: What memory is used for.
         areas: The blocks that live, by area of the profile.
         dump: Bytes of the call's block, or around an address that was asked for.
@@ -78,9 +91,14 @@ class View(NamedTuple):
     has_more_fields: bool
     code: tuple[CodeLine, ...]
     registers: Registers
+    is_paged: bool
     pointers: dict[str, Location]
     stops: frozenset[int]
     stack: tuple[StackFrame, ...]
+    level: int
+    variables: tuple[VariableLine, ...]
+    threads: Mapping[int, tuple[GuestTask, tuple[Frame, ...]]]
+    thread: int | None
     memory_map: MemoryMap
     areas: tuple[LiveArea, ...]
     dump: tuple[DumpRow, ...]
@@ -98,48 +116,112 @@ class View(NamedTuple):
         return self.moment.at_end
 
 
-def read_view(
-    timeline: Timeline, locator: Locator, dump_at: int | None = None, begin: Moment | None = None
-) -> View:
-    """Read everything from the machine as it stands. It moves to find out what changed, and comes back.
+class Wanted(NamedTuple):
+    """What is to be seen where a machine stands.
+
+    Attributes:
+        begin: Where the step began that has led there: what has changed since counts; None: what the call has.
+        dump_at: The linear address around which bytes are shown; None: the block of the call.
+        level: Of the backtrace, whose variables and code are shown.
+        thread: Whose backtrace is shown (`emulator.debug.threads`); None: of what runs.
+        opens: Which variables are open.
+        all_globals: Whether the global variables of all files can be opened.
+    """
+
+    begin: Moment | None = None
+    dump_at: int | None = None
+    level: int = 0
+    thread: int | None = None
+    opens: Opens = scopes_only
+    all_globals: bool = False
+
+
+WHAT_IS_USUAL: Final = Wanted()
+
+
+class ViewReader:
+    """Reads views of one timeline.
 
     Args:
         timeline: The run, whose machine is read.
-        locator: Says what lies in that machine's memory.
-        dump_at: The linear address around which bytes are read; None: the block of the call.
-        begin: Where the step began that has led here; None: the call counts.
 
-    Raises:
-        Cancelled: `Debugger.cancel` was called; the machine stands somewhere.
+    Attributes:
+        locator: Says what lies in that machine's memory.
+        globals_: The variables of its kernel.
     """
-    machine, event = timeline.machine, timeline.event
-    moment = timeline.debugger.moment
-    changes = timeline.changes_of_call() if begin is None else timeline.changes_since(begin)
-    stack = backtrace(machine)
-    found = changed_fields(changes, locator, machine.memory, stack)
-    fields = tuple(islice(found, FIELDS_MAX))
-    registers = machine.registers()
-    return View(
-        moment,
-        event,
-        timeline.is_at_start or timeline.is_at_event(),
-        timeline.event_count,
-        timeline.ending,
-        timeline.call_of(event),
-        begin is not None,
-        fields,
-        next(found, None) is not None,
-        tuple(disassemble(machine, _CODE_BEFORE, _CODE_AFTER)),
-        registers,
-        _pointers(machine, locator, registers, stack),
-        frozenset(_stops(timeline.debugger)),
-        stack,
-        read_memory_map(machine, machine.modules),
-        tuple(live_areas(timeline.trace(), event)),
-        tuple(_dump(timeline, dump_at)),
-        _console(timeline),
-        () if moment.at_end else tuple(timeline.bad_accesses.after(event)),
-    )
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._machine = timeline.machine
+        self.locator = Locator(self._machine)
+        self.globals_ = GlobalVariables(self._machine.image)
+        try:
+            self._tasks = task_reader(self._machine, timeline.profile.tasks)
+        except KernelMismatch:  # what the profile names is not there: no task is known
+            self._tasks = None
+
+    def read(self, wanted: Wanted = WHAT_IS_USUAL) -> View:
+        """Read everything from the machine as it stands. It moves to find out what changed, and comes back.
+
+        Raises:
+            Cancelled: `Debugger.cancel` was called; the machine stands somewhere.
+        """
+        timeline, machine, event = self._timeline, self._machine, self._timeline.event
+        moment, begin = timeline.debugger.moment, wanted.begin
+        changes = timeline.changes_of_call() if begin is None else timeline.changes_since(begin)
+        stack = backtrace(machine)
+        found = changed_fields(changes, self.locator, machine.memory, stack)
+        fields = tuple(islice(found, FIELDS_MAX))
+        registers = machine.registers()
+        threads = {} if self._tasks is None else threads_of(self._tasks)
+        view = View(
+            moment=moment,
+            event=event,
+            at_event=timeline.is_at_start or timeline.is_at_event(),
+            event_count=timeline.event_count,
+            ending=timeline.ending,
+            call=timeline.call_of(event),
+            is_step=begin is not None,
+            fields=fields,
+            has_more_fields=next(found, None) is not None,
+            code=(),
+            registers=registers,
+            is_paged=machine.address_space().is_paged,
+            pointers=_pointers(machine, self.locator, registers, stack),
+            stops=frozenset(_stops(timeline.debugger)),
+            stack=stack,
+            level=0,
+            variables=(),
+            threads={number: (task, parked_frames(machine, task)) for number, task in threads.items()},
+            thread=None,
+            memory_map=read_memory_map(machine, machine.modules),
+            areas=tuple(live_areas(timeline.trace(), event)),
+            dump=(),
+            console=_console(timeline),
+            bad_accesses=() if moment.at_end else tuple(timeline.bad_accesses.after(event)),
+        )
+        return self.again(view, wanted)
+
+    def again(self, view: View, wanted: Wanted) -> View:
+        """Return the view of the same moment, with what else is wanted now; the machine stands still."""
+        variables = Variables(self._machine, self.globals_)
+        level = min(wanted.level, len(view.stack) - 1)
+        thread = wanted.thread if wanted.thread in view.threads else None
+        is_parked = thread is not None and not view.threads[thread][0].is_running
+        at: int | None = None
+        if is_parked and thread is not None:
+            at = view.threads[thread][0].registers.get("eip")
+        elif level and (number := variables.levels[level].number) is not None:
+            at = variables.frames[number].address
+        lines = variable_lines(variables, level, wanted.opens, all_globals=wanted.all_globals)
+        return view._replace(
+            code=tuple(disassemble(self._machine, _CODE_BEFORE, _CODE_AFTER, at)),
+            stops=frozenset(_stops(self._timeline.debugger)),
+            level=level,
+            variables=() if is_parked else tuple(lines),
+            thread=thread if is_parked else None,
+            dump=tuple(_dump(self._timeline, wanted.dump_at)),
+        )
 
 
 def _stops(debugger: Debugger) -> Iterator[int]:

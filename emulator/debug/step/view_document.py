@@ -53,6 +53,21 @@ def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, 
         "more_changes": view.has_more_fields,
         "registers": view.registers._asdict(),
         "stack": [{**level.frame._asdict(), "low": level.low, "high": level.high} for level in view.stack],
+        "variables": [
+            {"path": list(each.path), "type": each.type, "value": each.text, "address": each.address}
+            for each in view.variables
+            if len(each.path) > 1
+        ],
+        "tasks": [
+            {
+                "number": task.number,
+                "name": task.name,
+                "state": task.state,
+                "running": task.is_running,
+                "frames": [frame._asdict() for frame in frames],
+            }
+            for task, frames in view.threads.values()
+        ],
         "code": [
             {"address": line.address, "code": line.code.hex(), "text": line.text, "next": line.is_next}
             for line in view.code

@@ -55,11 +55,13 @@ class PaneLine(NamedTuple):
         text: Printable, except for the escape sequences of a memory map's colours.
         address: The address that the line is about, for "who wrote this?".
         tone: How it stands out.
+        item: What can be chosen: the path of a variable, a level of the backtrace, the id of a thread; None: nothing.
     """
 
     text: str
     address: int | None = None
     tone: Tone = Tone.PLAIN
+    item: tuple[str, ...] | int | None = None
 
 
 def headline(view: View) -> str:
@@ -186,9 +188,55 @@ def _register_lines(view: View, _style: Style) -> Iterator[PaneLine]:
 
 
 def _stack_lines(view: View, _style: Style) -> Iterator[PaneLine]:
-    """Yield the backtrace, the innermost function first."""
+    """Yield the backtrace, the innermost function first; or the frames of a task that does not run."""
+    if view.thread is not None:
+        task, frames = view.threads[view.thread]
+        yield PaneLine(f"{printable(task.name)}, which does not run", tone=Tone.TITLE)
+        yield from (PaneLine(f"{number}  {frame_text(frame)}") for number, frame in enumerate(frames))
+        if not frames:
+            yield PaneLine("where it goes on is not known", tone=Tone.FAINT)
+        return
     for number, level in enumerate(view.stack):
-        yield PaneLine(f"{number}  {frame_text(level.frame)}", level.low, Tone.PLAIN if number else Tone.HERE)
+        tone = Tone.HERE if number == view.level else Tone.PLAIN
+        yield PaneLine(f"{number}  {frame_text(level.frame)}", level.low, tone, number)
+
+
+def _variable_lines(view: View, style: Style) -> Iterator[PaneLine]:
+    """Yield the variables of a level of the backtrace: `name = value`, and the type."""
+    opened, closed = ("▾", "▸") if style.unicode else ("-", "+")
+    for each in view.variables:
+        mark = " " if each.is_open is None else opened if each.is_open else closed
+        indent = "  " * (len(each.path) - 1)
+        if len(each.path) == 1:
+            yield PaneLine(f"{mark} {each.path[0]}", tone=Tone.TITLE, item=each.path)
+        elif each.path:
+            kind = f"  ({printable(each.type)})" if each.type else ""
+            text = f"{indent}{mark} {printable(each.path[-1])} = {printable(each.text)}{kind}"
+            yield PaneLine(text, each.address, item=None if each.is_open is None else each.path)
+        else:
+            yield PaneLine(f"    {each.text}", tone=Tone.FAINT)
+    if not view.variables:
+        is_of_task = view.thread is not None
+        why = (
+            "those of a task that does not run are not known"
+            if is_of_task
+            else "the kernel's file does not name any here"
+        )
+        yield PaneLine(why, tone=Tone.FAINT)
+
+
+def _task_lines(view: View, style: Style) -> Iterator[PaneLine]:
+    """Yield the present address space, and the tasks, with where those go on that do not run."""
+    paging = f"CR3 0x{view.registers.cr3:08x}" if view.is_paged else "paging is off"
+    yield PaneLine(f"address space: {paging}", tone=Tone.TITLE)
+    for number, (task, frames) in view.threads.items():
+        mark = ("▶" if style.unicode else ">") if task.is_running else " "
+        frame = view.stack[0].frame if task.is_running else next(iter(frames), None)
+        where = "" if frame is None else f"  {frame_text(frame)}"
+        text = f"{mark} {printable(task.name)}: {printable(task.state)}{where}"
+        yield PaneLine(text, tone=Tone.HERE if task.is_running else Tone.PLAIN, item=number)
+    if not view.threads:
+        yield PaneLine("no tasks are known; a profile can say where they are", tone=Tone.FAINT)
 
 
 def _memory_lines(view: View, style: Style) -> Iterator[PaneLine]:
@@ -271,12 +319,14 @@ def _console_lines(view: View, _style: Style) -> Iterator[PaneLine]:
 PANES = {
     "changes": ("Changes", _change_lines),
     "code": ("Code", _code_lines),
+    "variables": ("Variables", _variable_lines),
     "memory": ("Memory", _memory_lines),
     "blocks": ("Blocks", _area_lines),
     "bytes": ("Bytes", _dump_lines),
     "registers": ("Registers", _register_lines),
     "stack": ("Call stack", _stack_lines),
     "console": ("Console", _console_lines),
+    "tasks": ("Tasks", _task_lines),
 }
 """Key of a pane -> its title, and what makes its lines."""
 

@@ -278,6 +278,75 @@ def test_what_is_no_place_is_said() -> None:
     play(scene)
 
 
+def test_variables_open_and_close_and_stay_so() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        lines = shown(app, "variables").split("\n")
+        assert lines[:2] == ["▾ Arguments", "    size = 24  (uint32_t)"]
+        assert lines[-2:] == ["▸ Globals of its file", "▸ Globals"]
+        pane = app.query_one("#variables", ViewPane)
+        await stage.press("4", "end", "up", "enter")
+        await stage.wait_for(lambda: "heap_lock" in shown(app, "variables"))
+        lock = next(
+            row for row, line in enumerate(shown(app, "variables").split("\n")) if "heap_lock" in line
+        )
+        while pane.cursor < lock:
+            await stage.press("down")
+        assert pane.address == app.timeline.machine.image.symbols["heap_lock"].address
+        await stage.press("enter")
+        await stage.wait_for(lambda: "locked = 0" in shown(app, "variables").split("\n")[lock + 1])
+        assert pane.cursor == lock
+        await stage.press("i")
+        assert "locked = 0" in shown(app, "variables").split("\n")[lock + 1]
+        while pane.cursor < lock:
+            await stage.press("down")
+        await stage.press("enter")
+        await stage.wait_for(lambda: "heap_start" in shown(app, "variables").split("\n")[lock + 1])
+
+    play(scene, start=9)
+
+
+def test_a_level_of_the_stack_shows_its_variables_and_code() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        assert "size = " in shown(app, "variables")
+        await stage.press("9", "down", "enter")
+        await stage.wait_for(lambda: app.view is not None and app.view.level == 1)
+        assert "victim = " in shown(app, "variables")
+        here = next(line for line in shown(app, "code").split("\n") if line.startswith("▶"))
+        assert here.endswith("call 0x102520 kmalloc")
+        pane = app.query_one("#stack", ViewPane)
+        assert (pane.cursor, pane.is_here(1), pane.is_here(0)) == (1, True, False)
+        await stage.press("i")
+        assert app.view is not None
+        assert app.view.level == 0
+
+    play(scene, start=9)
+
+
+def test_a_task_shows_its_backtrace() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        assert shown(app, "tasks").split("\n")[:2] == [
+            "address space: CR3 0x0011a000",
+            "  kernel: idle  dispatch+0x5f dispatch.c:78",
+        ]
+        running = shown(app, "stack")
+        row = next(row for row, line in enumerate(shown(app, "tasks").split("\n")) if "task 2" in line)
+        await stage.press("t")
+        pane = app.query_one("#tasks", ViewPane)
+        pane.move_cursor(row)
+        await stage.press("enter")
+        await stage.wait_for(lambda: shown(app, "stack").startswith("task 2, which does not run"))
+        assert "dispatch+0x5f dispatch.c:78" in shown(app, "stack")
+        assert "those of a task that does not run are not known" in shown(app, "variables")
+        assert next(line for line in shown(app, "code").split("\n") if line.startswith("▶")).startswith(
+            "▶ 0x8010"
+        )
+        pane.move_cursor(next(row for row in range(pane.line_count()) if pane.is_here(row)))
+        await stage.press("enter")
+        await stage.wait_for(lambda: shown(app, "stack") == running)
+
+    play(scene, "btron_pools_wait", start=100)
+
+
 def test_bad_accesses_come_in_their_order_in_both_directions() -> None:
     async def scene(app: StepApp, stage: Stage) -> None:
         found = []
@@ -453,7 +522,7 @@ def test_a_click_goes_to_a_call() -> None:
 def test_tab_visits_all_panes(size: tuple[int, int]) -> None:
     async def scene(app: StepApp, stage: Stage) -> None:
         visited = []
-        for _ in range(9):
+        for _ in ORDER:
             await stage.press("tab")
             focused = app.focused
             assert focused is not None
@@ -461,11 +530,11 @@ def test_tab_visits_all_panes(size: tuple[int, int]) -> None:
             assert focused.size.height > 2
             visited.append(focused.id)
         assert visited == [
-            *("changes", "code", "memory", "blocks", "bytes"),
-            *("registers", "stack", "console", "calls"),
+            *("changes", "code", "variables", "memory", "blocks", "bytes"),
+            *("registers", "stack", "console", "tasks", "calls"),
         ]
         await stage.press("shift+tab")
-        assert app.current == "console"
+        assert app.current == "tasks"
         await stage.press("3")
         assert app.current == "code"
 
@@ -484,7 +553,11 @@ def test_small_terminals_show_the_calls_and_one_more_pane(size: tuple[int, int])
         assert [pane.id for pane in app.query(Pane) if pane.size.height] == ["calls", "changes"]
         await stage.pilot.resize_terminal(*WIDE)
         await stage.settle()
-        assert all(pane.size.height for pane in app.query(Pane))
+        hidden = {pane.id for pane in app.query(Pane) if not pane.size.height}
+        assert hidden == {"blocks", "tasks"}
+        await stage.press("t")
+        hidden = {pane.id for pane in app.query(Pane) if not pane.size.height}
+        assert hidden == {"blocks", "memory"}
 
     play(scene, size=size, start=10)
 

@@ -6,11 +6,11 @@ import pytest
 
 from emulator.debug.dumps import FREED
 from emulator.debug.fields import FieldChange
-from emulator.debug.step.view import FIELDS_MAX, View, read_view
+from emulator.debug.step.variable_lines import scopes_and_structures
+from emulator.debug.step.view import FIELDS_MAX, View, ViewReader, Wanted
 from emulator.debug.step.view_document import view_document
 from emulator.debug.step.view_text import PANES, PaneLine, Tone, headline, value_text, view_lines
 from emulator.errors import EmulatorError
-from emulator.guest.locator import Locator
 from emulator.loader.dwarf.c_types import Encoding
 from emulator.report.text.style import Style
 from emulator.run.ending import Ending, How
@@ -24,7 +24,7 @@ WIDE = Style(width=100, unicode=True)
 
 
 def view_of(timeline: Timeline) -> View:
-    return read_view(timeline, Locator(timeline.machine))
+    return ViewReader(timeline).read()
 
 
 def pane(name: str, view: View, style: Style = WIDE) -> list[PaneLine]:
@@ -119,7 +119,7 @@ def test_all_bytes_of_a_freed_block_are_shown() -> None:
 
 def test_bytes_at_an_address_that_was_asked_for() -> None:
     timeline = timeline_of("overflow")
-    view = read_view(timeline, Locator(timeline.machine), dump_at=0x100000)
+    view = ViewReader(timeline).read(Wanted(dump_at=0x100000))
     assert [row.address for row in view.dump] == list(range(0xFFFE0, 0x100030, 16))
     assert view.dump[2].data == timeline.machine.memory.read(0x100000, 16)
     assert view_of(timeline).dump == ()
@@ -196,6 +196,55 @@ def test_registers_say_what_they_point_to(view: View) -> None:
 
 def test_the_stack_begins_with_the_innermost_function(view: View) -> None:
     assert texts("stack", view) == ["0  kmain+0x3f overflow.c:21", "1  _start+0x33 entry.S:47"]
+
+
+def test_variables_have_values_and_types() -> None:
+    timeline = timeline_of("overflow")
+    timeline.go_to(timeline.calls.call(call_number(timeline, "kmalloc")).entered)
+    view = view_of(timeline)
+    lines = pane("variables", view)
+    assert [line.text for line in lines[:2]] == ["▾ Arguments", "    size = 24  (uint32_t)"]
+    assert lines[1].address == view.registers.esp + 4
+    assert "  ▸ heap_lock = {locked = 0}  (spinlock_t)" in texts("variables", view)
+    assert all(text.isascii() for text in texts("variables", view, Style(80)))
+    found = view_document(view, ())["variables"]
+    assert found[0] == {
+        "path": ["Arguments", "size"],
+        "type": "uint32_t",
+        "value": "24",
+        "address": lines[1].address,
+    }
+    opened = ViewReader(timeline).read(Wanted(opens=scopes_and_structures))
+    assert ["Globals of its file", "heap_lock", "locked"] in [
+        each["path"] for each in view_document(opened, ())["variables"]
+    ]
+
+
+def test_where_no_variable_is_known_that_is_said(view: View) -> None:
+    assert texts("variables", view._replace(variables=())) == ["the kernel's file does not name any here"]
+
+
+def test_a_kernel_without_known_tasks_has_none(view: View) -> None:
+    assert texts("tasks", view) == [
+        "address space: paging is off",
+        "no tasks are known; a profile can say where they are",
+    ]
+    assert view_document(view, ())["tasks"] == []
+
+
+def test_tasks_are_shown_with_where_they_go_on() -> None:
+    timeline = timeline_of("btron_pools_wait")
+    timeline.go_to(190)
+    view = view_of(timeline)
+    lines = pane("tasks", view)
+    assert lines[0].text == f"address space: CR3 0x{view.registers.cr3:08x}"
+    [running] = [line for line in lines if line.tone is Tone.HERE]
+    assert running.text.startswith("▶ task 6: running, priority 10  ")
+    assert "  task 2: waits for memory pool 1, priority 10  dispatch+0x5f dispatch.c:78" in texts(
+        "tasks", view
+    )
+    [document] = [each for each in view_document(view, ())["tasks"] if each["running"]]
+    assert (document["number"], document["name"], document["frames"]) == (6, "task 6", [])
 
 
 def test_memory_has_hex_dumps_blocks_and_what_is_damaged(view: View) -> None:
