@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Access",
     "Breakpoint",
+    "Checkpoints",
     "Debugger",
     "EventPoint",
     "Moment",
@@ -63,6 +64,18 @@ class _Found(NamedTuple):
     kind: StopKind
     point: Point | None = None
     number: int = 0  # of what was reached in the machine
+
+
+class Checkpoints(NamedTuple):
+    """The states that a debugger keeps to go back to.
+
+    Attributes:
+        kept: How many there are, `emulator.replay.travel.CHECKPOINTS_MAX` at most.
+        size: Memory that their pages take, in bytes; where it is more than `emulator.replay.travel.CHECKPOINT_BYTES_MAX`, some make way for the next one.
+    """
+
+    kept: int
+    size: int
 
 
 class Debugger:
@@ -141,6 +154,11 @@ class Debugger:
     def event(self) -> int:
         """Number of the newest event; 0: there was none yet."""
         return self.machine.calls.event_count
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """The states that are kept to go back to, and forth again."""
+        return Checkpoints(len(self._travel.checkpoints), self._travel.checkpoint_bytes)
 
     @property
     def points(self) -> Sequence[Point]:
@@ -543,7 +561,7 @@ class Debugger:
             raise ValueError(f"there is no moment {moment.instructions}")
         self._finding = None
         halt = self._travel.go_to(moment)
-        return self._stop(StopKind.STEP if halt is Halt.TARGET and not moment.at_end else _KINDS[halt])
+        return self._stop(StopKind.ENDED if self.moment.at_end else _KINDS[halt])
 
     def go_to_event(self, number: int) -> Stop:
         """Go to where an event has just happened; nothing else stops that.

@@ -205,6 +205,13 @@ int kc_ahead(const kc *m, int *depth);
 /* Go to the n-th of them, from 1: it is the newest then, whatever was executed meanwhile. Returns 0; -1: the host lacks something. */
 int kc_advance(kc *m, int n);
 void kc_forget_ahead(kc *m);
+/* The newest snapshot was taken on the way to those ahead, which follow it from now on. */
+void kc_lead_ahead(kc *m);
+/* Forget one alone, those before and after it stay; position: among all, those ahead after the others. Returns 0; -1: it is the outermost, the newest or the farthest one,
+ * or there is no memory: nothing has changed. */
+int kc_snapshot_drop(kc *m, int position);
+/* How much memory the pages take that all of them keep, in bytes. */
+uint64_t kc_snapshot_bytes(const kc *m);
 /* Forget a snapshot and those inside it; the state of the machine stays. Returns 0; -1: there is none of this depth. */
 int kc_discard(kc *m, int depth);
 

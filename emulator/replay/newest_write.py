@@ -62,6 +62,7 @@ def newest_write(travel: Travel, spans: Sequence[range]) -> Write | None:
         HostError: See `Travel.forward`.
     """
     here = travel.moment
+    travel.keep()  # to come back to
     hits = _newest_hits(travel, spans)
     write = _details(travel, spans, hits) if hits else None
     _check(travel.go_to(here))

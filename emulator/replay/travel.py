@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 CHECKPOINTS_MAX: Final = 60
 """Checkpoints that are kept at a time; the core holds 64 snapshots. Each has the pages that are written from there to the next one."""
+CHECKPOINT_BYTES_MAX: Final = 256 << 20
+"""Memory that the pages of all checkpoints may take where one more is kept, in bytes."""
 
 _NEVER: Final = 1 << 64
 _FIRST: Final = 8_000_000  # instructions after which the first checkpoint is kept
-_GROWTH: Final = 10  # each next one comes a tenth of the run so far later
+_GROWTH: Final = 30  # each next one comes this part of the run so far later
 _NEAR: Final = 20_000  # instructions that are executed in some microseconds
 _FAR: Final = 1_000_000
 
@@ -56,11 +58,12 @@ class Checkpoint(NamedTuple):
     """A moment to come back to.
 
     Attributes:
-        moment: Not `entered`, and not at the end.
+        moment: Not `entered`.
         snapshot: Of the machine.
         event: Its newest event.
         edits: How many were done by then.
         output: How much each console had shown.
+        ending: How the run ended here; None: it did not.
     """
 
     moment: Moment
@@ -68,6 +71,7 @@ class Checkpoint(NamedTuple):
     event: int
     edits: int
     output: tuple[int, ...]
+    ending: Ending | None
 
 
 class Edit(NamedTuple):
@@ -138,6 +142,11 @@ class Travel:
         """Those there are, the oldest first; some may be ahead."""
         return self._checkpoints
 
+    @property
+    def checkpoint_bytes(self) -> int:
+        """How much memory their pages take, in bytes."""
+        return self._checkpoints[0].snapshot.total_size
+
     def cancel(self) -> None:
         """End what another thread does with this machine, before long: it gets `Halt.CANCELLED`.
 
@@ -207,7 +216,7 @@ class Travel:
             halt = Halt.TARGET
         if not here.entered and here.instructions >= self._due:
             try:
-                self._pass()
+                self.keep()
             except Cancelled:  # has come between two runs
                 return Halt.CANCELLED
         if halt is Halt.TARGET:
@@ -231,9 +240,9 @@ class Travel:
         """When the next checkpoint is to be kept, or is there."""
         if not self._keeps:
             return _NEVER
-        if self._behind < len(self._checkpoints):
+        if self._behind < len(self._checkpoints) and not self._checkpoints[self._behind].moment.at_end:
             return self._checkpoints[self._behind].moment.instructions
-        if len(self._checkpoints) >= CHECKPOINTS_MAX:
+        if self._behind < len(self._checkpoints):
             return _NEVER
         newest = self._checkpoints[-1].moment.instructions
         return newest + max(_FIRST, newest // _GROWTH)
@@ -337,25 +346,43 @@ class Travel:
     # -- backwards ---------------------------------------------------------------------------------
 
     def keep(self) -> None:
-        """Keep a checkpoint here, if there is none; those ahead are forgotten."""
-        self._forget_ahead()
-        if self._checkpoints and self._checkpoints[-1].moment >= self.moment:
+        """Keep a checkpoint here, if there is none, and if there is room; others make way. Not in front of a handler, nor where a call is recorded already."""
+        here, checkpoints = self.moment, self._checkpoints
+        if here.entered or here.faults or (checkpoints and checkpoints[self._behind - 1].moment == here):
+            return
+        if self._behind < len(checkpoints) and checkpoints[self._behind].moment <= here:
+            if checkpoints[self._behind].moment == here and checkpoints[self._behind].snapshot.go_ahead():
+                self._behind += 1
+                return
+            self._forget_ahead()
+        if not self._make_room():
             return
         machine = self.machine
         snapshot = machine.snapshot()
+        snapshot.lead_ahead()
         output = tuple(map(len, machine.output.values()))
         event = machine.calls.event_count
-        self._checkpoints.append(Checkpoint(self.moment, snapshot, event, self._edits_done, output))
+        kept = Checkpoint(here, snapshot, event, self._edits_done, output, self.ending)
+        checkpoints.insert(self._behind, kept)
         self._behind += 1
 
-    def _pass(self) -> None:
-        """At a moment at which a checkpoint is due: keep it, or know it behind."""
-        if self._behind < len(self._checkpoints):
-            ahead = self._checkpoints[self._behind]
-            if ahead.moment == self.moment and ahead.snapshot.go_ahead():
-                self._behind += 1
-                return
-        self.keep()
+    def _make_room(self) -> bool:
+        """Drop checkpoints where others are near until one more may be kept; return whether it may."""
+        checkpoints = self._checkpoints
+        while checkpoints and (
+            len(checkpoints) >= CHECKPOINTS_MAX or self.checkpoint_bytes > CHECKPOINT_BYTES_MAX
+        ):
+            others = [each for each in range(1, len(checkpoints) - 1) if each != self._behind - 1]
+            least = min(others, key=self._gap_without, default=0)
+            if not least or not checkpoints[least].snapshot.drop():
+                return False
+            del checkpoints[least]
+            self._behind -= least < self._behind
+        return True
+
+    def _gap_without(self, number: int) -> int:
+        before, after = self._checkpoints[number - 1].moment, self._checkpoints[number + 1].moment
+        return after.instructions - before.instructions
 
     def _forget_ahead(self) -> None:
         if self._behind < len(self._checkpoints):
@@ -382,7 +409,7 @@ class Travel:
         following = bisect_right(self._checkpoints, moment, key=lambda each: each.moment)
         newest = self._checkpoints[max(0, following - 1)].moment.instructions
         near = Moment(moment.instructions - _NEAR)
-        if near.instructions - newest > _FAR and following < CHECKPOINTS_MAX:
+        if near.instructions - newest > _FAR:
             halt = self.go_to(near)
             if halt is not Halt.TARGET:
                 return halt
@@ -430,8 +457,10 @@ class Travel:
             max(known, bytes(now), key=len)
             for known, now in zip(self._output, self.machine.output.values(), strict=True)
         ]
-        self._checkpoints[position].snapshot.reset_keeping()
+        stay = self._checkpoints[position].snapshot.reset_keeping()
         self._behind = position + 1
+        if not stay:
+            del self._checkpoints[self._behind :]
         self._arrived()
 
     def _jump(self, following: int) -> None:
@@ -453,7 +482,7 @@ class Travel:
         """At a checkpoint."""
         checkpoint = self._checkpoints[self._behind - 1]
         self._entered = False
-        self.ending = None
+        self.ending = checkpoint.ending
         self._edits_done = checkpoint.edits
         while (
             self._edits_done < len(self._edits) and self._edits[self._edits_done].moment <= checkpoint.moment

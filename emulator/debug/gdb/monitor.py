@@ -11,7 +11,7 @@ from emulator.errors import Cancelled, EmulatorError
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.report.text.memory_map import draw_heap, layer_lines
 from emulator.report.text.style import Style
-from emulator.wording import ascii_text, printable
+from emulator.wording import ascii_text, counted, human_size, printable
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
@@ -188,6 +188,8 @@ class Monitor:
             yield f"c{number}  after {moment.instructions} instructions"
         if not self._checkpoints:
             yield "no checkpoint"
+        known = self._debugger.checkpoints
+        yield f"to go back, kmemu keeps {counted(known.kept, 'state')}, whose pages take {human_size(known.size)}"
 
     def _break_event(self, words: Sequence[str]) -> Iterator[str]:
         if not words:

@@ -70,8 +70,8 @@ class CoreSnapshots:
             raise HostError(f"the host cannot return to snapshot {snapshot}")
         del self._numbers[depth + 1 :]
 
-    def reset_keeping(self, snapshot: int) -> None:
-        """The same, but those taken inside it stay ahead, if all parts of the machine can go forwards, too; see `go_ahead`.
+    def reset_keeping(self, snapshot: int) -> bool:
+        """The same, but those taken inside it stay ahead, if all parts of the machine can go forwards, too; see `go_ahead`. Return whether they do.
 
         Raises:
             HostError: It is gone itself.
@@ -83,6 +83,7 @@ class CoreSnapshots:
             raise HostError(f"the host cannot return to snapshot {snapshot}")
         self._ahead = stay[: lib.kc_ahead(self._core.raw, self._depth_of_base)]
         del self._numbers[depth + 1 :]
+        return self._ahead == stay
 
     def go_ahead(self, snapshot: int) -> bool:
         """Go to a snapshot that has stayed ahead; return whether it is there.
@@ -99,6 +100,24 @@ class CoreSnapshots:
         self._numbers[base + 1 :] = self._ahead[:count]
         del self._ahead[:count]
         return True
+
+    def lead_ahead(self) -> None:
+        """Let those ahead follow the newest one, which was taken on the way to them."""
+        lib.kc_lead_ahead(self._core.raw)
+
+    def drop(self, snapshot: int) -> bool:
+        """Forget one alone; return whether that could be."""
+        self._base()  # drops from the list what the core has forgotten
+        everything = [*self._numbers, *self._ahead]
+        if snapshot not in everything or lib.kc_snapshot_drop(self._core.raw, everything.index(snapshot)):
+            return False
+        (self._ahead if snapshot in self._ahead else self._numbers).remove(snapshot)
+        return True
+
+    @property
+    def size(self) -> int:
+        """How much memory the pages take that all of them keep, in bytes."""
+        return int(lib.kc_snapshot_bytes(self._core.raw))
 
     def forget_ahead(self) -> None:
         """Forget those that have stayed ahead: what comes is another run."""
@@ -178,16 +197,17 @@ class Snapshot:
         self._core.reset(self._number)
         self._restore_parts()
 
-    def reset_keeping(self) -> None:
-        """The same, but snapshots taken since stay ahead where that can be: `go_ahead` goes to them, if the run is the one that led to them.
+    def reset_keeping(self) -> bool:
+        """The same, but snapshots taken since stay ahead where that can be: `go_ahead` goes to them, if the run is the one that led to them. Return whether they do.
 
         Raises:
             ValueError: The machine runs.
             HostError: The snapshot is gone itself.
         """
         self._core.check_rests("reset_keeping()")
-        self._core.reset_keeping(self._number)
+        stay = self._core.reset_keeping(self._number)
         self._restore_parts()
+        return stay
 
     def go_ahead(self) -> bool:
         """Go forwards to this snapshot, if it has stayed ahead; return whether it has.
@@ -205,6 +225,19 @@ class Snapshot:
     def _restore_parts(self) -> None:
         for restore, state in self._restores:
             restore(state)
+
+    def lead_ahead(self) -> None:
+        """Let the snapshots ahead follow this one, the newest: it was taken on the way to them, and not inside another one that was."""
+        self._core.lead_ahead()
+
+    def drop(self) -> bool:
+        """Forget this snapshot alone, those before and after it stay; return whether that could be: not of the outermost, the newest and the farthest one."""
+        return self._core.drop(self._number)
+
+    @property
+    def total_size(self) -> int:
+        """How much memory the pages take that all snapshots of the machine keep, in bytes."""
+        return self._core.size
 
     def forget_ahead(self) -> None:
         """Forget the snapshots that have stayed ahead: the machine is going to be changed."""

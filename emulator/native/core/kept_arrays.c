@@ -113,6 +113,19 @@ static void hand_over(struct kept_array *a, struct kept_point *from, struct kept
     }
 }
 
+/* It is not the newest one: whose parts are kept is asked of that. */
+static void unlink_inner(struct kept_array *a, struct kept_point *point)
+{
+    struct kept_point *newer = a->newest;
+
+    while (newer->older != point)
+        newer = newer->older;
+    newer->older = point->older;
+    memset(a->is_kept, 0, bits_size(a->parts));
+    for (struct kept_part *part = a->newest->parts; part; part = part->next)
+        kc_bit_set(a->is_kept, part->number);
+}
+
 void kc_array_forget(struct kept_point *point)
 {
     struct kept_part *next;
@@ -122,7 +135,10 @@ void kc_array_forget(struct kept_point *point)
     if (kc_array_has(point->of, point)) {
         if (point->older)
             hand_over(point->of, point, point->older);
-        point->of->newest = point->older;
+        if (point->of->newest == point)
+            point->of->newest = point->older;
+        else
+            unlink_inner(point->of, point);
     }
     for (; point->parts; point->parts = next) {
         next = point->parts->next;

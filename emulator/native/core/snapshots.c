@@ -179,7 +179,7 @@ void kc_forget_ahead(kc *m) { ahead_forget(m); }
 
 int kc_snapshot(kc *m)
 {
-    if (m->snapshots->depth == DEPTH_MAX)
+    if (m->snapshots->depth + m->snapshots->ahead_count == DEPTH_MAX)
         return -1;
     struct snapshot *s = &m->snapshots->stack[m->snapshots->depth];
     if (parts_save(m, s) || protect(m, true)) {
@@ -336,6 +336,61 @@ int kc_advance(kc *m, int n)
         memset(next, 0, sizeof *next);
     }
     return arrive(m);
+}
+
+void kc_lead_ahead(kc *m)
+{
+    struct snapshots *s = m->snapshots;
+
+    if (s->ahead_count && s->depth - 2 == s->ahead_of)
+        s->ahead_of++; /* what leads to the nearest leads there from here, too: no other pages were written on the way */
+}
+
+/* What only one list has goes into another, too. False: there is no memory; some of it has. */
+static bool list_join(struct page_list *into, const struct page_list *from)
+{
+    uint8_t *has = calloc(MEMORY_PAGES / 8, 1);
+    bool all = has;
+
+    for (uint32_t i = 0; has && i < into->count; i++)
+        kc_bit_set(has, into->pages[i].number);
+    for (uint32_t i = 0; all && i < from->count; i++)
+        if (!kc_bit(has, from->pages[i].number))
+            all = kc_page_list_add(into, from->pages[i].number, from->pages[i].bytes);
+    free(has);
+    return all;
+}
+
+int kc_snapshot_drop(kc *m, int position)
+{
+    struct snapshots *s = m->snapshots;
+    int count = s->depth + s->ahead_count;
+    bool is_behind = position < s->depth - 1, is_ahead = position >= s->depth && position < count - 1, leads = s->ahead_count && position == s->ahead_of;
+
+    if (position < 1 || !(is_behind || is_ahead) || leads)
+        return -1;
+    struct snapshot *one = is_behind ? &s->stack[position] : &s->ahead[count - 1 - position];
+    if (!list_join(&one[-1].undo, &one->undo)) /* the outer one, or the next one ahead: each has the pages as they are in itself */
+        return -1;
+    parts_forget(one);
+    kc_page_list_clear(&one->undo);
+    struct snapshot *end = is_behind ? &s->stack[--s->depth] : &s->ahead[--s->ahead_count];
+    memmove(one, one + 1, (size_t)(end - one) * sizeof *one);
+    memset(end, 0, sizeof *end);
+    s->ahead_of -= is_behind && position < s->ahead_of;
+    return 0;
+}
+
+uint64_t kc_snapshot_bytes(const kc *m)
+{
+    const struct snapshots *s = m->snapshots;
+    uint64_t pages = 0;
+
+    for (int i = 0; i < s->depth; i++)
+        pages += s->stack[i].undo.count;
+    for (int i = 0; i < s->ahead_count; i++)
+        pages += s->ahead[i].undo.count;
+    return pages * PAGE_SIZE;
 }
 
 int kc_reset(kc *m, int depth)

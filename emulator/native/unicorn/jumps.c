@@ -21,6 +21,7 @@
 
 enum { TABLES = 8 }; /* for that many values of flags */
 enum { BLOCKS = 4096, PAGES = 64 };
+enum { FILLED = 128 }; /* places of a table that are emptied one by one: a guest that often empties the TLB fills few in between */
 #define NOWHERE UINT64_MAX
 
 struct jumps {
@@ -30,7 +31,8 @@ struct jumps {
     uint32_t count;    /* tables in use */
     struct table {
         uint32_t flags;
-        bool is_used;
+        uint32_t count; /* of the places that were filled; more than FILLED: any may be */
+        uint16_t filled[FILLED];
         struct jump jumps[KC_JUMPS];
     } tables[TABLES];
     struct page { uint64_t linear, physical; } pages[PAGES];        /* as the TLB has them */
@@ -47,9 +49,19 @@ static uint64_t (*physical_of)(void *state, uint64_t linear);
 
 static void empty(struct table *table)
 {
-    for (int i = 0; i < KC_JUMPS; i++)
-        table->jumps[i] = (struct jump){NOWHERE, (uintptr_t)kc_jump_is_new};
-    table->is_used = false;
+    bool all = table->count > FILLED;
+
+    for (uint32_t i = 0; i < (all ? KC_JUMPS : table->count); i++)
+        table->jumps[all ? i : table->filled[i]] = (struct jump){NOWHERE, (uintptr_t)kc_jump_is_new};
+    table->count = 0;
+}
+
+static void fill(struct table *table, uint32_t place, struct jump jump)
+{
+    table->jumps[place] = jump;
+    if (table->count < FILLED)
+        table->filled[table->count] = (uint16_t)place;
+    table->count += table->count <= FILLED;
 }
 
 static void forget(kc *m, bool blocks, bool translations)
@@ -57,8 +69,7 @@ static void forget(kc *m, bool blocks, bool translations)
     struct jumps *jumps = m->jumps;
 
     for (uint32_t i = 0; i < jumps->count; i++)
-        if (jumps->tables[i].is_used)
-            empty(&jumps->tables[i]);
+        empty(&jumps->tables[i]);
     if (translations)
         for (int i = 0; i < PAGES; i++)
             jumps->pages[i].linear = NOWHERE;
@@ -109,6 +120,7 @@ const struct jump *kc_jumps_of(kc *m, void *translation, uint32_t flags)
     if (!table && jumps->count < TABLES) {
         table = &jumps->tables[jumps->count++];
         table->flags = flags;
+        table->count = KC_JUMPS;
         empty(table);
     }
     return table ? table->jumps : NULL;
@@ -169,8 +181,8 @@ static void *find(uint64_t executed)
     if (!code || block->key != key || block->page != page_of(m, (uint32_t)eip))
         code = ask(m, block, key, &answer);
     if (code) {
-        table->jumps[eip >> KC_JUMP_STEP & (KC_JUMPS - 1)] = (struct jump){eip, code};
-        table->is_used = kept = true;
+        fill(table, eip >> KC_JUMP_STEP & (KC_JUMPS - 1), (struct jump){eip, code});
+        kept = true;
     }
     return answer;
 }

@@ -148,6 +148,54 @@ def test_checkpoints_ahead_are_gone_to_exactly(kernel: str) -> None:
             assert d.event >= event
 
 
+@pytest.mark.parametrize("sanitize", [False, True, "uninitialised"])
+def test_checkpoints_make_way_and_take_no_more_memory_than_they_may(
+    monkeypatch: pytest.MonkeyPatch, sanitize: bool | str
+) -> None:
+    limit = 40 * 4096
+    for name, value in (("_FIRST", 1000), ("CHECKPOINTS_MAX", 9), ("CHECKPOINT_BYTES_MAX", limit)):
+        monkeypatch.setattr(travel, name, value)
+    random = Random(1)
+    with debug.debugger("firmware:demo", sanitize=sanitize) as d, debug.debugger("firmware:demo") as straight:
+        end = d.run().moment.instructions
+        journey = d._travel  # noqa: SLF001 - what the debugger hides
+        places = sorted(random.randrange(end) for _ in range(8))
+        states = {}
+        for each in places:
+            straight.go_to(each)
+            states[each] = state(straight)
+        assert 2 < len(journey.checkpoints) <= 9
+        for _ in range(60):
+            each = random.choice(places)
+            d.go_to(each)
+            assert state(d) == states[each]
+            ahead = [kept.moment for kept in journey.checkpoints if kept.moment > d.moment]
+            journey.keep()
+            assert d.moment in [kept.moment for kept in journey.checkpoints]
+            still = [kept.moment for kept in journey.checkpoints if kept.moment > d.moment]
+            assert set(still) <= set(ahead)
+            assert len(still) >= len(ahead) - 2
+            assert len(journey.checkpoints) <= 9
+            assert journey.checkpoint_bytes <= limit or len(journey.checkpoints) <= 4
+        assert journey.checkpoints[0].moment == journey.start
+        assert d.checkpoints == (len(journey.checkpoints), journey.checkpoint_bytes)
+
+
+def test_the_end_of_a_run_is_come_back_to_as_it_was() -> None:
+    with debug.debugger("firmware:btron_demo") as d:
+        stop = d.run()
+        here = state(d)
+        assert stop.ending is not None
+        d.who(d.image.symbols["idt"].address)
+        assert state(d) == here
+        d.go_to(stop.moment.instructions // 2)
+        assert d.go_to(stop.moment) == stop
+        assert state(d) == here
+        d.step_back()
+        again = d.run()
+        assert (again, state(d)) == (stop, here)
+
+
 def test_a_change_forgets_what_is_ahead() -> None:
     with debug.debugger("firmware:demo") as d:
         end = d.run().moment

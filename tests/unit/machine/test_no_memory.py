@@ -262,6 +262,26 @@ def scenario():
         outcomes.append(machine.memory.read(MIB, 3 * MIB))
     return outcomes
 """
+# A run with checkpoints, which is gone through in both directions: some stay ahead, one is kept between others, and others make way.
+TRAVEL_SCENARIO = """
+from emulator.replay import travel
+from emulator.replay.moment import Moment
+
+travel._FIRST, travel.CHECKPOINTS_MAX = 500, 5
+
+def scenario():
+    machine = Machine(IMAGE, ram=RamWindow(MIB, 4 * MIB))
+    record(machine, [RecordedFunction("take")])
+    journey = travel.Travel(machine)
+    journey.forward()
+    end, places = journey.moment, []
+    for at in (4000, 1300, 2500, 700, end.instructions - 10):
+        journey.go_to(Moment(at))
+        journey.keep()
+        places.append((journey.moment, machine.registers(), machine.memory.read(MIB, 3 * MIB)))
+    journey.go_to(end)
+    return places, journey.moment, machine.registers(), machine.memory.read(MIB, 3 * MIB)
+"""
 # The parent only waits: the child goes on with the program.
 FORKS_SCENARIO = """
 import os
@@ -345,6 +365,7 @@ def test_each_request_of_the_core_has_failed_once(tmp_path: Path) -> None:
         (with_scenario(CHECKED_SCENARIO), BLOCKS_GUEST, "fast"),
         (with_scenario(UNWRITTEN_SCENARIO), UNWRITTEN_GUEST, "fast"),
         (with_scenario(FORKS_SCENARIO), BLOCKS_GUEST, "fast"),
+        (with_scenario(TRAVEL_SCENARIO), GUEST, "fast"),
         (with_scenario(FLAT_SCENARIO), GUEST, "fast"),
     ):
         count, *messages, sites = run_without_memory(

@@ -207,6 +207,7 @@ def test_gdb_asks_for_what_only_kmemu_knows() -> None:
     assert lines(text, r"^after [0-9]+ instructions, after event 2: memory_init\+")
     assert lines(text, r"^\$1 = .* <memory_init\+")
     assert lines(text, r"^c1  after [0-9]+ instructions$")
+    assert lines(text, r"^to go back, kmemu keeps 1 state, whose pages take [0-9.]+ KiB$")
     assert lines(text, r"^0x00100000  02 b0 ad 1b ")
     assert lines(
         text, r"^0x0010b334: 0x0010c120 became 0x0010c510, after [0-9]+ instructions, after event 87$"
