@@ -43,6 +43,7 @@
 #include "unicorn/delivery.h"
 #include "unicorn/fast_accesses.h"
 #include "unicorn/interpose.h"
+#include "unicorn/jumps.h"
 #include "unicorn/reports.h"
 
 #define WINDOW_SIZE (1ull << 32)
@@ -59,6 +60,7 @@ struct shown_page {
     uint32_t linear, frame; /* numbers of pages */
     bool writable;
     bool is_defining;       /* stores may change its shadow, which snapshots have kept */
+    bool has_code;          /* jumps lead there as long as it is shown */
     struct entry { uint64_t at, value; } entries[3]; /* that it comes from, the one that CR3 leads to first */
     uint32_t levels; /* how many these are; 0: they are not known */
     bool wide;       /* they have 8 bytes, and there are three levels */
@@ -264,6 +266,7 @@ void kc_windows_forget(kc *m)
         w->numbers[w->pages[i].linear] = 0;
     w->count = 0;
     entry_frames_forget(w);
+    kc_jumps_on_hidden(m);
 }
 
 static void drop(kc *m, struct shown_page *page)
@@ -271,6 +274,8 @@ static void drop(kc *m, struct shown_page *page)
     struct windows *w = m->windows;
     struct shown_page *last = &w->pages[--w->count];
 
+    if (page->has_code)
+        kc_jumps_on_hidden(m);
     hide(m, page->linear, PAGE_SIZE);
     w->numbers[page->linear] = 0;
     if (page != last) {
@@ -584,11 +589,11 @@ static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
     }
     if (!page) {
         page = &w->pages[w->count++];
-        page->is_defining = false;
+        page->is_defining = page->has_code = false;
         w->numbers[linear_page] = w->count;
     }
     *page = (struct shown_page){.linear = linear_page, .frame = (uint32_t)(physical >> PAGE_SHIFT), .writable = writable,
-                                .is_defining = page->linear == linear_page && page->is_defining};
+                                .is_defining = page->is_defining, .has_code = page->has_code};
     note_entries(m, page);
     return true;
 }
@@ -667,6 +672,21 @@ static bool fill(kc *m, uint32_t linear, bool write)
     if (is_writable && !is_kasan)
         kc_shadow_touch(m, (uint64_t)physical);
     return show(m, linear >> PAGE_SHIFT, (uint64_t)physical, is_writable);
+}
+
+bool kc_windows_show_code(kc *m, uint32_t linear)
+{
+    struct windows *w = m->windows;
+
+    if (!w->base || w->suspended || w->rests)
+        return false;
+    if (!page_of(w, linear >> PAGE_SHIFT))
+        fill(m, linear, false);
+    struct shown_page *page = page_of(w, linear >> PAGE_SHIFT);
+    if (!page || kc_tlb_host(m, linear & ~PAGE_MASK, false) != kc_at(m, (uint64_t)page->frame << PAGE_SHIFT))
+        return false;
+    page->has_code = true;
+    return true;
 }
 
 bool kc_windows_answer(kc *m, uint32_t linear, bool write, uc_tlb_entry *out)

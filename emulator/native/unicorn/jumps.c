@@ -9,11 +9,13 @@
  * instruction changes them and goes on in its block, but for those that changes_flags() of translation.c knows.
  *
  * It also belongs to the page of physical memory in which it lies. The engine forgets what a jump leads to (tb_jmp_cache) where a
- * block is dropped, or an address leaves the TLB, and so do the tables. The second one is for guests that often empty the TLB: it
- * knows the physical page of each block, and survives that. Where a linear page lies is asked once again then.
+ * block is dropped, or an address leaves the TLB. So do the tables, unless all their jumps lead to pages that the window shows, which
+ * tells when one of these lies elsewhere (core/windows.c). The second one knows the physical page of each block, and survives that. Where
+ * a linear page lies is asked once again then.
  */
 #include <stdlib.h>
 
+#include "core/windows.h"
 #include "unicorn/counting.h"
 #include "unicorn/engine.h"
 #include "unicorn/interpose.h"
@@ -38,6 +40,7 @@ struct jumps {
     struct page { uint64_t linear, physical; } pages[PAGES];        /* as the TLB has them */
     struct block { uint64_t key, page, code; } blocks[BLOCKS];      /* key: see key_of(); page: the physical one; code 0: none */
     bool has_blocks;
+    bool is_loose;     /* a jump of the tables leads to a page that the window does not show */
 };
 
 static bool kept;
@@ -68,6 +71,7 @@ static void forget(kc *m, bool blocks, bool translations)
 {
     struct jumps *jumps = m->jumps;
 
+    jumps->is_loose &= !translations;
     for (uint32_t i = 0; i < jumps->count; i++)
         empty(&jumps->tables[i]);
     if (translations)
@@ -96,10 +100,13 @@ static void changed(bool blocks, bool translations)
 
     if (!m)
         return;
-    forget(m, blocks, translations);
+    if (blocks || m->jumps->is_loose || kc_fills_again(m))
+        forget(m, blocks, translations);
     if (m->jumps->seen == before)
         m->jumps->seen = before + 1;
 }
+
+void kc_jumps_on_hidden(kc *m) { forget(m, false, true); }
 
 static struct table *table_of(kc *m, uint32_t flags)
 {
@@ -144,6 +151,7 @@ static uint64_t page_of(kc *m, uint32_t linear)
     if (page->linear != linear >> PAGE_SHIFT) {
         uint64_t physical = physical_of(kc_state_at(m), linear) & ~(uint64_t)PAGE_MASK;
         *page = (struct page){linear >> PAGE_SHIFT, physical};
+        m->jumps->is_loose |= !kc_windows_show_code(m, linear);
     }
     return page->physical;
 }
@@ -157,9 +165,12 @@ static uintptr_t ask(kc *m, struct block *block, uint64_t key, void **answer)
     if (code < m->jumps->lowest)
         return 0;
     const uint8_t *found = block_of(m->jumps->translation, code);
+    uint64_t page = page_of(m, (uint32_t)key);
     if (found && !kc_crosses_page(found)) { /* else a second page counts, too */
-        *block = (struct block){key, page_of(m, (uint32_t)key), code};
+        *block = (struct block){key, page, code};
         m->jumps->has_blocks = true;
+    } else {
+        m->jumps->is_loose |= !found || !kc_windows_show_code(m, ((uint32_t)key | PAGE_MASK) + 1);
     }
     return code;
 }

@@ -13,6 +13,8 @@ int kc_jumps_init(kc *m);
 void kc_jumps_free(kc *m);
 /* The engine starts, or goes on with this machine: forget what has changed meanwhile. */
 void kc_jumps_start(kc *m);
+/* A page that kc_windows_show_code() has shown may lie elsewhere from now on. */
+void kc_jumps_on_hidden(kc *m);
 /* The table for blocks with these flags (kc_block_flags()), in segments without a base. NULL: there is none for them. */
 const struct jump *kc_jumps_of(kc *m, void *translation, uint32_t flags);
 /* A block is translated. */
