@@ -594,6 +594,56 @@ GUESTS["a_frame_that_held_entries_is_used_again"] = """
         jnz     1b
 """
 
+# Functions in frames: they return a number, which for one that lies over the end of a page is in its second frame.
+FUNCTIONS = """
+        movl    $0x000001b8, 0x304000
+        movl    $0x0000c300, 0x304004
+        movl    $0x000002b8, 0x308000
+        movl    $0x0000c300, 0x308004
+        movl    $0xb8909090, 0x300ffc
+        movl    $3, 0x301000
+        movl    $0xc3, 0x301004
+        movl    $4, 0x306000
+        movl    $0xc3, 0x306004
+"""
+# Where a jump leads to before a load of CR3 and after it; in between the entry of its page changes, or that of the page where its block ends.
+GUESTS["entries_change_before_the_next_jump"] = FUNCTIONS + "".join(
+    f"""
+        movl    $4, %ecx
+1:      movl    ${function:#x}, %edx
+        call    *%edx
+        log     eax
+        reload_cr3
+        call    *%edx
+        log     eax
+        reload_cr3
+        movl    ${FRAMES + frame * PAGE + 3:#x}, 0x2030{4 * page:02x}
+        call    *%edx
+        log     eax
+        reload_cr3
+        call    *%edx
+        log     eax
+        movl    ${FRAMES + page * PAGE + 3:#x}, 0x2030{4 * page:02x}
+        reload_cr3
+        call    *%edx
+        log     eax
+        andl    $~0x20, 0x2030{4 * page:02x}
+        reload_cr3
+        call    *%edx
+        movl    0x2030{4 * page:02x}, %ebx
+        log     ebx
+        movl    ${FRAMES + frame * PAGE + 3:#x}, 0x2030{4 * page:02x}
+        invlpg  {HIGH + page * PAGE:#x}
+        call    *%edx
+        log     eax
+        movl    ${FRAMES + page * PAGE + 3:#x}, 0x2030{4 * page:02x}
+        invlpg  {HIGH + page * PAGE:#x}
+        decl    %ecx
+        jnz     1b
+"""
+    for function, page, frame in ((HIGH + 4 * PAGE, 4, 8), (HIGH + PAGE - 1, 1, 6))
+)
+
 OF_THE_CORE_ONLY = {
     "a_and_d_cleared_in_place",  # Unicorn's own MMU empties its TLB at other times
     "stores_into_the_running_block",  # instructions are counted otherwise there
