@@ -94,9 +94,6 @@ static inline int64_t kc_translate_used(kc *m, uint32_t linear)
     return fill ? (int64_t)(fill->physical | (linear & PAGE_MASK)) : kc_translate_shown(m, linear);
 }
 
-/* RAM, where a linear address is the physical one; else NULL. */
-static inline const uint8_t *kc_flat_memory(const kc *m) { return m->mmu->flat && !m->reference ? kc_at(m, 0) : NULL; }
-
 /* Was the page's newest fill one that allows a supervisor's plain writes? */
 static inline bool kc_is_filled_writable(const kc *m, uint32_t linear)
 {
@@ -131,6 +128,15 @@ static inline void kc_words(kc *m, uint32_t linear, uint32_t *out, uint32_t coun
 static inline void kc_stack_words(kc *m, uint32_t at, uint32_t *out, uint32_t count)
 {
     kc_words(m, kc_segment_base(m, SS) + at, out, count);
+}
+
+/* The memory of a page of the stack, by ESP. NULL: it is not one page of RAM. */
+static inline const uint8_t *kc_stack_page(kc *m, uint32_t page)
+{
+    uint32_t linear = kc_segment_base(m, SS) + page;
+    int64_t at = linear & PAGE_MASK ? -1 : kc_translate_used(m, linear);
+
+    return at >= 0 && (uint64_t)at + PAGE_SIZE <= m->memory_end ? kc_at(m, (uint64_t)at) : NULL;
 }
 
 #endif

@@ -15,18 +15,22 @@
 #include "unicorn/reports.h"
 
 enum { FRAMES_MAX = 256 }; /* of more, the oldest is forgotten */
+enum { CHANGES_KEPT = 64 };
 
 /* The newest last. */
 struct interrupt_frames {
     uint64_t changes;
+    uint32_t changed[CHANGES_KEPT]; /* ESP of the newest frames that came or went, by number of change */
     uint32_t count;
     struct interrupt_frame list[FRAMES_MAX];
 };
 
+static void note_change(struct interrupt_frames *f, const struct interrupt_frame *frame) { f->changed[f->changes++ % CHANGES_KEPT] = frame->at.esp; }
+
 static void forget(struct interrupt_frames *f, uint32_t index)
 {
+    note_change(f, &f->list[index]);
     memmove(f->list + index, f->list + index + 1, (--f->count - index) * sizeof *f->list);
-    f->changes++;
 }
 
 void kc_on_interrupt(kc *m, uint32_t at, uint32_t eip, uint32_t cs, uint32_t handler)
@@ -40,7 +44,7 @@ void kc_on_interrupt(kc *m, uint32_t at, uint32_t eip, uint32_t cs, uint32_t han
     if (f->count == FRAMES_MAX)
         forget(f, 0);
     f->list[f->count++] = (struct interrupt_frame){kc_slot_at(m, at), eip, cs, handler};
-    f->changes++;
+    note_change(f, &f->list[f->count - 1]);
 }
 
 int kc_frame_at(kc *m, uint32_t esp)
@@ -69,6 +73,18 @@ static bool is_there(kc *m, const struct interrupt_frame *frame)
 }
 
 uint64_t kc_interrupt_frames_changes(const kc *m) { return m->interrupt_frames->changes; }
+
+bool kc_interrupt_frames_changed(const kc *m, uint64_t changes, uint32_t esp, uint32_t size)
+{
+    const struct interrupt_frames *f = m->interrupt_frames;
+
+    if (f->changes - changes > CHANGES_KEPT)
+        return true;
+    for (; changes < f->changes; changes++)
+        if (f->changed[changes % CHANGES_KEPT] - esp < size)
+            return true;
+    return false;
+}
 
 const struct interrupt_frame *kc_interrupt_frame_above(kc *m, uint32_t from)
 {
@@ -102,7 +118,7 @@ int kc_interrupt_frames_restore(kc *m, const void *data)
 
     f->count = saved->count;
     memcpy(f->list, saved->list, saved->count * sizeof *saved->list);
-    f->changes++;
+    f->changes += CHANGES_KEPT + 1; /* of any of them */
     return 0;
 }
 

@@ -14,6 +14,8 @@ int kc_interrupt_frames_restore(kc *m, const void *saved);
 
 /* How often they have changed. */
 uint64_t kc_interrupt_frames_changes(const kc *m);
+/* May some that changed after so many changes lie in [esp, esp + size)? */
+bool kc_interrupt_frames_changed(const kc *m, uint64_t changes, uint32_t esp, uint32_t size);
 /* The lowest frame at or above `from` on the present stack, in which EIP still lies. NULL: none. Valid until they change. */
 const struct interrupt_frame *kc_interrupt_frame_above(kc *m, uint32_t from);
 

@@ -126,12 +126,13 @@ const struct open_call *kc_open_parent(kc *m, const struct open_calls *open, con
 {
     const struct open_call *parent = NULL;
     uint32_t esp = backtrace->slots[0], nearest = UINT32_MAX;
+    uint32_t height = backtrace->sure ? backtrace->height : UINT32_MAX; /* where its frames are */
     bool nearest_is_here = false;
 
     for (uint32_t i = open->count; i-- > 0;) {
         const struct open_call *each = &open->list[i];
         uint32_t distance = each->slot.esp - esp;
-        if (distance > nearest || (distance == nearest && nearest_is_here))
+        if (distance > height || distance > nearest || (distance == nearest && nearest_is_here))
             continue;
         bool is_here = kc_slot_is_here(m, &each->slot);
         if (!is_here && (!distance || distance == nearest || !kc_slot_has_moved(m, &each->slot, each->caller)))

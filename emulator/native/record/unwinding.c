@@ -38,6 +38,7 @@ struct word_read {
 struct unwound {
     uint32_t caller, esp, ebp, memory, read_count; /* memory: behind ESP; read_count above READS_MAX: not kept */
     uint64_t interrupt_changes;
+    uint32_t interrupts_size; /* from ESP on: where frames of interrupts have been looked for */
     struct backtrace backtrace; /* count 0: none */
     struct word_read reads[READS_MAX];
 };
@@ -68,8 +69,13 @@ static uint64_t two_words(kc *m, uint32_t at)
 /* Read two words, of which the unwinding uses those in the mask. */
 static uint64_t read_noted(kc *m, struct unwound *unwound, uint32_t at, uint64_t mask)
 {
-    uint64_t words = two_words(m, at);
+    struct word_read *last = unwound->read_count && unwound->read_count <= READS_MAX ? &unwound->reads[unwound->read_count - 1] : NULL;
 
+    if (last && last->at == at) { /* the other one of a return address and the EBP below it */
+        last->mask |= mask;
+        return last->words;
+    }
+    uint64_t words = two_words(m, at);
     if (unwound->read_count < READS_MAX)
         unwound->reads[unwound->read_count] = (struct word_read){words, mask, at};
     unwound->read_count += unwound->read_count <= READS_MAX;
@@ -78,15 +84,21 @@ static uint64_t read_noted(kc *m, struct unwound *unwound, uint32_t at, uint64_t
 
 static bool is_same(kc *m, const struct unwound *unwound)
 {
-    const uint8_t *memory = kc_segment_base(m, SS) ? NULL : kc_flat_memory(m);
+    const uint8_t *memory = NULL; /* of the page that was read last */
+    uint32_t page = 0;
 
     if (unwound->read_count > READS_MAX)
         return false;
     for (uint32_t i = 0; i < unwound->read_count; i++) {
         const struct word_read *read = &unwound->reads[i];
+        uint32_t in_page = read->at & PAGE_MASK;
         uint64_t words;
-        if (memory && (uint64_t)read->at + sizeof words <= m->memory_end) /* mostly: two loads at once */
-            memcpy(&words, memory + read->at, sizeof words);
+        if (!memory || read->at - in_page != page) {
+            page = read->at - in_page;
+            memory = kc_stack_page(m, page);
+        }
+        if (memory && in_page + sizeof words <= PAGE_SIZE) /* mostly: two loads at once */
+            memcpy(&words, memory + in_page, sizeof words);
         else
             words = two_words(m, read->at);
         if ((words ^ read->words) & read->mask)
@@ -197,12 +209,23 @@ static bool find_slot(kc *m, struct unwound *unwound, const struct level *level,
 
 static void add(struct backtrace *w, uint32_t slot, uint32_t frame, bool is_interrupt)
 {
+    uint32_t height = slot - w->slots[0];
+
+    w->height = w->count && height > w->height ? height : w->height;
     w->interrupts |= (uint64_t)is_interrupt << w->count;
     w->slots[w->count] = slot;
     w->frames[w->count++] = frame;
 }
 
 enum found { CALLER, OUTERMOST, NOTHING };
+
+/* Whether an interrupt's frame lies below an address has been looked for. */
+static void note_interrupts(struct unwound *unwound, uint32_t end)
+{
+    uint32_t size = end - unwound->esp;
+
+    unwound->interrupts_size = size > unwound->interrupts_size ? size : unwound->interrupts_size;
+}
 
 /* Leave a handler by the frame of its interrupt, to what was interrupted. It has pushed EIP, CS and EFLAGS, and ESP if it came from
  * an outer ring. */
@@ -223,6 +246,7 @@ static enum found find_interrupted(kc *m, struct unwound *unwound, uint32_t belo
 {
     const struct interrupt_frame *frame = kc_interrupt_frame_above(m, level->esp);
 
+    note_interrupts(unwound, level->esp + HANDLER_FRAME_MAX);
     while (frame && frame->at.esp < below && frame->at.esp - level->esp < HANDLER_FRAME_MAX) {
         if (kc_leads_to(m, frame->handler, level->pc))
             return leave_handler(m, unwound, frame, level->ebp, level);
@@ -239,6 +263,7 @@ static enum found go_to_caller(kc *m, struct unwound *unwound, uint32_t slot, ui
     const struct interrupt_frame *frame = kc_interrupt_frame_above(m, slot);
     uint32_t address = (uint32_t)(read_noted(m, unwound, slot - 4, UPPER) >> 32), target;
 
+    note_interrupts(unwound, slot + 1);
     if (frame && frame->at.esp == slot)
         return leave_handler(m, unwound, frame, ebp, level);
     if (!kc_is_code(m, address)) {
@@ -292,7 +317,8 @@ static void start(struct unwound *unwound, uint32_t frame, uint32_t esp)
 {
     struct backtrace *w = &unwound->backtrace;
 
-    unwound->read_count = w->count = w->number = w->end = 0;
+    unwound->read_count = unwound->interrupts_size = w->count = w->number = w->end = w->height = 0;
+    unwound->esp = esp;
     w->interrupts = 0;
     w->sure = true;
     add(&unwound->backtrace, esp, frame, false);
@@ -301,15 +327,14 @@ static void start(struct unwound *unwound, uint32_t frame, uint32_t esp)
 static struct backtrace *stack_of_call(kc *m, uint32_t esp, uint32_t memory, uint32_t caller, uint32_t ebp)
 {
     struct unwound *unwound = &m->unwinding->kept[(esp ^ caller) * 2654435761u >> 24];
-    uint64_t changes = kc_interrupt_frames_changes(m);
+    uint64_t changes = kc_interrupt_frames_changes(m), before = unwound->interrupt_changes;
 
-    if (!unwound->backtrace.count || unwound->caller != caller || unwound->esp != esp || unwound->ebp != ebp ||
-        unwound->memory != memory || unwound->interrupt_changes != changes || !is_same(m, unwound)) {
+    unwound->interrupt_changes = changes;
+    if (!unwound->backtrace.count || unwound->caller != caller || unwound->esp != esp || unwound->ebp != ebp || unwound->memory != memory ||
+        (before != changes && kc_interrupt_frames_changed(m, before, esp, unwound->interrupts_size)) || !is_same(m, unwound)) {
         unwound->caller = caller;
-        unwound->esp = esp;
         unwound->ebp = ebp;
         unwound->memory = memory;
-        unwound->interrupt_changes = changes;
         start(unwound, caller, esp);
         go_up(m, unwound, (struct level){caller - 1, esp + 4, ebp, false});
     }

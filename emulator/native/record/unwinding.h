@@ -10,6 +10,7 @@ struct backtrace {
     bool sure;              /* by rules only, to the end */
     bool is_whole;          /* up to the first function of the stack. If not, KC_NOTHING_KNOWN follows the frames */
     uint32_t end;           /* of the outermost frame; 0: not known */
+    uint32_t height;        /* of the highest slot above the first one */
     uint64_t interrupts;    /* which frames are instructions that were interrupted, bit by bit */
     uint32_t frames[KC_FRAMES + 1], slots[KC_FRAMES + 1];
 };
