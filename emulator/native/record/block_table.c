@@ -1,7 +1,8 @@
 /* The table of blocks: see block_table.h.
  *
  * A hash table leads from area and address to what was made there; it only grows. Lists lead from each page of RAM to the parts of live
- * blocks in it, and a count for each byte says whether it is in any. The blocks that died last, DEAD_MAX of them, are kept in the order
+ * blocks in it, and a bit for each byte says whether it is in any. Where some lie over each other, which is rare, the page's bits are worked out
+ * anew when one of them goes. The blocks that died last, DEAD_MAX of them, are kept in the order
  * of their deaths. What a birth or a death costs does not depend on how many others there are.
  *
  * All are arrays that refer to each other by number; snapshots bring them back (core/kept_arrays.h). The hash table follows from the
@@ -15,7 +16,7 @@
 #include "record/block_table.h"
 
 enum { DEAD_MAX = 4096, FIRST_BITS = 8, FIRST_CAPACITY = 64 };
-enum { MOST = UINT8_MAX };
+enum { TAKEN_WORDS = PAGE_SIZE / 64 };
 
 struct kept_table { struct kept_point *arrays[5]; struct block_lists lists; uint32_t nested[]; };
 
@@ -33,10 +34,11 @@ static struct page *page_change(struct block_table *t, uint64_t physical)
     return (struct page *)t->pages.bytes + (physical >> PAGE_SHIFT);
 }
 
-static uint8_t *taken_change(struct block_table *t, uint64_t physical)
+/* The bits of a page. */
+static uint64_t *taken_change(struct block_table *t, uint64_t physical)
 {
     kc_table_change(t, &t->taken, physical >> PAGE_SHIFT);
-    return t->taken.bytes + physical;
+    return (uint64_t *)t->taken.bytes + (physical >> PAGE_SHIFT) * TAKEN_WORDS;
 }
 
 static struct place *place_of(const struct block_table *t, uint32_t number) { return (struct place *)t->places.bytes + number - 1; }
@@ -123,51 +125,30 @@ static void forget_places(struct block_table *t, uint32_t count)
 
 /* -- pieces -------------------------------------------------------------------------------------- */
 
-/* As many bytes as the host adds at once. */
-typedef uint8_t bytes __attribute__((vector_size(16)));
-typedef uint64_t halves __attribute__((vector_size(16)));
-
-static bytes bytes_at(const uint8_t *at)
+/* The bits of [first, last) of a page that are in one of its words, of 64 each. */
+static uint64_t bits_in(uint32_t word, uint32_t first, uint32_t last)
 {
-    bytes all;
-    memcpy(&all, at, sizeof all);
-    return all;
+    uint64_t from = word == first / 64 ? UINT64_MAX << first % 64 : UINT64_MAX;
+    return word == (last - 1) / 64 ? from & UINT64_MAX >> (63 - (last - 1) % 64) : from;
 }
 
-/* Are they all below 128? */
-static bool are_few(bytes all)
+/* True: some were taken before. */
+static bool take(uint64_t *taken, uint32_t first, uint32_t last)
 {
-    halves both = (halves)all;
-    return !((both[0] | both[1]) & 0x8080808080808080u);
+    uint64_t before = 0;
+
+    for (uint32_t word = first / 64; word <= (last - 1) / 64; word++) {
+        uint64_t bits = bits_in(word, first, last);
+        before |= taken[word] & bits;
+        taken[word] |= bits;
+    }
+    return before;
 }
 
-static void take(uint8_t *taken, uint32_t size)
+static void leave(uint64_t *taken, uint32_t first, uint32_t last)
 {
-    uint32_t at = 0;
-
-    for (bytes all; at + sizeof all <= size && are_few(all = bytes_at(taken + at)); at += sizeof all) {
-        all += 1;
-        memcpy(taken + at, &all, sizeof all);
-    }
-    for (; at < size; at++)
-        taken[at] = (uint8_t)(taken[at] + (taken[at] < MOST));
-}
-
-/* false: some were in MOST pieces or more, so that it is not known in how many they are now. */
-static bool leave(uint8_t *taken, uint32_t size)
-{
-    bool is_known = true;
-    uint32_t at = 0;
-
-    for (bytes all; at + sizeof all <= size && are_few(all = bytes_at(taken + at)); at += sizeof all) {
-        all -= 1;
-        memcpy(taken + at, &all, sizeof all);
-    }
-    for (; at < size; at++) {
-        is_known &= taken[at] < MOST;
-        taken[at]--;
-    }
-    return is_known;
+    for (uint32_t word = first / 64; word <= (last - 1) / 64; word++)
+        taken[word] &= ~bits_in(word, first, last);
 }
 
 static bool is_from_elsewhere(const struct block *block)
@@ -179,17 +160,25 @@ static bool is_from_elsewhere(const struct block *block)
     return areas;
 }
 
-/* Count a part of a page anew. */
-static void count_taken(struct block_table *t, uint32_t physical, uint32_t size)
+static bool take_piece(uint64_t *taken, const struct block_piece *piece)
 {
-    memset(taken_change(t, physical), 0, size);
+    uint32_t first = piece->physical & PAGE_MASK;
+    return take(taken, first, first + piece->size);
+}
+
+/* Find out anew which bytes of a page are taken. */
+static void take_again(struct block_table *t, uint32_t physical)
+{
+    uint64_t *taken = taken_change(t, physical);
+    bool overlaps = false;
+
+    memset(taken, 0, TAKEN_WORDS * sizeof *taken);
     for (uint32_t number = kc_block_page(t, physical)->pieces; number; number = kc_block_piece(t, number)->next_in_page) {
         const struct block_piece *each = kc_block_piece(t, number);
-        uint32_t first = each->physical > physical ? each->physical : physical, last = each->physical + each->size;
-        last = last < physical + size ? last : physical + size;
-        if (first < last && each->size < PAGE_SIZE && !kc_block_at(t, each->block)->is_held)
-            take(taken_change(t, first), last - first);
+        if (each->size < PAGE_SIZE && !kc_block_at(t, each->block)->is_held)
+            overlaps |= take_piece(taken, each);
     }
+    page_change(t, physical)->overlaps = overlaps;
 }
 
 /* A piece that is in its page's list, of a block that is not held, is counted. */
@@ -201,19 +190,22 @@ static void count_piece(struct block_table *t, const struct block_piece *piece)
     if (piece->size == PAGE_SIZE)
         page->whole++;
     else
-        take(taken_change(t, piece->physical), piece->size);
+        page->overlaps |= take_piece(taken_change(t, piece->physical), piece);
 }
 
 /* A piece of a block that is held by now, or that has left its page's list, is not counted any more. */
 static void uncount_piece(struct block_table *t, const struct block_piece *piece)
 {
     struct page *page = page_change(t, piece->physical);
+    uint32_t first = piece->physical & PAGE_MASK;
 
     page->from_elsewhere -= is_from_elsewhere(kc_block_at(t, piece->block));
     if (piece->size == PAGE_SIZE)
         page->whole--;
-    else if (!leave(taken_change(t, piece->physical), piece->size))
-        count_taken(t, piece->physical, piece->size);
+    else if (page->overlaps)
+        take_again(t, piece->physical);
+    else
+        leave(taken_change(t, piece->physical), first, first + piece->size);
 }
 
 static void link_piece(struct block_table *t, uint32_t number)
@@ -255,6 +247,12 @@ bool kc_piece_add(struct block_table *t, uint32_t block, uint64_t physical, uint
     struct page *page = page_change(t, physical);
     page->newest = born > page->newest ? born : page->newest;
     return true;
+}
+
+void kc_page_close(struct block_table *t, uint64_t physical, bool yes)
+{
+    if (kc_block_page(t, physical)->is_closed != yes)
+        page_change(t, physical)->is_closed = yes;
 }
 
 void kc_block_hold(struct block_table *t, uint32_t block)
@@ -402,15 +400,20 @@ void kc_block_die(struct block_table *t, uint32_t number, uint32_t event, uint32
 void kc_block_drop(struct block_table *t, uint32_t number)
 {
     leave_place(t, number);
+    for (uint32_t next = kc_block_at(t, number)->pieces; next; next = kc_block_piece(t, next)->next_of_block)
+        kc_page_close(t, kc_block_piece(t, next)->physical, false);
     release(t, number);
 }
 
 /* -- life, snapshots ----------------------------------------------------------------------------- */
 
+/* One byte more is read together with the last one. */
+static uint64_t taken_size(uint32_t page_count) { return (uint64_t)page_count * TAKEN_WORDS * sizeof(uint64_t) + 1; }
+
 bool kc_block_table_open(struct block_table *t, uint32_t opening, uint32_t page_count)
 {
-    uint64_t page_parts = page_count / KC_PART + 1, size = (uint64_t)page_count * PAGE_SIZE;
-    void *taken = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint64_t page_parts = page_count / KC_PART + 1;
+    void *taken = mmap(NULL, taken_size(page_count), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     struct page *pages = calloc(page_parts * KC_PART, sizeof *pages);
 
     *t = (struct block_table){.slot_bits = FIRST_BITS, .page_count = page_count, .slots = calloc(1u << FIRST_BITS, sizeof *t->slots)};
@@ -418,14 +421,14 @@ bool kc_block_table_open(struct block_table *t, uint32_t opening, uint32_t page_
     good &= kc_array_open(&t->blocks, opening, NULL, KC_PART * sizeof(struct block), 0);
     good &= kc_array_open(&t->pieces, opening, NULL, KC_PART * sizeof(struct block_piece), 0);
     good &= kc_array_open(&t->pages, opening, (uint8_t *)pages, KC_PART * sizeof *pages, page_parts);
-    good &= kc_array_open(&t->taken, opening, taken == MAP_FAILED ? NULL : taken, PAGE_SIZE, page_count);
+    good &= kc_array_open(&t->taken, opening, taken == MAP_FAILED ? NULL : taken, TAKEN_WORDS * sizeof(uint64_t), page_count);
     return good && t->slots && pages && taken != MAP_FAILED;
 }
 
 void kc_block_table_close(struct block_table *t)
 {
     if (t->taken.bytes)
-        munmap(t->taken.bytes, (uint64_t)t->page_count * PAGE_SIZE);
+        munmap(t->taken.bytes, taken_size(t->page_count));
     free(t->places.bytes);
     free(t->blocks.bytes);
     free(t->pieces.bytes);

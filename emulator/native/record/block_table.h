@@ -44,6 +44,8 @@ struct page {
     uint32_t whole;          /* pieces that are all of it */
     uint32_t from_elsewhere; /* pieces of blocks that were made inside of calls of other areas */
     uint32_t newest;         /* when the newest block was made that ever lay in it */
+    bool overlaps;           /* a byte may be in more than one of the pieces that `taken` has */
+    bool is_closed;          /* of bytes that no piece has none may be accessed */
 };
 
 /* All of it but the arrays. */
@@ -55,7 +57,7 @@ struct block_lists {
 
 struct block_table {
     struct kept_array places, blocks, pieces, pages;
-    struct kept_array taken; /* a byte of RAM: how many pieces it is in, of those that `page` counts and that are not whole; 255: or more */
+    struct kept_array taken; /* one bit a byte of RAM: it is in one of the pieces that `page` counts and that are not whole */
     struct block_lists now;
     uint32_t *nested;        /* blocks that live and were made inside other calls of their area */
     struct place_slot { uint32_t number, address; } *slots; /* a hash table, by area and address: numbers of places */
@@ -91,7 +93,15 @@ static inline const struct page *kc_block_page(const struct block_table *t, uint
     return (const struct page *)t->pages.bytes + (physical >> PAGE_SHIFT);
 }
 
-static inline const uint8_t *kc_taken(const struct block_table *t, uint64_t physical) { return t->taken.bytes + physical; }
+/* Are bytes taken, from one on: a bit each for at least eight of them. */
+static inline uint32_t kc_taken(const struct block_table *t, uint64_t physical)
+{
+    uint16_t bits;
+    __builtin_memcpy(&bits, t->taken.bytes + physical / 8, sizeof bits);
+    return (uint32_t)bits >> physical % 8;
+}
+
+static inline bool kc_is_taken(const struct block_table *t, uint64_t physical) { return kc_taken(t, physical) & 1; }
 
 /* A part of an array is going to change. */
 static inline void kc_table_change(struct block_table *t, struct kept_array *a, uint64_t part) { t->is_torn |= !kc_array_keep(a, part); }
@@ -117,6 +127,8 @@ void kc_place_expect(const struct block_table *t, uint32_t area, uint32_t addres
 uint32_t kc_block_add(struct block_table *t, const struct block *block);
 /* Say where a part of it lies, at most as much as a page has left. false: no memory. */
 bool kc_piece_add(struct block_table *t, uint32_t block, uint64_t physical, uint32_t size, uint32_t offset);
+/* A page's bytes that no piece has may not be accessed, or some of them may be. */
+void kc_page_close(struct block_table *t, uint64_t physical, bool yes);
 /* It lives on, and an allocator has it. */
 void kc_block_hold(struct block_table *t, uint32_t block);
 /* It lives no more, and is kept for a while as one that died. */

@@ -664,7 +664,7 @@ bool kc_block_over(const kc *m, uint64_t physical, kc_block *out, uint32_t *dist
 {
     const struct block_table *t = &m->blocks->now.table;
 
-    if (!t->page_count || (!kc_block_page(t, physical)->whole && !*kc_taken(t, physical)))
+    if (!t->page_count || (!kc_block_page(t, physical)->whole && !kc_is_taken(t, physical)))
         return false;
     for (uint32_t number = kc_block_page(t, physical)->pieces; number; number = kc_block_piece(t, number)->next_in_page) {
         const struct block_piece *piece = kc_block_piece(t, number);

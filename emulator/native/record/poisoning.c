@@ -35,6 +35,9 @@ static uint64_t zeros(uint64_t word)
     return (~(((word & low) + low) | word | low) >> 7) * UINT8_MAX;
 }
 
+/* Of eight bits, which are in the lowest byte, each as a byte: 0 becomes 0xff. */
+static uint64_t unset_bytes(uint32_t bits) { return zeros((bits & UINT8_MAX) * KC_EACH_BYTE & 0x8040201008040201u); }
+
 /* A part of one page: the bytes that no block has and that may be accessed so far. as_written: those that are initialised stay so. */
 static void poison_free_bytes(kc *m, const struct block_table *t, uint64_t physical, uint64_t size, enum kc_poison poison, bool as_written)
 {
@@ -42,12 +45,12 @@ static void poison_free_bytes(kc *m, const struct block_table *t, uint64_t physi
     const uint64_t written = as_written && kc_tells_uninitialised(m) ? KC_EACH_BYTE * KC_WRITTEN : 0;
     uint8_t *shadow = NULL;
 
-    if (!size || kc_block_page(t, physical)->whole)
+    if (!size || kc_block_page(t, physical)->whole || kc_block_page(t, physical)->is_closed)
         return;
     for (uint64_t at = 0; at < size; at += sizeof all) {
         uint32_t part = size - at < sizeof all ? (uint32_t)(size - at) : sizeof all;
         uint64_t now = word_at(kc_shadow_at(m, physical + at), part);
-        uint64_t set = accessible(now) & zeros(word_at(kc_taken(t, physical + at), part)) & UINT64_MAX >> (64 - 8 * part);
+        uint64_t set = accessible(now) & unset_bytes(kc_taken(t, physical + at)) & UINT64_MAX >> (64 - 8 * part);
         if (!set)
             continue;
         shadow = shadow ? shadow : kc_shadow_change(m, physical, true);
@@ -123,12 +126,23 @@ static void set_redzones(kc *m, const struct block_table *t, const struct object
 
 static bool has_bit(const uint64_t *bits, uint32_t n) { return bits[n / 64] >> (n % 64) & 1; }
 
+/* A part of a page's bytes that no block has may not be accessed any more; was_closed: none of the others could be. Where stores are to open
+ * what has not been used so far, pages are not closed. */
+static void close_part(kc *m, struct block_table *t, uint64_t physical, uint64_t size, bool was_closed)
+{
+    bool is_all = size == PAGE_SIZE && !kc_block_page(t, physical)->whole && !kc_tells_uninitialised(m);
+    kc_page_close(t, physical, was_closed || is_all);
+}
+
 static void hold(kc *m, struct block_table *t, uint32_t number)
 {
     kc_block_hold(t, number);
     for (uint32_t next = kc_block_at(t, number)->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
         const struct block_piece *piece = kc_block_piece(t, next);
+        bool was_closed = kc_block_page(t, piece->physical)->is_closed;
+        kc_page_close(t, piece->physical, false);
         poison_free_bytes(m, t, piece->physical, piece->size, KC_GAP, true);
+        close_part(m, t, piece->physical, piece->size, was_closed);
     }
 }
 
@@ -151,7 +165,7 @@ static uint32_t find_stock(const struct block_table *t, const struct block_piece
     const struct block *block = kc_block_at(t, part->block);
     const struct page *page = kc_block_page(t, part->physical);
 
-    if (!page->from_elsewhere || page->whole + *kc_taken(t, part->physical) < 2) /* the part itself is one */
+    if (!page->from_elsewhere || (!page->overlaps && page->whole + kc_is_taken(t, part->physical) < 2)) /* the part itself is one */
         return 0;
     for (uint32_t next = page->pieces; next; next = kc_block_piece(t, next)->next_in_page) {
         const struct block_piece *piece = kc_block_piece(t, next);
@@ -177,12 +191,13 @@ void kc_poison_around(kc *m, struct block_table *t, const struct objects *object
 }
 
 /* It has no pieces. */
-void kc_unpoison_unsized(kc *m, const struct block_table *t, uint64_t physical)
+void kc_unpoison_unsized(kc *m, struct block_table *t, uint64_t physical)
 {
     uint64_t end = physical, page_end = (physical | PAGE_MASK) + 1;
 
-    while (end < page_end && !kc_block_page(t, physical)->whole && !*kc_taken(t, end))
+    while (end < page_end && !kc_block_page(t, physical)->whole && !kc_is_taken(t, end))
         end++;
+    kc_page_close(t, physical, false);
     kc_shadow_set(m, physical, end - physical, KC_ACCESSIBLE);
 }
 
@@ -231,7 +246,7 @@ void kc_poison_freed(kc *m, const struct block_table *t, uint32_t number, bool a
     }
 }
 
-void kc_poison_given(kc *m, const struct block_table *t, const struct objects *objects, uint64_t physical, uint32_t size)
+void kc_poison_given(kc *m, struct block_table *t, const struct objects *objects, uint64_t physical, uint32_t size)
 {
     uint64_t end = physical + size, done = physical;
 
@@ -243,4 +258,6 @@ void kc_poison_given(kc *m, const struct block_table *t, const struct objects *o
     }
     if (done < end)
         poison_free_bytes(m, t, done, end - done, KC_GAP, false);
+    if (done == physical)
+        close_part(m, t, physical, size, kc_block_page(t, physical)->is_closed);
 }
