@@ -191,54 +191,58 @@ static bool add_operation(kc *m, const struct operation *operation)
 /* How a call ended, as far as it did. */
 struct ending { bool has_returned; uint32_t event, result, out; };
 
-/* Note what a call has done to its area. */
-static bool note_operations(kc *m, const struct active *call, const struct surroundings *around, const uint32_t *values, struct ending end)
+/* What a call has done to its area, in the order of events. Returns how many operations that are. */
+static uint32_t operations_of(const kc *m, const struct active *call, const struct surroundings *around, const uint32_t *values,
+                              struct ending end, struct operation out[2])
 {
     const kc_block_function *f = function_of(m, call);
     bool failed = end.has_returned && f->result == KC_RESULT_ERROR && end.result;
-    struct operation each = {
+    struct operation *each = out;
+    uint32_t made = 0;
+    bool makes, empties;
+
+    *each = (struct operation){
         .call = call->call, .size = kc_size_of(f, values), .area = f->area, .knows_pool = f->pool != KC_NO_VALUE,
         .pool = f->pool != KC_NO_VALUE ? values[f->pool] : 0, .is_nested = around->does & CHANGES, .may_be_empty = kc_may_be_empty(f),
         .is_frame = f->result == KC_RESULT_FRAME, .inside = {around->inside[0], around->inside[1]},
     };
-    bool makes, empties;
-
     switch (f->role) {
     case KC_ROLE_ALLOC:
     case KC_ROLE_REALLOC:
         if (!end.has_returned)
-            return true;
-        each.event = end.event;
-        makes = kc_has_made(f, m->blocks->failures, end.result, end.out, &each.address);
-        each.kind = BIRTH;
-        if (makes && !add_operation(m, &each))
-            return false;
-        empties = makes || (each.may_be_empty && !each.size);
-        if (f->role == KC_ROLE_ALLOC || !empties || !kc_names_block(f, values, false))
-            return true;
-        each.kind = DEATH;
-        each.event = call->entered;
-        each.is_resized = makes && each.address == kc_named_by(f, values);
-        each.address = kc_named_by(f, values);
-        each.size = 0;
-        return add_operation(m, &each);
+            return 0;
+        makes = kc_has_made(f, m->blocks->failures, end.result, end.out, &made);
+        empties = makes || (each->may_be_empty && !each->size);
+        if (f->role == KC_ROLE_REALLOC && empties && kc_names_block(f, values, false)) {
+            each[1] = each[0];
+            each->kind = DEATH;
+            each->event = call->entered;
+            each->address = kc_named_by(f, values);
+            each->is_resized = makes && made == each->address;
+            each->size = 0;
+            each++;
+        }
+        each->kind = BIRTH;
+        each->event = end.event;
+        each->address = made;
+        return (uint32_t)(each - out) + makes;
     case KC_ROLE_FREE:
     case KC_ROLE_DEFER:
-        each.kind = f->role == KC_ROLE_FREE ? DEATH : DEFERRED;
-        each.event = call->entered;
-        each.address = kc_named_by(f, values);
-        return failed || !kc_names_block(f, values, f->pages) || around->does & SEEDS || add_operation(m, &each);
+        each->kind = f->role == KC_ROLE_FREE ? DEATH : DEFERRED;
+        each->event = call->entered;
+        each->address = kc_named_by(f, values);
+        return !failed && kc_names_block(f, values, f->pages) && !(around->does & SEEDS);
     case KC_ROLE_SHARE:
-        each.kind = SHARED;
-        each.event = end.event;
-        each.address = kc_named_by(f, values);
-        return failed || !end.has_returned || !kc_names_block(f, values, f->pages) || add_operation(m, &each);
+        each->kind = SHARED;
+        each->event = end.event;
+        each->address = kc_named_by(f, values);
+        return !failed && end.has_returned && kc_names_block(f, values, f->pages);
     case KC_ROLE_RESET:
-        each.kind = RESET;
-        each.event = call->entered;
-        return failed || add_operation(m, &each);
+        each->kind = RESET;
+        each->event = call->entered;
+        return !failed;
     default:
-        return true;
+        return 0;
     }
 }
 
@@ -518,10 +522,6 @@ static void settle(kc *m, uint32_t root, uint32_t area, bool pages)
     struct known *known = &b->now;
     uint32_t kept = 0, count = 0;
 
-    if (known->operation_count == 1 && known->operations[0].call == root) { /* mostly */
-        known->operation_count = 0;
-        happen(m, &known->operations[0], pages);
-    }
     for (uint32_t i = 0; i < known->operation_count; i++) {
         const struct operation *each = &known->operations[i];
         if (each->area == area && is_inside(known, each->call, root)) {
@@ -539,8 +539,6 @@ static void settle(kc *m, uint32_t root, uint32_t area, bool pages)
     for (uint32_t i = 0; i < count; i++)
         if (!b->mine[i].is_nested || !is_repeated(m, &b->mine[i], b->mine, count, pages))
             happen(m, &b->mine[i], pages);
-    if (known->table.is_torn)
-        kc_no_memory(m);
 }
 
 /* Memory is given to an allocator at its start, or anew when it forgets its blocks. If it lies in one variable, that was made for it. */
@@ -576,8 +574,18 @@ static void end_call(kc *m, const struct open_call *open, struct ending end)
     uint32_t top = call->top, before = known->operation_count;
     if (call->does & CHANGES) {
         struct surroundings around = surroundings_of(m, call);
-        if (note_operations(m, call, &around, open->values, end) && around.root == call->call)
+        struct operation done[2];
+        uint32_t count = operations_of(m, call, &around, open->values, end, done);
+        bool is_root = around.root == call->call, happens = is_root && !known->operation_count; /* mostly */
+        for (uint32_t i = 0; i < count; i++)
+            if (happens)
+                happen(m, &done[i], f->pages);
+            else if (!add_operation(m, &done[i]))
+                return;
+        if (is_root && !happens)
             settle(m, call->call, f->area, f->pages);
+        if (known->table.is_torn)
+            kc_no_memory(m);
     }
     if ((call->does & SEEDS || (f->role == KC_ROLE_RESET && !f->pages)) && end.has_returned)
         seed(m, f, open->values);
