@@ -110,6 +110,8 @@ static void set_redzones(kc *m, const struct block_table *t, const struct object
         return;
     for (uint32_t next = block->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
         const struct block_piece *piece = kc_block_piece(t, next);
+        if (kc_block_page(t, piece->physical)->is_closed)
+            continue;
         uint64_t first = piece->physical, last = first + piece->size, page = first & ~(uint64_t)PAGE_MASK;
         bool is_first = piece->offset == 0, is_last = piece->offset + piece->size == block->as.size;
         uint64_t start = is_first && first - page > KC_REDZONE_SIZE ? first - KC_REDZONE_SIZE : is_first ? page : first;
