@@ -14,6 +14,8 @@ void kc_on_run(kc *m);
 void kc_on_interrupt(kc *m, uint32_t at, uint32_t eip, uint32_t cs, uint32_t handler);
 
 /* -- observe/checked_accesses.c -- */
+/* A run starts: stores to return addresses are found in it, or are not. */
+void kc_checks_run(kc *m);
 /* The guest is going to store a value, where a return address may lie; NULL: it is not known. */
 void kc_look_at_return(kc *m, uint32_t linear, uint32_t size, const uint64_t *value, uintptr_t host_pc);
 

@@ -467,11 +467,14 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     kc_interrupts_start(m);
     kc_look_soon(m);
     kc_run_mark(m, true);
+    kc_windows_run(m, true);
+    kc_checks_run(m);
     if (kc_seeks_stale(m))
         kc_on_entries_changed(m); /* memory and devices are Python's between runs */
     kc_windows_on_writes(m);
     kc_windows_exempt(m, false);
     int error = kc_may_run(m) ? run_guest(m, max_instructions) : 0;
+    kc_windows_run(m, false);
     kc_run_mark(m, false);
     kc_signals_give_back(taken);
     finish(m, error);

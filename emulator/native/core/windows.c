@@ -13,7 +13,8 @@
  * loads it so often that the window is filled all the time.
  *
  * A base below 2 GiB is part of the host's instruction. There is room for one such window in a process; the windows of other machines lie
- * above, and cost an addition.
+ * above, and cost an addition. Where accesses are checked it has to be that one: a machine that runs takes the place from one that does not,
+ * as long as both are one thread's.
  *
  * Calls of Linux cost time that the guest's instructions have to bring in. What they cost is counted as
  * instructions; where the guest has not executed as many, the window rests, and all goes the ordinary way for a time in which what was lost is a
@@ -71,7 +72,10 @@ enum { ENTRY_FRAMES_MAX = 1024 };
 struct windows {
     uint8_t *base; /* NULL: there is no window */
     bool is_near;
+    pthread_t thread; /* which has run the machine last */
+    uint32_t runs;    /* they nest */
     uint8_t *shadow; /* NULL: accesses are not checked here */
+    bool waits;      /* until it is near: they are to be checked, and go the ordinary way */
     const uint8_t *nothing; /* one in which nothing is poisoned, as soon as there was a shadow */
     uint32_t suspended;
     uint32_t *numbers; /* by linear page: its place in `pages`, from 1 */
@@ -841,23 +845,27 @@ static uint8_t *reserved_near(void)
     return base;
 }
 
-/* The machine that was there may be gone by now. */
-static void move_near(kc *m)
+static kc *near_one; /* whose window is near; NULL: nobody's */
+static pthread_mutex_t near_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Let the window lie elsewhere. NULL: there is no room. */
+static bool move(kc *m, uint8_t *base, bool is_near)
 {
     struct windows *w = m->windows;
-    uint8_t *base = reserved_near();
 
-    if (!base)
-        return;
-    if (kc_host_faults_add(m, base, WINDOW_SIZE + WINDOW_GUARD, on_fault)) {
+    if (base && kc_host_faults_add(m, base, WINDOW_SIZE + WINDOW_GUARD, on_fault)) {
         munmap(base, WINDOW_SIZE + WINDOW_GUARD);
-        return;
+        base = NULL;
     }
+    if (!base)
+        return false;
     kc_windows_forget(m);
     kc_host_faults_drop_at(m, w->base);
     munmap(w->base, WINDOW_SIZE + WINDOW_GUARD);
     w->base = base;
-    w->is_near = true;
+    w->is_near = is_near;
+    kc_flush_code(m);
+    return true;
 }
 
 /* -- checked accesses ------------------------------------------------------------------------------- */
@@ -924,23 +932,72 @@ static bool reserve_shadow(kc *m)
     return false;
 }
 
+/* Make room for another machine's window. False: the machine runs, or it may do so at any time. */
+static bool give_way(kc *m)
+{
+    struct windows *w = m->windows;
+
+    if (w->runs || w->kept.is_on || !pthread_equal(w->thread, pthread_self()) || !move(m, reserved(0), false))
+        return false;
+    if (w->shadow) {
+        drop_shadow(m);
+        w->waits = true;
+        kc_windows_suspend(m, true);
+    }
+    return true;
+}
+
+/* The machine that was there may be gone by now. */
+static bool come_near(kc *m)
+{
+    struct windows *w = m->windows;
+
+    pthread_mutex_lock(&near_lock);
+    if (w->base && !w->is_near && (!near_one || give_way(near_one)))
+        near_one = move(m, reserved_near(), true) ? m : NULL;
+    pthread_mutex_unlock(&near_lock);
+    return w->is_near;
+}
+
+/* False: there is no room for it. */
+static bool check_here(kc *m)
+{
+    struct windows *w = m->windows;
+
+    if (!come_near(m) || !(w->nothing = nothing_poisoned()) || !reserve_shadow(m))
+        return false;
+    kc_windows_exempt(m, false);
+    kc_flush_code(m);
+    return true;
+}
+
 void kc_windows_check(kc *m, bool begins)
 {
     struct windows *w = m->windows;
 
     kc_windows_forget(m);
+    if (begins && check_here(m))
+        return;
     if (!begins && w->shadow) {
         drop_shadow(m);
         kc_flush_code(m);
         return;
     }
-    if (begins && w->base && !w->is_near)
-        move_near(m);
-    if (begins && w->base && w->is_near && (w->nothing = nothing_poisoned()) && reserve_shadow(m)) {
-        kc_windows_exempt(m, false);
-        kc_flush_code(m);
-    } else {
-        kc_windows_suspend(m, begins);
+    w->waits = begins;
+    kc_windows_suspend(m, begins);
+}
+
+void kc_windows_run(kc *m, bool begins)
+{
+    struct windows *w = m->windows;
+
+    pthread_mutex_lock(&near_lock);
+    w->runs += begins ? 1 : -1u;
+    w->thread = pthread_self();
+    pthread_mutex_unlock(&near_lock);
+    if (begins && w->waits && check_here(m)) {
+        w->waits = false;
+        kc_windows_suspend(m, false);
     }
 }
 
@@ -962,8 +1019,12 @@ int kc_windows_init(kc *m)
     w->may_lose = MAY_LOSE_FIRST;
     if (!m->fast)
         return 0;
-    w->base = reserved_near();
-    w->is_near = w->base != NULL;
+    w->thread = pthread_self();
+    pthread_mutex_lock(&near_lock);
+    if (!near_one && (w->base = reserved_near()))
+        near_one = m;
+    w->is_near = w->base;
+    pthread_mutex_unlock(&near_lock);
     if (!w->base && !(w->base = reserved(0)))
         return 0; /* the ordinary way is there */
     w->numbers = calloc(1 << 20, sizeof *w->numbers);
@@ -978,8 +1039,12 @@ void kc_windows_free(kc *m)
     if (!w)
         return;
     kc_host_faults_drop(m);
+    pthread_mutex_lock(&near_lock);
     if (w->base)
         munmap(w->base, WINDOW_SIZE + WINDOW_GUARD);
+    if (near_one == m)
+        near_one = NULL;
+    pthread_mutex_unlock(&near_lock);
     drop_shadow(m);
     free(w->numbers);
     free(w->holds_entries);

@@ -31,6 +31,8 @@ void kc_windows_on_write(kc *m, uint64_t physical, uint32_t size);
 void kc_windows_on_writes(kc *m);
 /* From now on accesses are looked up in the shadow, which is there, or not any more. */
 void kc_windows_check(kc *m, bool begins);
+/* The machine runs, or does so no more. Calls nest. */
+void kc_windows_run(kc *m, bool begins);
 /* Something of [physical, physical + size) is watched from now on; nothing is any more, and no instruction needs the ordinary way for that. */
 void kc_windows_watch(kc *m, uint64_t physical, uint64_t size);
 void kc_windows_watch_no_more(kc *m);

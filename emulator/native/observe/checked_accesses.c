@@ -62,7 +62,7 @@ struct checked_accesses {
     struct moment in_call[MOMENTS]; /* the last ones inside of recorded calls, by instruction */
     struct seen {
         uint32_t opening, kept;
-        bool missed, missed_return; /* more than are kept; a store to what may be a return address */
+        bool missed, missed_return; /* more than are kept; stores to what may be return addresses */
         kc_bad_access accesses[KC_BAD_ACCESSES];
     } seen;
 };
@@ -546,7 +546,9 @@ const kc_bad_access *kc_bad_accesses(const kc *m, uint32_t *count, bool *missed)
     return m->checked_accesses->seen.accesses;
 }
 
-bool kc_finds_returns(const kc *m) { return kc_marks_returns(m) && !m->checked_accesses->seen.missed_return; }
+void kc_checks_run(kc *m) { m->checked_accesses->seen.missed_return |= m->checked_accesses->open && !kc_marks_returns(m); }
+
+bool kc_finds_returns(const kc *m) { return !m->checked_accesses->seen.missed_return; }
 
 /* -- life, snapshots ----------------------------------------------------------------------------- */
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -271,18 +273,62 @@ def found_in(machine: Machine) -> tuple[bool, list[int]]:
 
 def take_turns() -> None:
     first, second = machine_of("bad: movb 21(%ebx), %al"), machine_of("bad: movb 21(%ebx), %al")
-    assert has_near_window(first)
     bad = symbol(first, "bad")
-    assert found_in(second) == (False, [bad])
+    assert has_near_window(first)
+    assert found_in(second) == (True, [bad])
     assert found_in(first) == (True, [bad])
     del first
     third = machine_of("bad: movb 21(%ebx), %al")
     assert found_in(third) == (True, [bad])
 
 
-def test_machines_take_turns_at_the_one_place_where_checks_are_fast() -> None:
+def go_on_in_turns() -> None:
+    """Both are checked all the time; what they do is what one does alone."""
+    body = (
+        "movl $9, %esi; 1: movb (%ebx), %al; movb %al, 20(%ebx); bad: movb 21(%ebx), %al; decl %esi; jnz 1b"
+    )
+    machines = [machine_of(body) for _ in range(3)]
+    with ExitStack() as stack:
+        checks = [
+            stack.enter_context(each.observers.check_accesses(ROLES, (), allocator_of(each)))
+            for each in machines
+        ]
+        for _ in range(8):
+            for each in machines:
+                with suppress(BudgetUsedUp):
+                    each.run(max_instructions=5)
+                assert has_near_window(each)
+        ends = [
+            (each.run(timeout_s=60), has_near_window(each), each.registers(), checked.seen().accesses)
+            for each, checked in zip(machines, checks, strict=True)
+        ]
+        assert ends[0] == ends[1] == ends[2]
+        assert [each.times for each in ends[0][3]] == [9]
+
+
+def leave_who_runs_in_place() -> None:
+    """A machine that runs keeps its window: it may be asked in the middle of a run, or in another thread."""
+    first, second = machine_of("call wipe; bad: movb 21(%ebx), %al"), machine_of("bad: movb 21(%ebx), %al")
+    bad = symbol(first, "bad")
+    inside: list[tuple[bool, list[int]]] = []
+
+    def run_another(_kind: int, _esp: int, _eax: int) -> int:
+        inside.append(found_in(second))
+        return 0
+
+    first.observers.probe(symbol(first, "wipe"), run_another)
+    assert found_in(first) == (True, [bad])
+    assert inside == [(False, [symbol(second, "bad")])]
+    with ThreadPoolExecutor(1) as thread:
+        third = machine_of("bad: movb 21(%ebx), %al")
+        assert thread.submit(found_in, third).result() == (False, [symbol(third, "bad")])
+    assert has_near_window(first)
+
+
+@pytest.mark.parametrize("function", ["take_turns", "go_on_in_turns", "leave_who_runs_in_place"])
+def test_machines_take_turns_at_the_one_place_where_checks_are_fast(function: str) -> None:
     """In a process of its own: others may have machines that stay."""
-    program = f"from {__name__} import take_turns; take_turns()"
+    program = f"from {__name__} import {function}; {function}()"
     subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[4], check=True, timeout=100)
 
 
