@@ -15,8 +15,6 @@ void kc_windows_keep_shadow(kc *m);
 void kc_windows_protect_code(kc *m, uint32_t frame);
 /* What the window shows at a linear address, as far as it allows such an access. False: nothing. */
 bool kc_windows_answer(kc *m, uint32_t linear, bool write, uc_tlb_entry *out);
-/* Show a page of code, which the TLB has: kc_jumps_on_hidden() tells when that ends. False: it is not shown. */
-bool kc_windows_show_code(kc *m, uint32_t linear);
 /* The TLB has found the page of a linear address at a physical one. */
 void kc_windows_on_fill(kc *m, uint32_t linear, uint64_t physical);
 /* What addresses mean may have changed: of all, of the page of a linear address. */

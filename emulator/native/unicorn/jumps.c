@@ -15,11 +15,11 @@
  */
 #include <stdlib.h>
 
-#include "core/windows.h"
 #include "unicorn/counting.h"
 #include "unicorn/engine.h"
 #include "unicorn/interpose.h"
 #include "unicorn/jumps.h"
+#include "unicorn/reports.h"
 
 enum { TABLES = 8 }; /* for that many values of flags */
 enum { BLOCKS = 4096, PAGES = 64 };
