@@ -937,7 +937,7 @@ static bool give_way(kc *m)
 {
     struct windows *w = m->windows;
 
-    if (w->runs || w->kept.is_on || !pthread_equal(w->thread, pthread_self()) || !move(m, reserved(0), false))
+    if (w->runs || w->compared.is_on || !pthread_equal(w->thread, pthread_self()) || !move(m, reserved(0), false))
         return false;
     if (w->shadow) {
         drop_shadow(m);
