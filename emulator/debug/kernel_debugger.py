@@ -627,6 +627,7 @@ class Debugger:
         spans = self._spans_of_ram(address, len(data), physical=physical)
 
         def change() -> None:
+            machine.observers.drop_calls()  # a call in lockstep is not the model's any more
             done = 0
             for span in spans:
                 machine.memory.write(span.start, data[done : done + len(span)])

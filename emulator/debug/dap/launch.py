@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulator.debug.dap.arguments import BadRequest
 from emulator.errors import EmulatorError
+from emulator.wording import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _MIB: Final = 1 << 20
 _UNITS: Final = {"K": 1 << 10, "M": _MIB, "G": 1 << 30}
+_MODES: Final = ("native", "model", "lockstep")
 _INSTRUCTIONS_MAX: Final = (1 << 53) - 1
 
 ATTRIBUTES: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -41,7 +43,7 @@ ATTRIBUTES: Final[Mapping[str, Mapping[str, Any]]] = {
     "layers": {
         "type": "object",
         "default": {},
-        "description": 'How layers of the kernel\'s memory management run: "native" or "model".',
+        "description": 'How layers of the kernel\'s memory management run: "native", "model" or "lockstep".',
     },
     "disks": {
         "type": "array",
@@ -187,8 +189,11 @@ def _machine(arguments: Arguments) -> dict[str, Any]:
         found["ram"] = _ram(arguments.text("ram"))
     if arguments.has("symbols"):
         found["symbols"] = arguments.text("symbols")
-    if "lockstep" in found["layers"].values():
-        raise BadRequest("launch: layers cannot run in lockstep under a debugger, only native or as model")
+    for layer, mode in found["layers"].items():
+        if mode not in _MODES:
+            raise BadRequest(
+                f"launch: layers.{layer} is {shortened(mode)}, and not one of {', '.join(_MODES)}"
+            )
     return found
 
 

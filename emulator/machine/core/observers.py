@@ -294,6 +294,10 @@ class Observers:
         """Close the notes of written pages of calls that do not go on with this ESP."""
         lib.kc_watch_leave(self._core.raw, esp)
 
+    def drop_calls(self) -> None:
+        """Close the notes of written pages of all calls: something from outside intervenes."""
+        lib.kc_watch_drop_calls(self._core.raw)
+
     def _add(self, address: int, number: int, kind: ProbeKind, action: ProbeAction) -> int:
         return self._core.opened(lib.kc_probe_add(self._core.raw, address, number, kind, action))
 

@@ -135,8 +135,8 @@ def test_a_bad_frame_ends_the_session() -> None:
         ),
         (
             "launch",
-            {"program": "firmware:demo", "layers": {"heap": "lockstep"}},
-            "launch: layers cannot run in lockstep under a debugger, only native or as model",
+            {"program": "firmware:demo", "layers": {"heap": "sideways"}},
+            "launch: layers.heap is 'sideways', and not one of native, model, lockstep",
         ),
         ("launch", {"program": "firmware:demo", "keys": "{nokey}"}, None),
         ("attach", {}, "kmemu launches kernels; there is none to attach to"),
