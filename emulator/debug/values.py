@@ -96,8 +96,7 @@ class Value:
         if self.bits is None:
             return int.from_bytes(self.storage.read(self.offset, size), "little", signed=self.type.is_signed)
         first, width = self.bits
-        data = self.storage.read(self.offset, (first + width + _BITS - 1) // _BITS)
-        number = int.from_bytes(data, "little") >> first & (1 << width) - 1
+        number = self.storage.bits(self.offset * _BITS + first, width)
         return number - (1 << width) if self.type.is_signed and number >> width - 1 else number
 
     # Text.
@@ -180,7 +179,7 @@ class Value:
     def _aggregate_text(self, depth: int) -> str:
         if depth >= _DEPTH_MAX:
             return "{...}"
-        if self.type.kind is Kind.ARRAY and self.type.count is None:
+        if self.type.kind is Kind.ARRAY and self.type.size is None:
             raise Unavailable("its length is not known")
         items = list(islice(self.children(), _ITEMS_MAX + 1))
         is_array = self.type.kind is Kind.ARRAY
@@ -203,7 +202,7 @@ class Value:
         if kind is Kind.POINTER:
             return self._points_to_something
         if kind is Kind.ARRAY:
-            return bool(self.type.count)
+            return bool(self.type.count) and self.type.element.size is not None
         return kind in (Kind.STRUCT, Kind.UNION) and bool(self.type.members)
 
     @property
@@ -224,7 +223,7 @@ class Value:
         """
         kind = self.type.kind
         if kind is Kind.ARRAY:
-            whole = self.type.count or 0
+            whole = (self.type.count or 0) if self.is_expandable else 0
             for index in range(start, whole if count is None else min(whole, start + count)):
                 yield Part(f"[{index}]", self.element(index))
         elif kind in (Kind.STRUCT, Kind.UNION):

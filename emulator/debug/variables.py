@@ -204,8 +204,12 @@ class Variables:
         return [Variable(each.name, self._value(each, level)) for each in declared]
 
     def _value(self, declared: Declared, level: int | None) -> Value:
-        of = ValueType(self._machine.image.units, declared.typed)
         number = level if not level else self.levels[level].number
+        of = ValueType(
+            self._machine.image.units,
+            declared.typed,
+            lambda dimension: self._places.length(dimension, declared.entry, number),
+        )
         return Value(self.memory, of, self._places.storage(declared.entry, of.size, number))
 
     @cached_property

@@ -22,6 +22,7 @@ from emulator.loader.dwarf.debug_info import damage
 from emulator.loader.dwarf.locations import located, parse_expression
 from emulator.loader.dwarf.types import number_of
 from emulator.loader.dwarf.units import FUNCTION, start_of
+from emulator.loader.dwarf.value_types import ValueType, bound_of
 from emulator.x86 import WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ _CONSTANT: Final = re.compile(r"DW_OP_(?:const\d?[us]|addr)")
 _ENTRY_VALUES: Final = ("DW_OP_entry_value", "DW_OP_GNU_entry_value")
 _IMPLICIT_POINTERS: Final = ("DW_OP_implicit_pointer", "DW_OP_GNU_implicit_pointer")
 _INDEXED: Final = ("DW_OP_addrx", "DW_OP_GNU_addr_index", "DW_OP_GNU_const_index")
+_EXPRESSIONS: Final = frozenset(("DW_FORM_exprloc", "DW_FORM_block", "DW_FORM_block1"))
 _PIECES: Final = ("DW_OP_piece", "DW_OP_bit_piece")
 _BOOLEAN, _SIGNED, _SIGNED_CHAR, _UNSIGNED, _UNSIGNED_CHAR, _ADDRESS = 0x02, 0x05, 0x06, 0x07, 0x08, 0x01
 _INTEGERS: Final = frozenset((_BOOLEAN, _SIGNED, _SIGNED_CHAR, _UNSIGNED, _UNSIGNED_CHAR, _ADDRESS))
@@ -175,6 +177,37 @@ class Places:
             return Nowhere(str(error))
         except damage():
             return Nowhere(_DAMAGED)
+
+    def length(self, subrange: Entry, entry: Entry | None, frame: int | None) -> int | None:
+        """Return the length of a dimension of an array that is computed when the array is made; None: it is not known.
+
+        Args:
+            subrange: The entry of the dimension.
+            entry: Of the array; None: the compiler has left it out.
+            frame: See `storage`.
+        """
+        bound = bound_of(subrange)
+        if entry is None or bound is None:
+            return None
+        attribute, more = bound
+        try:
+            value = subrange.attributes[attribute]
+            if value.form.startswith("DW_FORM_ref"):
+                last = self._length_in(subrange.get_DIE_from_attribute(attribute), frame)
+            elif value.form in _EXPRESSIONS:
+                last = Evaluation(self, entry, frame).value(parse_expression(subrange, value.value))
+            else:
+                return None
+        except Unavailable:
+            return None
+        except damage():
+            return None
+        return max((last if last <= WORD_MAX >> 1 else last - WORD_MAX - 1) + more, 0)
+
+    def _length_in(self, variable: Entry, frame: int | None) -> int:
+        """Return the value of a variable that the compiler has made for a length."""
+        size = ValueType(self.image.units, variable).size or WORD_SIZE
+        return int.from_bytes(self._storage(variable, size, frame).read(0, size)[:WORD_SIZE], "little")
 
     def _storage(self, entry: Entry, size: int | None, frame: int | None) -> Storage:
         constant = entry.attributes.get("DW_AT_const_value")

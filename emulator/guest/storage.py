@@ -24,6 +24,13 @@ class Storage(Protocol):
             Unavailable: Not all are known.
         """
 
+    def bits(self, first: int, count: int) -> int:
+        """Return some bits, of which the first one is the lowest; what lies beside them need not be known.
+
+        Raises:
+            Unavailable: Not all are known.
+        """
+
     def address(self, offset: int) -> int | None:
         """Return the address of one of them, as the kernel writes it; None: it is not in memory."""
 
@@ -32,7 +39,21 @@ class Storage(Protocol):
         """The register that the value is in as a whole; "": it is in none."""
 
 
-class InMemory:
+class _InBytes:
+    """A value of which bytes are read as a whole."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """See `Storage`."""
+        raise NotImplementedError
+
+    def bits(self, first: int, count: int) -> int:
+        """See `Storage`."""
+        byte, shift = divmod(first, _BITS)
+        data = self.read(byte, (shift + count + _BITS - 1) // _BITS)
+        return int.from_bytes(data, "little") >> shift & (1 << count) - 1
+
+
+class InMemory(_InBytes):
     """A value that lies in memory.
 
     Args:
@@ -88,8 +109,11 @@ class InPieces:
 
     def read(self, offset: int, size: int) -> bytes:
         """See `Storage`."""
-        first, end = offset * _BITS, (offset + size) * _BITS
-        value, start = 0, 0
+        return self.bits(offset * _BITS, size * _BITS).to_bytes(size, "little")
+
+    def bits(self, first: int, count: int) -> int:
+        """See `Storage`."""
+        value, start, end = 0, 0, first + count
         for piece in self._pieces:
             low, high = max(first, start), min(end, start + piece.size_bits)
             if low < high:
@@ -97,7 +121,7 @@ class InPieces:
             start += piece.size_bits
         if start < end:
             raise Unavailable("its debug information has no place for all of it")
-        return value.to_bytes(size, "little")
+        return value
 
     def address(self, offset: int) -> int | None:
         """See `Storage`."""
@@ -113,13 +137,10 @@ class InPieces:
 def _bits(piece: Piece, first: int, count: int) -> int:
     if piece.storage is None:
         raise Unavailable(piece.problem)
-    first += piece.skipped_bits
-    byte, shift = divmod(first, _BITS)
-    data = piece.storage.read(byte, (shift + count + _BITS - 1) // _BITS)
-    return int.from_bytes(data, "little") >> shift & (1 << count) - 1
+    return piece.storage.bits(first + piece.skipped_bits, count)
 
 
-class Known:
+class Known(_InBytes):
     """A value whose bytes are known, as those of a register are, or of a constant.
 
     Args:
@@ -141,7 +162,7 @@ class Known:
         """See `Storage`."""
 
 
-class Nowhere:
+class Nowhere(_InBytes):
     """A value that is not to be had.
 
     Args:

@@ -17,6 +17,8 @@ from emulator.loader.dwarf.type_names import TypeNames, text_of
 from emulator.loader.dwarf.types import behind_names, number_of, offset_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from elftools.dwarf.die import DIE
 
     from emulator.loader.dwarf.units import Entry, Units
@@ -63,6 +65,9 @@ _ENCODINGS: Final = {
     0x08: Kind.CHARACTER,
     0x10: Kind.CHARACTER,  # DW_ATE_UTF
 }
+_CONSTANTS: Final = frozenset(
+    f"DW_FORM_{each}" for each in ("data1", "data2", "data4", "data8", "sdata", "udata", "implicit_const")
+)
 _SIGNED: Final = (0x05, 0x06)
 
 
@@ -88,11 +93,15 @@ class ValueType:
     Args:
         units: Of the file.
         entry: Of what names the type in its attribute ``DW_AT_type``; without one the type is ``void``.
+        computed: Returns the length of a dimension of an array that is not the same in each run, by its entry; None: of these none is known.
     """
 
-    def __init__(self, units: Units, entry: Entry) -> None:
+    def __init__(
+        self, units: Units, entry: Entry, computed: Callable[[Entry], int | None] | None = None
+    ) -> None:
         self._units = units
         self._entry = entry
+        self._computed = computed
 
     @cached_property
     def name(self) -> str:
@@ -103,7 +112,7 @@ class ValueType:
         except damage():
             return "(unknown type)"
         counts = "".join(f"[{'' if each is None else each}]" for each in self._counts)
-        return f"{ValueType(self._units, self._plain).name}{counts}"
+        return f"{self.target.name}{counts}"
 
     @property
     def _is_named(self) -> bool:
@@ -196,14 +205,25 @@ class ValueType:
     @property
     def target(self) -> ValueType:
         """What a pointer points to, or what a function returns."""
-        return ValueType(self._units, self._plain)
+        return ValueType(self._units, self._plain, self._computed)
 
     @property
     def _counts(self) -> list[int | None]:
         """Elements of an array by dimension; None where the file does not say, as of ``extern int a[]``."""
         entry = self._plain
         children = [] if entry is None else self._units.children(entry)
-        return [_count(each) for each in children if each.tag == "DW_TAG_subrange_type"]
+        return [self._length(each) for each in children if each.tag == "DW_TAG_subrange_type"]
+
+    def _length(self, subrange: Entry) -> int | None:
+        bound = bound_of(subrange)
+        if bound is None:
+            return None
+        attribute, more = bound
+        value = subrange.attributes[attribute]
+        if value.form not in _CONSTANTS:
+            return None if self._computed is None else self._computed(subrange)
+        is_none = more and value.value == (1 << 32) - 1  # of `int a[0]`
+        return 0 if is_none else max(value.value + more, 0)
 
     @property
     def count(self) -> int | None:
@@ -214,7 +234,7 @@ class ValueType:
     @property
     def element(self) -> ValueType:
         """The type of an array's elements; of several dimensions an array."""
-        return _Row(self._units, self._plain, 1) if len(self._counts) > 1 else self.target
+        return _Row(self._units, self._plain, 1, self._computed) if len(self._counts) > 1 else self.target
 
     @cached_property
     def members(self) -> tuple[Member, ...]:
@@ -261,10 +281,13 @@ class _Row(ValueType):
         units: Of the file.
         entry: Of the array.
         dimension: How many have been left.
+        computed: See `ValueType`.
     """
 
-    def __init__(self, units: Units, entry: Entry, dimension: int) -> None:
-        super().__init__(units, entry)
+    def __init__(
+        self, units: Units, entry: Entry, dimension: int, computed: Callable[[Entry], int | None] | None
+    ) -> None:
+        super().__init__(units, entry, computed)
         self._array, self._dimension = entry, dimension
 
     @property
@@ -290,19 +313,16 @@ class _Row(ValueType):
     @property
     def element(self) -> ValueType:
         if len(self._counts) > 1:
-            return _Row(self._units, self._array, self._dimension + 1)
+            return _Row(self._units, self._array, self._dimension + 1, self._computed)
         return self.target
 
 
-def _count(subrange: Entry) -> int | None:
-    for attribute, more in (("DW_AT_count", 0), ("DW_AT_upper_bound", 1)):
-        value = subrange.attributes.get(attribute)
-        if value is not None and isinstance(value.value, int):
-            is_none = attribute == "DW_AT_upper_bound" and value.value == (1 << 32) - 1  # of `int a[0]`
-            return 0 if is_none else max(value.value + more, 0)
-    return None
+def bound_of(subrange: Entry) -> tuple[str, int] | None:
+    """Return the attribute that says how many elements a dimension of an array has, and how many more there are than that; None: there is none."""
+    bounds = (("DW_AT_count", 0), ("DW_AT_upper_bound", 1))
+    return next((each for each in bounds if each[0] in subrange.attributes), None)
 
 
 def _signed(number: int) -> int:
-    """Return a number of one word; what lies in two storage units has a negative bit offset."""
-    return number - (1 << 32) if number >> 31 and number < 1 << 32 else number
+    """Return a number that may be one of a word in two's complement; what lies in two storage units has a negative bit offset."""
+    return number - (1 << 32) if 1 << 31 <= number < 1 << 32 else number

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import boot
+from emulator.debug import debugger
 from emulator.debug.variables import Variables
 from emulator.errors import BudgetUsedUp
-from emulator.guest.storage import Unavailable
+from emulator.guest.storage import InPieces, Known, Piece, Unavailable
+from tests.helpers.aggregate_kernel import compile_aggregates
 from tests.helpers.c_kernel import compile_kernel
 from tests.helpers.call_stack_kernels import ENTRY
 from tests.helpers.variable_kernel import compile_variables
@@ -232,3 +234,41 @@ def test_a_variable_that_was_left_out_does_not_hide_an_inner_one(tmp_path: Path,
             seen.append((found.text(), [(each.name, each.value.text()) for each in variables.locals_(0)]))
             assert [each.name for each in variables.arguments(0)] == ["n", "unused", "m"]
     assert ("45", [("value", "45"), ("kept", "11")]) in seen
+
+
+@pytest.mark.parametrize(
+    "way", [("gcc", "-O0"), ("gcc", "-O0", "-gdwarf-2", "-gstrict-dwarf"), ("clang", "-O0")], ids=" ".join
+)
+def test_arrays_are_as_long_as_they_were_made(tmp_path: Path, way: tuple[str, ...]) -> None:
+    with debugger(str(compile_aggregates(tmp_path, *way))) as d:
+        source = (tmp_path / "kernel.c").read_text().splitlines()
+        line = next(number for number, text in enumerate(source, start=1) if "sum += row[i]" in text)
+        d.break_at(f"kernel.c:{line}")
+        d.run()
+        row, grid = (Variables(d.machine).find(name, 0) for name in ("row", "grid"))
+        assert row is not None
+        assert grid is not None
+        assert (row.type.size, row.text()) == (16, "{0, 3, 6, 9}")
+        assert (grid.type.size, grid.element(3).text()) == (24, "{3, 2, 1}")
+        assert grid.text() == "{{0, -1, -2}, {1, 0, -1}, {2, 1, 0}, {3, 2, 1}}"
+        assert row.type.name == "int[4]"
+
+
+def test_a_bit_field_is_known_though_others_beside_it_are_not() -> None:
+    pieces = [
+        Piece(3, None, problem="optimised out"),
+        Piece(5, Known(b"\x15")),
+        Piece(8, None, problem="gone"),
+    ]
+    storage = InPieces(pieces)
+    assert storage.bits(3, 5) == 0x15
+    assert storage.bits(4, 3) == 2
+    with pytest.raises(Unavailable, match=r"^optimised out$"):
+        storage.bits(2, 2)
+    with pytest.raises(Unavailable, match=r"^optimised out$"):
+        storage.read(0, 1)
+    with pytest.raises(Unavailable, match=r"^gone$"):
+        storage.bits(7, 2)
+    with pytest.raises(Unavailable, match=r"^its debug information has no place for all of it$"):
+        storage.bits(16, 1)
+    assert Known(b"\x12\x34").bits(4, 8) == 0x41
