@@ -54,9 +54,8 @@ def places_of_function(image: KernelImage, name: str) -> tuple[int, ...]:
         found = ()
     file, plain = file_and_name(name)
     copies = [each for each in inlined_copies(image, [plain]) if file in ("", each.file)]
-    whole = [
-        each for each in found if not each.is_piece or not copies
-    ]  # a piece goes on where a copy has begun
+    # A piece of a function goes on where a copy has begun.
+    whole = [each for each in found if not each.is_piece or not copies]
     bodies = (body_of(image, each.address) for each in whole)
     return tuple(dict.fromkeys((*bodies, *(_behind_padding(image, each.address) for each in copies))))
 

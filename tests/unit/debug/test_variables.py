@@ -7,9 +7,11 @@ import pytest
 
 from emulator import boot
 from emulator.debug import debugger
+from emulator.debug.values import Value
 from emulator.debug.variables import Variables
 from emulator.errors import BudgetUsedUp
 from emulator.guest.storage import InPieces, Known, Piece, Unavailable
+from emulator.loader.dwarf.value_types import ValueType
 from tests.helpers.aggregate_kernel import compile_aggregates
 from tests.helpers.c_kernel import compile_kernel
 from tests.helpers.call_stack_kernels import ENTRY
@@ -18,7 +20,6 @@ from tests.helpers.variable_kernel import compile_variables
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from emulator.debug.values import Value
     from emulator.machine.machine import Machine
 
 
@@ -252,6 +253,17 @@ def test_arrays_are_as_long_as_they_were_made(tmp_path: Path, way: tuple[str, ..
         assert (grid.type.size, grid.element(3).text()) == (24, "{3, 2, 1}")
         assert grid.text() == "{{0, -1, -2}, {1, 0, -1}, {2, 1, 0}, {3, 2, 1}}"
         assert row.type.name == "int[4]"
+        assert grid.is_expandable
+        variables = Variables(d.machine)
+        scope = variables.levels[0].scope
+        assert scope is not None
+        typed = next(each.typed for each in scope.variables if each.name == "grid")
+        lengths = iter([4, None] * 20)  # of the rows it is not known
+        of_rows = ValueType(d.image.units, typed, lambda _dimension: next(lengths))
+        rows = Value(variables.memory, of_rows, grid.storage)
+        assert not rows.is_expandable
+        assert list(rows.children()) == []
+        assert rows.text() == "<its length is not known>"
 
 
 def test_a_bit_field_is_known_though_others_beside_it_are_not() -> None:
