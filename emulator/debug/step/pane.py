@@ -95,7 +95,7 @@ class Pane(ScrollView, can_focus=True):
         whole = Strip(segments)
         strip = whole.crop(left, left + width).extend_cell_length(width, base)
         if whole.cell_length > left + width:  # it goes on; < and > scroll
-            mark = Segment(">" if self.screen.has_class("-ascii") else "…", base)
+            mark = Segment(">" if self.app.has_class("-ascii") else "…", base)
             strip = Strip([*strip.crop(0, width - 1), mark])
         return strip.apply_style(self._row_style(index))
 

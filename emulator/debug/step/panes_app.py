@@ -96,7 +96,7 @@ class PanesApp(App[None]):
 
     def on_mount(self) -> None:
         """Lay the panes out."""
-        self.screen.set_class(not self._style.unicode, "-ascii")
+        self.set_class(not self._style.unicode, "-ascii")
         self.arrange()
         self.query_one(CallsPane).focus()
         self.set_interval(_PULSE_S, self._pulse)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from textual._styles_cache import StylesCache
+from textual.binding import Binding
 from textual.widgets import Input, Static
 from textual.widgets._toast import Toast
 
@@ -566,10 +568,25 @@ def test_help_names_every_key() -> None:
     async def scene(app: StepApp, stage: Stage) -> None:
         await stage.press("question_mark")
         assert isinstance(app.screen, MessageScreen)
+        text = str(app.screen.query_one(Static).render())
+        bindings = [each for app_class in type(app).__mro__ for each in vars(app_class).get("BINDINGS", ())]
+        ours = [
+            each
+            for each in bindings
+            if isinstance(each, Binding) and each.action.partition("(")[0] not in _UNNAMED
+        ]
+        assert len(ours) > 20
+        for each in ours:
+            key = each.key_display or each.key.partition(",")[0]
+            assert re.search(rf"(^| ){re.escape(key)}( |$)", text, re.MULTILINE), each
         await stage.press("escape")
         assert not isinstance(app.screen, MessageScreen)
 
     play(scene, size=TINY)
+
+
+_UNNAMED = ("pane", "show_pane", "help", "cancel", "help_quit", "command_palette", "change_theme")
+"""Actions whose keys are named together, or as words."""
 
 
 def test_q_leaves() -> None:
@@ -629,11 +646,17 @@ def test_names_of_the_kernel_are_no_markup() -> None:
 
 
 def test_without_unicode_borders_are_ascii() -> None:
-    async def scene(app: StepApp, _stage: Stage) -> None:
-        assert app.screen.has_class("-ascii")
+    async def scene(app: StepApp, stage: Stage) -> None:
+        assert app.has_class("-ascii")
         assert app.query_one("#code", Pane).styles.border.top[0] == "ascii"
         assert all(shown(app, pane).isascii() for pane in ORDER)
         assert ">#5 " in shown(app, "calls")
+        await stage.press("question_mark")
+        assert app.screen.query_one("#message").styles.border.top[0] == "ascii"
+        await stage.press("escape")
+        await stage.answer("b", "kmalloc")
+        await stage.press("B")
+        assert app.screen.query_one("#stops").styles.border.top[0] == "ascii"
 
     play(scene, start=10, unicode=False)
 
