@@ -577,14 +577,14 @@ class Debugger:
             return self.stands(None)
         return self._stop(_KINDS[self._travel.go_to_event(number)])
 
-    def pages_written_to(self, moment: Moment) -> dict[int, bytes]:
-        """Go on to a moment, not before here, and return what was written on the way: address of a page -> its bytes here.
+    @contextmanager
+    def noting_writes(self) -> Iterator[dict[int, bytes]]:
+        """Note what is written inside the block, in which the machine only goes forwards: address of a page -> its bytes before.
 
-        Raises:
-            Cancelled: Another thread has called `cancel`; the machine stands somewhere.
+        It is known after the block. Of a move that is cancelled nothing is.
         """
-        self._finding = None
-        return self._travel.pages_written_to(moment)
+        with self._travel.noting_writes() as pages:
+            yield pages
 
     def who(self, address: int, size: int = WORD_SIZE, *, physical: bool = False) -> Write | None:
         """Return the last write to some bytes before here, whoever has made it; the machine stands here again afterwards.

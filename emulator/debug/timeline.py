@@ -20,6 +20,8 @@ from emulator.trace.queries.search import CallSearch
 from emulator.trace.table import CallTable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from emulator.debug.kernel_debugger import Debugger
     from emulator.debug.stop import Stop
     from emulator.guest.symbolizer import Frame
@@ -76,6 +78,7 @@ class Timeline:
         self.frames = cache(self._frames)
         self._start = self._end = debugger.moment
         self._gone_to = debugger.moment, 0
+        self._changed: tuple[Moment | None, dict[int, bytes], bool] = (None, {}, False)
 
     def record(self, *, to_finding: bool = False) -> None:
         """Run from the start to the end, note all calls, and return to the start.
@@ -150,6 +153,21 @@ class Timeline:
         """
         if not 0 <= event <= self.event_count:
             raise ValueError(f"there is no event {event}: the run has events 0 to {self.event_count}")
+        call = self.call_of(event)
+        begin = None if call is None or call.left != event else call.entered - self._is_modelled(call)
+        if begin is None:
+            self._go_to(event)
+            return
+        if begin != self.event or not self._stands_at(begin):
+            self._go_to(begin)
+        with self.debugger.noting_writes() as pages:
+            self._go_to(event)
+        self._changed = self.debugger.moment, pages, False
+
+    def _stands_at(self, event: int) -> bool:
+        return self.is_at_event() if event else self.is_at_start
+
+    def _go_to(self, event: int) -> None:
         stop = arrived(self.debugger.go_to_event(event))
         if stop.kind is StopKind.ENDED:
             raise EmulatorError(
@@ -165,35 +183,44 @@ class Timeline:
         """
         arrived(self.debugger.go_to(self._end))
 
-    def changes_since(self, begin: Moment) -> list[Change]:
-        """Return the bytes that have changed since a moment before here, without those below ESP; the machine stands here again afterwards.
+    def step(self, move: Callable[[], Stop]) -> Stop:
+        """Move forwards, so that `changes` are those of this step.
+
+        Args:
+            move: One of the debugger's moves.
 
         Raises:
             Cancelled: See `go_to`.
         """
-        here, event = self.debugger.moment, self.event
-        arrived(self.debugger.go_to(begin))
-        pages = self.debugger.pages_written_to(here)
-        self._gone_to = here, event
+        with self.debugger.noting_writes() as pages:
+            stop = arrived(move())
+        self._changed = stop.moment, pages, True
+        return stop
+
+    @property
+    def is_stepped_to(self) -> bool:
+        """Whether a step has led here (`step`)."""
+        moment, _, is_step = self._changed
+        return is_step and moment == self.debugger.moment
+
+    def changes(self) -> list[Change]:
+        """Return the bytes that have changed, without those below ESP: by the step that has led here; or by the last call, from its entry to its exit, if it has just returned.
+
+        None where neither is so. A model that stands in for a function works right before the entry, so what happened since the event before counts, too.
+        """
+        moment, pages, _ = self._changed
+        here = self.debugger.moment
+        if moment != here:
+            call = self.call_of(self.event)
+            if call is None or call.left != self.event or not self.is_at_event():
+                return []
+            self.go_to(self.event)
+            pages = self._changed[1]
         return find_changes(self.machine, pages)
 
-    def changes_of_call(self) -> list[Change]:
-        """Return the bytes that the last call has changed, from its entry to its exit, without those below ESP; none where the machine does not stand at one.
-
-        A model that stands in for the function works right before the entry, so what happened since the event before counts, too.
-
-        Raises:
-            Cancelled: See `go_to`.
-        """
-        here, event = self.debugger.moment, self.event
-        call = self.call_of(event)
-        if call is None or call.left != event or not self.is_at_event():
-            return []
+    def _is_modelled(self, call: Call) -> bool:
         found = symbol(self.machine.image, call.function)
-        self.go_to(call.entered - (found is not None and is_modelled(self.machine, found.address)))
-        pages = self.debugger.pages_written_to(here)
-        self._gone_to = here, event
-        return find_changes(self.machine, pages)
+        return found is not None and is_modelled(self.machine, found.address)
 
     # What is known of the calls.
 

@@ -32,7 +32,7 @@ def find_changes(machine: Machine, before: Mapping[int, bytes]) -> list[Change]:
 
     Args:
         machine: Stands still.
-        before: Address of a page -> its bytes then, as `Travel.pages_written_to` returns them.
+        before: Address of a page -> its bytes then, as `Travel.noting_writes` has them.
 
     Returns:
         All changes, by address; no byte of them is the same. Without those of the stack below ESP: what a call leaves there means nothing.

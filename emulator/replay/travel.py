@@ -7,6 +7,7 @@ changes from outside belongs to the run from then on: it is done again at the sa
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from contextlib import contextmanager, suppress
 from enum import Enum
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -19,7 +20,7 @@ from emulator.run.ending import NO_LIMIT, Budget, Ending
 from emulator.run.to_end import ending_by, ending_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from emulator.machine.core.snapshots import Snapshot
     from emulator.machine.execution import Outcome
@@ -122,7 +123,7 @@ class Travel:
         self._last = None if limit is None else Instant(self._start.instructions + limit)
         self._checkpoints: list[Checkpoint] = []
         self._behind = 0  # how many of them are not ahead
-        self._keeps = True  # keeps and passes those that are due
+        self._keeps = True  # keeps and passes those that are due; else what is written is noted
         self._output = [b"" for _ in machine.output]  # the most of it that was shown by consoles
         self.on_jump: Callable[[], None] = _do_nothing
         self.keep()
@@ -317,31 +318,29 @@ class Travel:
         error = BudgetUsedUp(f"{budget} used up", eip, code_location(*self.machine.image.location(eip)))
         return ending_by(self.machine, self._budget, error)
 
-    def pages_written_to(self, moment: Moment) -> dict[int, bytes]:
-        """Go on to a moment, not before here, and return what was written on the way: address of a page -> its bytes here.
+    @contextmanager
+    def noting_writes(self) -> Iterator[dict[int, bytes]]:
+        """Note what is written inside the block, in which the machine only goes forwards: address of a page -> its bytes before.
 
-        Raises:
-            Cancelled: On the way; the machine stands somewhere.
-            HostError, BaseException: See `forward`.
+        It is known after the block. Of a move that is cancelled nothing is.
         """
         newest = self._checkpoints[self._behind - 1].moment
+        pages: dict[int, bytes] = {}
         before = self.machine.snapshot()
+        self._keeps = False  # a checkpoint inside of *before* would go with it
         try:
-            self._keeps = False
-            halt = self.pass_to(moment)
-            self.machine.snapshot()  # up to here `before` counts
-            pages = before.pages_written()
+            yield pages
+            self.machine.snapshot()  # up to here *before* counts
+            pages.update(before.pages_written())
         finally:
             self._keeps = True
-            before.discard()
-        following = self._checkpoints[self._behind : self._behind + 1]
-        if following and following[0].moment <= self.moment:  # it has not been passed as such
-            here = self.moment
-            self.back_to(newest)
-            self.pass_to(here)
-        if halt is not Halt.TARGET:
-            raise Cancelled
-        return pages
+            with suppress(HostError):  # a move to an event that was cancelled has gone back, and it is gone
+                before.discard()
+            following = self._checkpoints[self._behind : self._behind + 1]
+            if following and following[0].moment <= self.moment:  # it has not been passed as such
+                here = self.moment
+                self.back_to(newest)
+                self.pass_to(here)
 
     # -- backwards ---------------------------------------------------------------------------------
 
@@ -464,7 +463,9 @@ class Travel:
         self._arrived()
 
     def _jump(self, following: int) -> None:
-        """Go forwards to the checkpoint before one of them, if it is ahead."""
+        """Go forwards to the checkpoint before one of them, if it is ahead, and if what happens on the way is not to be noted."""
+        if not self._keeps:
+            return
         while following > self._behind and not self._checkpoints[following - 1].snapshot.go_ahead():
             following -= 1
         if following <= self._behind:

@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 
 from emulator import boot
 from emulator.machine.consoles import Console
+from emulator.replay import travel
 from emulator.replay.engine import Position, Rerun
 from tests.helpers.timelines import timeline_of
 
@@ -51,7 +52,10 @@ def straight(kernel: str) -> list[tuple[object, ...]]:
 
 @cache
 def recorded(kernel: str) -> Timeline:
-    return timeline_of(kernel)
+    """A timeline with checkpoints, as long runs have them; calls go on over some."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(travel, "_FIRST", 5_000)
+        return timeline_of(kernel)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -64,8 +68,13 @@ def test_every_event_is_as_in_a_straight_run(kernel: str, data: st.DataObject) -
         timeline.go_to(event)
         assert state(timeline.machine) == states[event]
         if data.draw(st.booleans()):
-            timeline.changes_of_call()
+            timeline.changes()
             assert state(timeline.machine) == states[event]
+        if event < timeline.event_count and data.draw(st.booleans()):
+            move = data.draw(st.sampled_from([timeline.debugger.step, timeline.debugger.next_line]))
+            timeline.step(move)
+            assert timeline.is_stepped_to
+            timeline.changes()
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

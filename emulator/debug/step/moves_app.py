@@ -107,25 +107,21 @@ class MovesApp(PanesApp):
             "reading", lambda: self.reader.again(view, self.wanted), lambda now: self.show_view(now, keeps)
         )
 
-    def travel(self, move: Callable[[], Stop | None], *, is_step: bool = False) -> None:
+    def travel(self, move: Callable[[], Stop | None]) -> None:
         """Move the timeline, then show where it is.
 
         Args:
             move: Does it; what it returns is the stop, None: nothing else can have stopped it.
-            is_step: It leads to what comes next, so that what it has changed can be shown.
         """
         debugger = self.timeline.debugger
 
         def job() -> View:
-            before = debugger.moment
-            self.wanted = self.wanted._replace(begin=None, level=0, thread=None)
+            self.wanted = self.wanted._replace(level=0, thread=None)
             stop = move()
             self.why = ""
             if stop is not None:
                 problem = self.stops.problem(arrived(stop))
                 self.why = f"{stop_text(debugger, stop)}{': ' if problem else ''}{printable(problem)}"
-            if is_step and before < debugger.moment:
-                self.wanted = self.wanted._replace(begin=before)
             return self.read()
 
         self.work("on the way", job, self.arrive)
@@ -141,7 +137,7 @@ class MovesApp(PanesApp):
     def stopped(self) -> None:
         """Show where the timeline is after a journey that was cancelled."""
         self._waiting = {}
-        self.wanted, self.why = self.wanted._replace(begin=None), ""
+        self.why = ""
         self.show_message("stopped")
         self.work("reading", self.read, self.show_view)
 
@@ -164,7 +160,7 @@ class MovesApp(PanesApp):
                     stop = step(debugger)
                 return stop
 
-            self.travel(move, is_step=True)
+            self.travel(move if count < 0 else lambda: self.timeline.step(move))
 
     # -- from call to call ---------------------------------------------------------------------------
 

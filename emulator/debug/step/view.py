@@ -120,7 +120,6 @@ class Wanted(NamedTuple):
     """What is to be seen where a machine stands.
 
     Attributes:
-        begin: Where the step began that has led there: what has changed since counts; None: what the call has.
         dump_at: The linear address around which bytes are shown; None: the block of the call.
         level: Of the backtrace, whose variables and code are shown.
         thread: Whose backtrace is shown (`emulator.debug.threads`); None: of what runs.
@@ -128,7 +127,6 @@ class Wanted(NamedTuple):
         all_globals: Whether the global variables of all files can be opened.
     """
 
-    begin: Moment | None = None
     dump_at: int | None = None
     level: int = 0
     thread: int | None = None
@@ -167,8 +165,8 @@ class ViewReader:
             Cancelled: `Debugger.cancel` was called; the machine stands somewhere.
         """
         timeline, machine, event = self._timeline, self._machine, self._timeline.event
-        moment, begin = timeline.debugger.moment, wanted.begin
-        changes = timeline.changes_of_call() if begin is None else timeline.changes_since(begin)
+        changes = timeline.changes()
+        moment = timeline.debugger.moment
         stack = backtrace(machine)
         found = changed_fields(changes, self.locator, machine.memory, stack)
         fields = tuple(islice(found, FIELDS_MAX))
@@ -181,7 +179,7 @@ class ViewReader:
             event_count=timeline.event_count,
             ending=timeline.ending,
             call=timeline.call_of(event),
-            is_step=begin is not None,
+            is_step=timeline.is_stepped_to,
             fields=fields,
             has_more_fields=next(found, None) is not None,
             code=(),

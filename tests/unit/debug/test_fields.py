@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def named(timeline: Timeline) -> dict[str, tuple[bytes, bytes]]:
     machine = timeline.machine
-    changes = timeline.changes_of_call()
+    changes = timeline.changes()
     fields = changed_fields(changes, Locator(machine), machine.memory, backtrace(machine))
     return {name_of(field): (field.before, field.after) for field in fields}
 

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import attach_layers, boot
+from emulator.debug import StopKind
 from emulator.errors import Cancelled
+from emulator.guest.stack import dead_stack
 from emulator.hle.layers import Mode
 from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile
+from emulator.replay import travel
 from emulator.run.ending import Budget, How
 from tests.helpers.guest import FUNCTION, machine_of
 from tests.helpers.timelines import timeline_of, timeline_on
@@ -170,7 +173,7 @@ def changed(machine: Machine) -> int:
     timeline.record()
     timeline.go_to(10)
     moment = timeline.debugger.moment
-    changes = timeline.changes_of_call()
+    changes = timeline.changes()
     assert (timeline.event, timeline.debugger.moment, timeline.is_at_event()) == (10, moment, True)
     return sum(len(change.after) for change in changes if change.address >= 0x10A000)
 
@@ -181,13 +184,52 @@ def test_what_a_call_changed_is_found_also_when_a_model_made_it() -> None:
     assert changed(machine) == changed(boot("firmware:overflow")) == 6
 
 
+def test_changes_are_those_of_all_memory_also_over_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(travel, "_FIRST", 500)
+    timeline = timeline_of("demo")
+    memory, size = timeline.machine.memory, len(timeline.machine.memory)
+    calls = [each for each in timeline.calls if each.left][::9]
+    for call in (*calls, *reversed(calls)):
+        assert call.left is not None
+        timeline.go_to(call.entered)
+        before = memory.read(0, size)
+        timeline.go_to(call.left)
+        after = memory.read(0, size)
+        dead = dead_stack(timeline.machine)
+        differing = (
+            [at for at in range(size) if before[at] != after[at] and at not in dead]
+            if before != after
+            else []
+        )
+        changed = [
+            at for each in timeline.changes() for at in range(each.address, each.address + len(each.after))
+        ]
+        assert changed == differing
+        assert memory.read(0, size) == after
+        assert (timeline.event, timeline.is_at_event()) == (call.left, True)
+
+
+def test_a_step_has_changes_of_its_own() -> None:
+    timeline = timeline_of("overflow")
+    timeline.go_to(10)
+    esp = timeline.machine.registers().esp
+    stop = timeline.step(timeline.debugger.step)  # mov dword ptr [esp], 0x28
+    assert stop.kind is StopKind.STEP
+    assert timeline.is_stepped_to
+    [change] = timeline.changes()
+    assert (change.address, change.after) == (esp, b"\x28")
+    timeline.debugger.step()
+    assert not timeline.is_stepped_to
+    assert timeline.changes() == []
+
+
 def test_only_after_an_exit_there_are_changes() -> None:
     timeline = timeline_of("overflow")
     for event in (0, 9):
         timeline.go_to(event)
-        assert timeline.changes_of_call() == []
+        assert timeline.changes() == []
     timeline.go_to_end()
-    assert timeline.changes_of_call() == []
+    assert timeline.changes() == []
 
 
 def test_calls_that_return_at_one_instruction_are_events_of_their_own() -> None:
