@@ -5,6 +5,7 @@ They are read from the kernel's DWARF and the machine's registers and memory. A 
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -47,6 +48,12 @@ class Variable(NamedTuple):
     name: str
     value: Value
     file: str = ""
+
+
+def distinct_names(variables: Sequence[Variable]) -> list[str]:
+    """Return the names of some variables, with the file where several have one name."""
+    count = Counter(each.name for each in variables)
+    return [each.name if count[each.name] == 1 else f"{each.name} ({each.file})" for each in variables]
 
 
 class Level(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from emulator.debug.dap.arguments import BadRequest
 from emulator.debug.expressions import Expression, Number
 from emulator.debug.threads import KERNEL, parked_frames, threads_of
-from emulator.debug.variables import NamesOfLevel, Variables
+from emulator.debug.variables import NamesOfLevel, Variables, distinct_names
 from emulator.guest.frame_registers import REGISTERS
 from emulator.guest.storage import Unavailable
 from emulator.guest.tasks import RUNNING_KERNEL
@@ -287,11 +287,8 @@ class View:
 
     def _global_items(self) -> Iterator[Item]:
         found = self.variables.globals_()
-        names = [each.name for each in found]
-        for each in found:
-            is_only = names.count(each.name) == 1
-            name = each.name if is_only else f"{each.name} ({each.file})"
-            yield self.item(name, each.value, each.name if is_only else "")
+        for each, name in zip(found, distinct_names(found), strict=True):
+            yield self.item(name, each.value, name if name == each.name else "")
 
     def _registers(self, level: int) -> Iterator[Item]:
         for name in REGISTERS:

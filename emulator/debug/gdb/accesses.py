@@ -6,17 +6,13 @@ access undone on the way back: then the client sees the bytes change, and the ne
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from emulator.debug.points import Watchpoint
 from emulator.debug.stop import StopKind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
     from emulator.debug.kernel_debugger import Debugger
-    from emulator.debug.points import Point
     from emulator.debug.stop import Stop
 
 
@@ -26,7 +22,9 @@ def undo_newest_access(debugger: Debugger) -> Stop | None:
     if not watchpoints:
         return None
     here = debugger.moment
-    with _only(debugger, watchpoints):
+    with debugger.only(
+        watchpoints
+    ):  # what else stops it at the same instruction would be named in their place
         stop = debugger.step_back()
         if stop.kind is StopKind.STEP:
             stop = debugger.step()
@@ -43,19 +41,3 @@ def undone(debugger: Debugger, stop: Stop) -> Stop:
         return stop
     before = debugger.step_back()
     return before if before.kind is StopKind.CANCELLED else stop._replace(moment=before.moment)
-
-
-@contextmanager
-def _only(debugger: Debugger, points: Collection[Point]) -> Iterator[None]:
-    """Let nothing but some points stop a debugger: what else stops it at the same instruction would be named in their place."""
-    others = [each for each in debugger.points if each.enabled and each not in points]
-    stops = debugger.stop_at_findings, debugger.stop_at_exceptions
-    debugger.stop_at_findings = debugger.stop_at_exceptions = False
-    for each in others:
-        each.enabled = False
-    try:
-        yield
-    finally:
-        debugger.stop_at_findings, debugger.stop_at_exceptions = stops
-        for each in others:
-            each.enabled = True

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from emulator.debug.variables import distinct_names
 from emulator.loader.dwarf.value_types import Kind
 
 if TYPE_CHECKING:
@@ -87,9 +87,7 @@ def _scope(
     yield VariableLine((scope,), is_open=is_open)
     if not is_open:
         return
-    names = Counter(each.name for each in found)
-    for each in found[:_GLOBALS_MAX]:
-        name = each.name if names[each.name] == 1 else f"{each.name} ({each.file})"
+    for each, name in islice(zip(found, distinct_names(found), strict=True), _GLOBALS_MAX):
         yield from _value(variables, (scope, name), each.value, opens)
     if len(found) > _GLOBALS_MAX:
         yield VariableLine((), f"and {len(found) - _GLOBALS_MAX:,} more")

@@ -215,11 +215,12 @@ def test_a_step_has_changes_of_its_own() -> None:
     esp = timeline.machine.registers().esp
     stop = timeline.step(timeline.debugger.step)  # mov dword ptr [esp], 0x28
     assert stop.kind is StopKind.STEP
-    assert timeline.is_stepped_to
+    led = [timeline.is_stepped_to]
     [change] = timeline.changes()
     assert (change.address, change.after) == (esp, b"\x28")
     timeline.debugger.step()
-    assert not timeline.is_stepped_to
+    led.append(timeline.is_stepped_to)
+    assert led == [True, False]
     assert timeline.changes() == []
 
 
