@@ -22,20 +22,20 @@ struct kept_table { struct kept_point *arrays[5]; struct block_lists lists; uint
 
 /* -- arrays -------------------------------------------------------------------------------------- */
 
-static struct block_piece *piece_change(struct block_table *t, uint32_t number)
+static inline struct block_piece *piece_change(struct block_table *t, uint32_t number)
 {
     kc_table_change(t, &t->pieces, (number - 1) / KC_PART);
     return (struct block_piece *)t->pieces.bytes + number - 1;
 }
 
-static struct page *page_change(struct block_table *t, uint64_t physical)
+static inline struct page *page_change(struct block_table *t, uint64_t physical)
 {
     kc_table_change(t, &t->pages, (physical >> PAGE_SHIFT) / KC_PART);
     return (struct page *)t->pages.bytes + (physical >> PAGE_SHIFT);
 }
 
 /* The bits of a page. */
-static uint64_t *taken_change(struct block_table *t, uint64_t physical)
+static inline uint64_t *taken_change(struct block_table *t, uint64_t physical)
 {
     kc_table_change(t, &t->taken, physical >> PAGE_SHIFT);
     return (uint64_t *)t->taken.bytes + (physical >> PAGE_SHIFT) * TAKEN_WORDS;

@@ -38,6 +38,7 @@ struct word_read {
 struct unwound {
     uint32_t caller, esp, ebp, memory, read_count; /* memory: behind ESP; read_count above READS_MAX: not kept */
     uint64_t interrupt_changes;
+    bool is_in_page;          /* all that it has read is in one page */
     uint32_t interrupts_size; /* from ESP on: where frames of interrupts have been looked for */
     struct backtrace backtrace; /* count 0: none */
     struct word_read reads[READS_MAX];
@@ -78,27 +79,22 @@ static uint64_t read_noted(kc *m, struct unwound *unwound, uint32_t at, uint64_t
     uint64_t words = two_words(m, at);
     if (unwound->read_count < READS_MAX)
         unwound->reads[unwound->read_count] = (struct word_read){words, mask, at};
+    unwound->is_in_page &= (at & PAGE_MASK) <= PAGE_SIZE - sizeof words && (at ^ unwound->reads[0].at) < PAGE_SIZE;
     unwound->read_count += unwound->read_count <= READS_MAX;
     return words;
 }
 
 static bool is_same(kc *m, const struct unwound *unwound)
 {
-    const uint8_t *memory = NULL; /* of the page that was read last */
-    uint32_t page = 0;
+    const struct word_read *read = unwound->reads, *end = read + unwound->read_count;
 
     if (unwound->read_count > READS_MAX)
         return false;
-    for (uint32_t i = 0; i < unwound->read_count; i++) {
-        const struct word_read *read = &unwound->reads[i];
-        uint32_t in_page = read->at & PAGE_MASK;
+    const uint8_t *page = unwound->is_in_page ? kc_stack_page(m, read->at & ~PAGE_MASK) : NULL;
+    for (; read < end; read++) {
         uint64_t words;
-        if (!memory || read->at - in_page != page) {
-            page = read->at - in_page;
-            memory = kc_stack_page(m, page);
-        }
-        if (memory && in_page + sizeof words <= PAGE_SIZE) /* mostly: two loads at once */
-            memcpy(&words, memory + in_page, sizeof words);
+        if (page) /* mostly: two loads at once */
+            memcpy(&words, page + (read->at & PAGE_MASK), sizeof words);
         else
             words = two_words(m, read->at);
         if ((words ^ read->words) & read->mask)
@@ -319,6 +315,7 @@ static void start(struct unwound *unwound, uint32_t frame, uint32_t esp)
 
     unwound->read_count = unwound->interrupts_size = w->count = w->number = w->end = w->height = 0;
     unwound->esp = esp;
+    unwound->is_in_page = true;
     w->interrupts = 0;
     w->sure = true;
     add(&unwound->backtrace, esp, frame, false);
