@@ -7,14 +7,15 @@ anywhere between two.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from emulator.debug.bad_accesses import BadAccessesOfRun
 from emulator.debug.stop import StopKind
 from emulator.debug.writer import is_modelled
-from emulator.errors import Cancelled, EmulatorError
+from emulator.errors import Cancelled
 from emulator.guest.symbols import symbol
 from emulator.replay.changes import find_changes
+from emulator.replay.moment import Moment
 from emulator.run.ending import Ending, How
 from emulator.trace.queries.search import CallSearch
 from emulator.trace.table import CallTable
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
     from emulator.replay.changes import Change
-    from emulator.replay.moment import Moment
     from emulator.trace.logged import LoggedTrace
     from emulator.trace.table import Call
+
+
+_DIGITS_MAX: Final = 18
 
 
 def arrived(stop: Stop) -> Stop:
@@ -41,6 +44,38 @@ def arrived(stop: Stop) -> Stop:
     """
     if stop.kind is StopKind.CANCELLED:
         raise Cancelled
+    return stop
+
+
+def read_place(text: str) -> int | Moment:
+    """Read where to go: the number of an event, or ``@1000``, where so many instructions have been executed.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    digits = text.strip().removeprefix("@")
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > _DIGITS_MAX:
+        raise ValueError(f"{text!r} is no number of an event, and no @INSTRUCTIONS")
+    return Moment(int(digits)) if text.strip().startswith("@") else int(digits)
+
+
+def arrive(debugger: Debugger, place: int | Moment) -> Stop:
+    """Go to an event or a moment.
+
+    Raises:
+        ValueError: The run has ended before.
+        Cancelled: On the way; the machine stands somewhere.
+    """
+    if isinstance(place, Moment):
+        stop = arrived(debugger.go_to(place))
+        if stop.moment != place:
+            raise ValueError(
+                f"there is no instruction {place.instructions}: the run has {stop.moment.instructions}"
+            )
+    else:
+        stop = arrived(debugger.go_to_event(place))
+        if stop.kind is StopKind.ENDED:
+            raise ValueError(f"there is no event {place}: the run has events 0 to {debugger.event}")
     return stop
 
 
@@ -148,7 +183,6 @@ class Timeline:
 
         Raises:
             ValueError: There is no such event.
-            EmulatorError: The run has ended before.
             Cancelled: On the way; the machine stands somewhere.
         """
         if not 0 <= event <= self.event_count:
@@ -164,16 +198,27 @@ class Timeline:
             self._go_to(event)
         self._changed = self.debugger.moment, pages, False
 
+    def go_to_place(self, place: int | Moment) -> None:
+        """Go to an event or a moment (`read_place`).
+
+        Raises:
+            ValueError: There is no such place.
+            Cancelled: See `go_to`.
+        """
+        if isinstance(place, Moment):
+            if place > self._end:
+                raise ValueError(
+                    f"there is no instruction {place.instructions}: the run has {self._end.instructions}"
+                )
+            arrive(self.debugger, place)
+        else:
+            self.go_to(place)
+
     def _stands_at(self, event: int) -> bool:
         return self.is_at_event() if event else self.is_at_start
 
     def _go_to(self, event: int) -> None:
-        stop = arrived(self.debugger.go_to_event(event))
-        if stop.kind is StopKind.ENDED:
-            raise EmulatorError(
-                f"the run did not repeat itself: it ended after event {self.debugger.event}, before event {event}"
-            )
-        self._gone_to = stop.moment, event
+        self._gone_to = arrive(self.debugger, event).moment, event
 
     def go_to_end(self) -> None:
         """Go to where the run ended.

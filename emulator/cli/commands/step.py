@@ -31,17 +31,21 @@ if TYPE_CHECKING:
     from emulator.debug.timeline import Timeline
     from emulator.debug.writer import Writer
     from emulator.machine.machine import Machine
+    from emulator.replay.moment import Moment
     from emulator.report.text.style import Style
 
 USAGE = "kmemu step [KERNEL.elf | firmware:NAME] [options]"
 DESCRIPTION = """\
-Runs a kernel once, then opens a program on the terminal that goes to any call
-of its memory management and shows what the call changed. Needs a terminal,
-unless --print or --who is given."""
+Runs a kernel once, then opens a program on the terminal that goes anywhere in
+the run, forwards and backwards: to calls of its memory management, by source
+lines and instructions, to breakpoints and bad accesses; and shows memory,
+variables, tasks, and who wrote what. Needs a terminal, unless --print or --who
+is given."""
 EPILOG = """\
 examples:
   kmemu step firmware:overflow                          ? shows the keys
   kmemu step firmware:overflow --at 18                  opens after event 18
+  kmemu step firmware:overflow --at @3387               or after instructions
   kmemu step firmware:overflow --at 18 --print          prints instead
   kmemu step firmware:overflow --who memmap+8 --json    who wrote there last?
   kmemu step firmware:overflow --sanitize               opens before a bad access
@@ -58,9 +62,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add = where.add_argument
     add(
         "--at",
-        metavar="EVENT",
-        type=_event,
-        help="after this event (default: 0, or with --who the end, with --sanitize the last one before the first bad access)",
+        metavar="EVENT|@N",
+        type=_place,
+        help="after this event, or where N instructions have been executed (default: event 0, or with --who the end, with --sanitize the last one before the first bad access)",
     )
     add("--print", action="store_true", dest="show", help="print what is to be seen after it, and stop")
     add("--who", metavar="ADDRESS", help="name the instruction that wrote this word last before it, and stop")
@@ -68,10 +72,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_machine(parser)
 
 
-def _event(text: str) -> int:
-    if not text.isdecimal() or len(text) > len(str(1 << 32)):
-        raise ArgumentTypeError(f"{text!r} is no number of an event")
-    return int(text)
+def _place(text: str) -> int | Moment:
+    from emulator.debug.timeline import read_place
+
+    try:
+        return read_place(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
 
 
 def run(options: Namespace) -> Status:
@@ -100,19 +107,21 @@ def _recorded(debugger: Debugger, options: Namespace) -> Timeline:
 
     timeline = Timeline(debugger)
     timeline.record(to_finding=options.halt_on_error)
-    if options.at is not None and options.at > timeline.event_count:
-        raise _no_event(options.at, timeline.event_count)
     return timeline
 
 
-def _no_event(event: int, count: int) -> CommandLineError:
-    return CommandLineError(f"there is no event {event}: the run has events 0 to {count}")
+def _go_to(timeline: Timeline, place: int | Moment) -> None:
+    try:
+        timeline.go_to_place(place)
+    except ValueError as error:
+        raise CommandLineError(str(error)) from error
 
 
-def _first_event(timeline: Timeline, options: Namespace) -> int:
-    """Return the event to begin with."""
+def _first_place(timeline: Timeline, options: Namespace) -> int | Moment:
+    """Return where to begin."""
     if options.at is not None:
-        return min(int(options.at), timeline.event_count)
+        at: int | Moment = options.at
+        return at
     return timeline.bad_accesses.next_event(0) or 0
 
 
@@ -144,25 +153,28 @@ def _address(text: str, machine: Machine) -> int:
 def _answer(timeline: Timeline, address: int | None, options: Namespace) -> None:
     """Print what was asked for: who wrote to *address*, or all there is to see."""
     if address is None:
-        timeline.go_to(_first_event(timeline, options))
+        _go_to(timeline, _first_place(timeline, options))
         _print_view(timeline, options)
         return
     if options.at is None:
         timeline.go_to_end()
     else:
-        timeline.go_to(options.at)
+        _go_to(timeline, options.at)
     writer = _writer(timeline.debugger, address)
     _show_writer(writer, None if writer is None else timeline.bad_accesses.of_write(writer), address, options)
 
 
 def _name_writer(debugger: Debugger, address: int, options: Namespace) -> None:
     """Print who wrote a word last; no list of calls is needed for that."""
-    from emulator.debug import StopKind
+    from emulator.debug.timeline import arrive
 
     if options.at is None:
         debugger.end_here(debugger.run())
-    elif debugger.go_to_event(options.at).kind not in (StopKind.EVENT, StopKind.START):
-        raise _no_event(options.at, debugger.event)
+    else:
+        try:
+            arrive(debugger, options.at)
+        except ValueError as error:
+            raise CommandLineError(str(error)) from error
     _show_writer(_writer(debugger, address), None, address, options)
 
 
@@ -247,7 +259,10 @@ def _open(debugger: Debugger, options: Namespace) -> None:
 
     def begin() -> None:
         timeline.record(to_finding=options.halt_on_error)
-        timeline.go_to(_first_event(timeline, options))
+        try:
+            timeline.go_to_place(_first_place(timeline, options))
+        except ValueError:  # the run is shorter
+            timeline.go_to_end()
 
     app = StepApp(timeline, begin, Output().style)
     number = asyncio.run(_session(app))

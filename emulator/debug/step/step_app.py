@@ -12,6 +12,7 @@ from emulator.debug.step.dialogs import MessageScreen, Prompt, StopsScreen
 from emulator.debug.step.moves_app import MovesApp
 from emulator.debug.step.panes import CallsPane, ViewPane
 from emulator.debug.step.view_text import writer_lines
+from emulator.debug.timeline import read_place
 from emulator.debug.writer import last_writer
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ n p   next, previous call           s S   next, previous source line
 N     next call of this block       o O   the same, over calls
 enter the call under the cursor     i I   next, previous instruction
 e     entry of this call            u U   out of the function, to its call
-g     an event by its number        c C   run on, back, to what stops
+g     an event, or @instructions    c C   run on, back, to what stops
 /     search a function             r     the end, where the failure is
 f     first call that touched       a A   next, previous bad access
 
@@ -76,15 +77,13 @@ class StepApp(MovesApp):
             self.push_screen(Prompt(question, proposal), answered)
 
     def action_go(self) -> None:
-        """Ask for an event."""
+        """Ask for an event, or a number of instructions."""
 
         def answer(text: str) -> None:
-            event = int(text) if text.isdecimal() else -1
-            if not 0 <= event <= self.timeline.event_count:
-                raise ValueError(f"{text!r} is no event: there are 0 to {self.timeline.event_count}")
-            self.travel(lambda: self.timeline.go_to(event))
+            place = read_place(text)
+            self.travel(lambda: self.timeline.go_to_place(place))
 
-        self._ask("Go to event:", "", answer)
+        self._ask("Go to event, or @INSTRUCTIONS:", "", answer)
 
     def action_search(self) -> None:
         """Ask for a function, and go to its next call."""

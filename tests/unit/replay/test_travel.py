@@ -35,6 +35,7 @@ def test_what_is_written_is_noted_over_checkpoints_which_stay(journey: Travel) -
     changed = {at & -4096 for at in range(len(before)) if before[at] != after[at]}
     assert changed
     assert changed <= pages.keys()
+    journey.pass_to(Moment(end.instructions + 1))
     assert [each.moment for each in journey.checkpoints] == kept
 
 

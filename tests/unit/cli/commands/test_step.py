@@ -37,10 +37,16 @@ def test_without_a_terminal_step_says_what_works(kmemu: Kmemu) -> None:
         (("--print", "--at", "25"), "there is no event 25: the run has events 0 to 24"),
         (("--who", "nothing"), "'nothing' is no address and no symbol of the kernel"),
         (("--who", "0x90000000"), "there is no memory at 0x90000000"),
-        (("--at", "x"), "argument --at: 'x' is no number of an event (kmemu step --help shows how)"),
+        (("--print", "--at", "@24955"), "there is no instruction 24955: the run has 24954"),
+        (("--who", "memmap", "--at", "@24955"), "there is no instruction 24955: the run has 24954"),
+        (("--who", "memmap", "--at", "25"), "there is no event 25: the run has events 0 to 24"),
+        (
+            ("--at", "x"),
+            "argument --at: 'x' is no number of an event, and no @INSTRUCTIONS (kmemu step --help shows how)",
+        ),
         (
             ("--at", "9" * 30),
-            f"argument --at: '{'9' * 30}' is no number of an event (kmemu step --help shows how)",
+            f"argument --at: '{'9' * 30}' is no number of an event, and no @INSTRUCTIONS (kmemu step --help shows how)",
         ),
     ],
 )
@@ -64,6 +70,14 @@ def test_print_shows_all_panes_of_an_event(kmemu: Kmemu) -> None:
 
 def test_print_begins_at_the_start(kmemu: Kmemu) -> None:
     assert kmemu("step", OVERFLOW, "--print").out.startswith("before the first instruction; 24 events\n")
+
+
+def test_print_shows_any_moment(kmemu: Kmemu) -> None:
+    out = kmemu("step", OVERFLOW, "--print", "--at", "@3386").out
+    assert out.startswith("kmain+0x48 overflow.c:21; 3,386 instructions, after event 10 of 24\n")
+    document = json.loads(kmemu("step", OVERFLOW, "--print", "--at", "@3386", "--json").out)
+    assert (document["instructions"], document["event"], document["at_event"]) == (3386, 10, False)
+    assert kmemu("step", OVERFLOW, "--print", "--at", "@3384").out.startswith("event 10 of 24: ")
 
 
 def test_print_as_a_document(kmemu: Kmemu) -> None:
@@ -153,6 +167,13 @@ def test_a_session_on_a_real_terminal(terminal: Terminal) -> None:
     terminal.wait_for("heap_free_list", gone="Last writer")
     terminal.keys("q")
     assert "left with 0" in terminal.wait_for("left with")
+
+
+def test_a_place_after_the_end_is_the_end(terminal: Terminal) -> None:
+    terminal.start("step", OVERFLOW, "--at", "@99999")
+    terminal.wait_for("the end of the run: the kernel exited with value 0")
+    terminal.keys("q")
+    terminal.wait_for("left with 0")
 
 
 def test_a_dumb_terminal_is_none(terminal: Terminal) -> None:

@@ -441,7 +441,14 @@ def test_go_to_an_event() -> None:
         assert event(app) == 17
         await stage.answer("g", "99")
         assert event(app) == 17
-        await stage.told("'99' is no event: there are 0 to 24")
+        await stage.told("there is no event 99: the run has events 0 to 24")
+        await stage.answer("g", "@3386")
+        assert app.timeline.debugger.moment.instructions == 3386
+        await stage.answer("g", "@99999")
+        await stage.told("there is no instruction 99999: the run has 24954")
+        await stage.answer("g", "x")
+        await stage.told("'x' is no number of an event, and no @INSTRUCTIONS")
+        assert app.timeline.debugger.moment.instructions == 3386
         await stage.press("g", "escape")
         assert not isinstance(app.screen, Prompt)
 
