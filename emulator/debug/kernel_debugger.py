@@ -219,7 +219,7 @@ class Debugger:
         """
         if self._log is None:
             raise ValueError("there are no events: no profile says which functions allocate")
-        if number < 1:
+        if not 1 <= number <= WORD_MAX:
             raise ValueError(f"{number} is no number of an event")
         return self._added(EventPoint(self, self._next_number(), number))
 
@@ -554,10 +554,13 @@ class Debugger:
 
         Args:
             moment: One at which this debugger stood, or how many instructions have been executed there.
+
+        Raises:
+            ValueError: No run has such a moment.
         """
         if isinstance(moment, int):
             moment = Moment(moment)
-        if moment < self._travel.start:
+        if moment < self._travel.start or moment.instructions > _MANY:
             raise ValueError(f"there is no moment {moment.instructions}")
         self._finding = None
         halt = self._travel.go_to(moment)
@@ -571,7 +574,7 @@ class Debugger:
         """
         if self._log is None:
             raise ValueError("there are no events: no profile says which functions allocate")
-        if number < 0:
+        if not 0 <= number <= WORD_MAX:
             raise ValueError(f"{number} is no number of an event")
         if not number:
             return self.stands(None)
@@ -657,8 +660,11 @@ class Debugger:
         Raises:
             ValueError: See `_spans`; or they do not.
         """
+        whole = len(self.machine.memory)
+        if size > whole:
+            raise ValueError(f"there is no RAM for {size} bytes")
         spans = [range(address, address + size)] if physical else self._spans(address, size)
-        if any(each.stop > len(self.machine.memory) for each in spans):
+        if any(each.stop > whole for each in spans):
             raise ValueError(f"there is no RAM at 0x{address:08x}")
         return spans
 

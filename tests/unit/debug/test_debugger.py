@@ -160,6 +160,27 @@ def test_without_a_profile_there_are_no_events() -> None:
             d.go_to_event(1)
 
 
+@pytest.mark.parametrize("number", [-1, 1 << 32, 10**40])
+def test_numbers_that_no_run_has_are_refused(number: int) -> None:
+    with debug.debugger("firmware:overflow") as d:
+        for move in (d.go_to_event, d.break_event):
+            with pytest.raises(ValueError, match=rf"^{number} is no number of an event$"):
+                move(number)
+        assert d.go_to_event((1 << 32) - 1).kind is StopKind.ENDED
+        with pytest.raises(ValueError, match=r"^there is no moment "):
+            d.go_to(number << 31)
+        assert d.go_to(1 << 62).kind is StopKind.ENDED
+
+
+def test_more_bytes_than_there_is_ram_are_refused_at_once() -> None:
+    with debug.debugger("firmware:overflow") as d:
+        for move in (d.watch, d.who):
+            with pytest.raises(
+                ValueError, match=r"^there is no RAM for 1267650600228229401496703205376 bytes$"
+            ):
+                move(0x100000, 1 << 100)
+
+
 def test_findings_stop_in_front_of_the_access_and_are_found_backwards() -> None:
     with debug.debugger("firmware:overflow", sanitize=True) as d:
         found = []

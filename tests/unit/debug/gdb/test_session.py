@@ -8,6 +8,7 @@ import pytest
 
 from emulator import boot
 from emulator.debug import Debugger
+from emulator.debug import debugger as debugging
 from emulator.debug.gdb.packets import encoded
 from emulator.debug.gdb.registers import NUMBERS, REGISTERS
 from emulator.debug.gdb.session import Left
@@ -88,6 +89,17 @@ def test_what_the_machine_cannot_do_is_answered_by_an_error(
     assert ask(debugger, b"qMemoryRegionInfo:0", b"qRcmd," + b"info mem".hex().encode(), b"qC") == [
         *(b"E05", b"OK", b"QC1")
     ]
+
+
+@pytest.mark.parametrize(
+    "command", [f"goto {'9' * 25}", f"goto @{'9' * 25}", f"break-alloc {'9' * 25}", f"who 0 {'9' * 25}"]
+)
+def test_a_number_that_nothing_has_ends_no_session(command: str) -> None:
+    with debugging("firmware:overflow") as debugger:
+        answers = talk(debugger, encoded(b"qRcmd," + command.encode().hex().encode()), encoded(b"?"))[1]
+        assert "no " in bytes.fromhex(answers[0].decode()[1:]).decode()
+        assert answers[1] == b"OK"
+        assert answers[2].startswith(b"T05")
 
 
 def test_regions_of_memory_are_as_page_tables_have_them(debugger: Debugger) -> None:
