@@ -48,7 +48,7 @@ examples:
   kmemu step firmware:overflow --at @3387               or after instructions
   kmemu step firmware:overflow --at 18 --print          prints instead
   kmemu step firmware:overflow --who memmap+8 --json    who wrote there last?
-  kmemu step firmware:overflow --sanitize               opens before a bad access
+  kmemu step firmware:overflow --sanitize               opens at a bad access
   kmemu step firmware:overflow --sanitize --who 0x10b020    was it a bad one?
 """
 

@@ -18,6 +18,7 @@ from emulator.replay import travel
 from emulator.run.ending import Budget, How
 from tests.helpers.guest import FUNCTION, machine_of
 from tests.helpers.timelines import timeline_of, timeline_on
+from tests.unit.machine.board.test_interrupts import IDT
 
 if TYPE_CHECKING:
     from emulator.debug.timeline import Timeline
@@ -207,6 +208,32 @@ def test_changes_are_those_of_all_memory_also_over_checkpoints(monkeypatch: pyte
         assert changed == differing
         assert memory.read(0, size) == after
         assert (timeline.event, timeline.is_at_event()) == (call.left, True)
+
+
+def test_a_handler_that_begins_where_a_call_has_returned_is_not_at_its_event() -> None:
+    source = """
+        lidt    idtr
+        gate    6, on_undefined
+        call    take
+        ud2
+        exit    0
+on_undefined:
+        addl    $2, (%esp)
+        iret
+        function take
+        ret
+        ends    take
+    """
+    timeline = timeline_on(machine_of(FUNCTION + IDT + source), TAKE)
+    timeline.record()
+    timeline.go_to(2)
+    returned = timeline.debugger.moment
+    assert timeline.is_at_event()
+    timeline.debugger.step()  # which faults
+    handler = timeline.debugger.moment
+    assert (handler.instructions, handler.faults, timeline.event) == (returned.instructions, 1, 2)
+    assert not timeline.is_at_event()
+    assert timeline.debugger.moment == handler
 
 
 def test_a_step_has_changes_of_its_own() -> None:

@@ -169,6 +169,24 @@ def test_a_session_on_a_real_terminal(terminal: Terminal) -> None:
     assert "left with 0" in terminal.wait_for("left with")
 
 
+def test_stops_and_variables_on_a_real_terminal(terminal: Terminal) -> None:
+    terminal.start("step", OVERFLOW)
+    terminal.wait_for("before the first instruction; 24 events")
+    terminal.wait_for("? Help")
+    terminal.keys("b")
+    terminal.wait_for("Stop at (FUNCTION")
+    terminal.keys(*"kmalloc", "Space", *"if", "Space", *"size>24", "Enter")
+    terminal.wait_for("before the first instruction; 24 events", gone="Stop at")
+    terminal.keys("c")
+    terminal.wait_for("stop 1; kmalloc+0x0 heap.c:168; 3,387 instructions")
+    terminal.keys("4")
+    terminal.wait_for("size = 40  (uint32_t)")
+    terminal.keys("C")
+    terminal.wait_for("before the first instruction; 24 events")
+    terminal.keys("q")
+    terminal.wait_for("left with 0")
+
+
 def test_a_place_after_the_end_is_the_end(terminal: Terminal) -> None:
     terminal.start("step", OVERFLOW, "--at", "@99999")
     terminal.wait_for("the end of the run: the kernel exited with value 0")
