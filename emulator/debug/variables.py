@@ -17,6 +17,7 @@ from emulator.guest.locations import Places
 from emulator.guest.storage import Unavailable
 from emulator.guest.symbols import data_symbol_lookup, symbol
 from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.locations import address_of
 from emulator.loader.dwarf.made_types import MadeTypes
 from emulator.loader.dwarf.scopes import Declared, global_variables, scopes_at
 from emulator.loader.dwarf.type_names import text_of
@@ -306,11 +307,15 @@ class GlobalVariables:
         return sorted(found, key=lambda each: each.name)
 
     def of_unit(self, unit: Entry) -> list[Declared]:
-        """Return those of a unit, by name; none where it is damaged."""
+        """Return those of a unit, by name, without those that the linker has dropped; none where it is damaged."""
         try:
-            return sorted(global_variables(unit), key=lambda each: each.name)
+            return sorted(filter(self._is_kept, global_variables(unit)), key=lambda each: each.name)
         except damage():
             return []
+
+    def _is_kept(self, declared: Declared) -> bool:
+        address = None if declared.entry is None else address_of(declared.entry)
+        return address != 0 or self._image.is_linked(0)
 
     def named(self, name: str) -> list[Declared]:
         """Return those of a name."""
@@ -326,7 +331,9 @@ class GlobalVariables:
     def scopes_at(self, address: int) -> tuple[Scope, ...]:
         """Return the scopes of an instruction at an address, see `emulator.loader.dwarf.scopes`."""
         if address not in self._scopes:
-            self._scopes[address] = scopes_at(self._image.units, self._image.linked(address))
+            linked = self._image.linked(address)
+            is_linked = self._image.is_linked(linked)
+            self._scopes[address] = scopes_at(self._image.units, linked) if is_linked else ()
         return self._scopes[address]
 
     @cached_property

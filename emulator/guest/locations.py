@@ -19,7 +19,7 @@ from emulator.guest.storage import InMemory, InPieces, Known, Nowhere, Piece, Un
 from emulator.loader.dwarf.call_frames import EBP, ESP
 from emulator.loader.dwarf.call_sites import CallSite, CallSites
 from emulator.loader.dwarf.debug_info import damage
-from emulator.loader.dwarf.locations import located, parse_expression
+from emulator.loader.dwarf.locations import INDEXED, located, parse_expression
 from emulator.loader.dwarf.types import number_of
 from emulator.loader.dwarf.units import FUNCTION, start_of
 from emulator.loader.dwarf.value_types import ValueType, bound_of
@@ -48,7 +48,6 @@ _NUMBERED: Final = re.compile(r"DW_OP_(lit|reg|breg)(\d+)")
 _CONSTANT: Final = re.compile(r"DW_OP_(?:const\d?[us]|addr)")
 _ENTRY_VALUES: Final = ("DW_OP_entry_value", "DW_OP_GNU_entry_value")
 _IMPLICIT_POINTERS: Final = ("DW_OP_implicit_pointer", "DW_OP_GNU_implicit_pointer")
-_INDEXED: Final = ("DW_OP_addrx", "DW_OP_GNU_addr_index", "DW_OP_GNU_const_index")
 _EXPRESSIONS: Final = frozenset(("DW_FORM_exprloc", "DW_FORM_block", "DW_FORM_block1"))
 _PIECES: Final = ("DW_OP_piece", "DW_OP_bit_piece")
 _BOOLEAN, _SIGNED, _SIGNED_CHAR, _UNSIGNED, _UNSIGNED_CHAR, _ADDRESS = 0x02, 0x05, 0x06, 0x07, 0x08, 0x01
@@ -437,7 +436,7 @@ class Evaluation:
             number = self._frame_address()
         elif name in _ENTRY_VALUES:
             number = self._entry_value(arguments[0])
-        elif name in _INDEXED:
+        elif name in INDEXED:
             number = int(self._entry.dwarfinfo.get_addr(self._entry.cu, arguments[0]))
         elif name == "DW_OP_GNU_parameter_ref":
             parameter = arguments[0] + self._entry.cu.cu_offset

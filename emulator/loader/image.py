@@ -260,11 +260,13 @@ class KernelImage:
 
     def source_line(self, address: int) -> SourceLine | None:
         """Return the source line of an address (as in `function_at`), or None where the file does not say."""
-        return self._line_table.find(self.linked(address))
+        linked = self.linked(address)
+        return self._line_table.find(linked) if self.is_linked(linked) else None
 
     def begins_line(self, address: int) -> bool:
         """Return whether the code of a source line, or a piece of it, begins at an address."""
-        return self._line_table.begins(self.linked(address))
+        linked = self.linked(address)
+        return self.is_linked(linked) and self._line_table.begins(linked)
 
     def addresses_of_line(self, file: str, line: int) -> list[int]:
         """Return where the code of a source line begins, ascending: the first instruction of each piece of it.
@@ -273,7 +275,7 @@ class KernelImage:
             file: The end of the path that the compiler recorded, in whole parts: ``heap.c``, ``src/heap.c``.
             line: From 1.
         """
-        return self._line_table.addresses(file, line)
+        return [each for each in self._line_table.addresses(file, line) if self.is_linked(each)]
 
     def prologue_end(self, function: int) -> int | None:
         """Return where the line after a function's first one begins: until there compilers set up its frame. None: the file does not say.
@@ -285,7 +287,8 @@ class KernelImage:
 
     def lines_of_file(self, file: str) -> dict[int, list[int]]:
         """Return the lines of a source file that have code, ascending, and where that begins, as `addresses_of_line` has it."""
-        return self._line_table.lines(file)
+        lines = self._line_table.lines(file)
+        return {line: found for line in lines if (found := self.addresses_of_line(file, line))}
 
     @property
     def source_files(self) -> list[str]:
@@ -388,7 +391,8 @@ class KernelImage:
 
     def inlined_calls(self, address: int) -> tuple[InlinedCall, ...]:
         """Return the inlined calls that an instruction at an address (as in `function_at`) is in, innermost first."""
-        return self._inlined_calls.find(self.linked(address))
+        linked = self.linked(address)
+        return self._inlined_calls.find(linked) if self.is_linked(linked) else ()
 
     def physical(self, address: int) -> int:
         """Return where a linked address is loaded. Outside all segments it is returned as it is."""
@@ -405,9 +409,13 @@ class KernelImage:
                 return segment.data[offset : offset + size]
         return b""
 
+    def is_linked(self, address: int) -> bool:
+        """Return whether a linked address is one of the kernel. Of code and variables that a linker has dropped the debug information stays, at address 0."""
+        return any(each.virtual <= address < each.virtual + each.size for each in self.segments)
+
     def linked(self, address: int) -> int:
         """Translate a physical address into the linked one, unless it is a linked one already."""
-        if any(segment.virtual <= address < segment.virtual + segment.size for segment in self.segments):
+        if self.is_linked(address):
             return address
         for segment in self.segments:
             if segment.physical <= address < segment.end:

@@ -5,7 +5,7 @@ Source: DWARF 5, section 2.6.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulator.loader.dwarf.units import base_of
 
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.loader.dwarf.units import Entry
+
+INDEXED: Final = ("DW_OP_addrx", "DW_OP_GNU_addr_index", "DW_OP_GNU_const_index")
+"""Operations that name an address by its number."""
+_NUMBERED: Final = (b"\xa1", b"\xfb")  # the first two of them
+_ADDRESS, _ADDRESS_SIZE = b"\x03", 5  # DW_OP_addr
 
 
 class Located(NamedTuple):
@@ -54,6 +59,24 @@ def located(entry: Entry, attribute: str) -> Iterator[Located]:
             offset = 0 if each.is_absolute else base
             operations = parse_expression(entry, each.loc_expr)
             yield Located(each.begin_offset + offset, each.end_offset + offset, operations)
+
+
+def address_of(entry: Entry) -> int | None:
+    """Return the linked address that an entry's location is, all the time; None: it is none.
+
+    Raises:
+        Exception: One of `damage`.
+    """
+    location = entry.attributes.get("DW_AT_location")
+    if location is None or isinstance(location.value, int):
+        return None
+    code = bytes(location.value)
+    if code[:1] == _ADDRESS and len(code) == _ADDRESS_SIZE:
+        return int.from_bytes(code[1:], "little")
+    if code[:1] in _NUMBERED:
+        (operation,) = parse_expression(entry, location.value)
+        return int(entry.dwarfinfo.get_addr(entry.cu, operation.args[0]))
+    return None
 
 
 def parse_expression(entry: Entry, expression: Any) -> list[Any]:  # noqa: ANN401 - bytes, or a list of them

@@ -55,7 +55,7 @@ def inlined_copies(image: KernelImage, names: Sequence[str]) -> tuple[InlinedCop
     declared = {declared_name(name) for name in names}
     copies: dict[int, InlinedCopy] = {}
     for each in image.subprograms.inlined(declared, lambda symbol: index.find(symbol) != ""):
-        if each.address not in copies:
+        if each.address not in copies and image.is_linked(each.address):
             places = _Places(image, each)
             parameters = tuple(map(places.location, each.parameters))
             name, file = index.find(each.symbol), each.file.rpartition("/")[2]
