@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ STOPS = 2_000
 CONDITIONS_BUDGET = 60_000_000  # instructions, in which the condition is evaluated CONDITIONS times
 CONDITIONS = 28_915
 STOPS_TARGET, CONDITIONS_TARGET = 1.0, 20_000
+AHEAD, BACKS, BACK_TARGET = 50, 3, 10.0  # stops from which it goes back, and how often
+PATIENCE_S = 10  # for QEMU, whose way back sometimes does not end
+IMAGE_SIZE = 64 << 20
 ESP, WORD = 4, 4
 NEVER = "26 0004 2204 02 19 24 000186a0 2a20 2b 15 27".replace(" ", "")
 """``size > 100000``, as gdb compiles it: the word above ESP's is loaded, and compared."""
@@ -65,17 +69,73 @@ def ours(*options: str) -> Iterator[Client]:
 @contextmanager
 def qemus() -> Iterator[Client]:
     """Start QEMU, stopped in front of the first instruction, and connect to its stub."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "gdb"
-        chardev = f"socket,id=stub,path={path},server=on,wait=off"
-        command = [*qemu_command(Path(resolve(KERNEL)), serial="null"), "-S", "-chardev", chardev]
-        with subprocess.Popen([*command, "-gdb", "chardev:stub"], stdout=subprocess.DEVNULL) as process:
-            while not path.exists():
-                time.sleep(0.01)
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.connect(str(path))
+    with TemporaryDirectory() as folder, stub_of(Path(folder)) as client:
+        yield client
+
+
+@contextmanager
+def stub_of(folder: Path, *options: str) -> Iterator[Client]:
+    """The same with options of QEMU's, and a folder for its socket."""
+    path = folder / "gdb"
+    chardev = f"socket,id=stub,path={path},server=on,wait=off"
+    command = [*qemu_command(Path(resolve(KERNEL)), serial="null"), *options, "-S", "-chardev", chardev]
+    with subprocess.Popen([*command, "-gdb", "chardev:stub"], stdout=subprocess.DEVNULL) as process:
+        while not path.exists():
+            time.sleep(0.01)
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(path))
+            connection.settimeout(PATIENCE_S)
+            try:
                 yield ready(Client(connection))
-            process.kill()
+            finally:
+                process.kill()
+
+
+@contextmanager
+def replayed() -> Iterator[Client]:
+    """Let QEMU record the whole run, replay it, stopped in front of the first instruction, and connect to its stub."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        image, log = folder / "states.qcow2", folder / "log"
+        make_image(image)
+        network = ("-net", "none", "-drive", f"file={image},if=none,id=states")
+        options = {
+            mode: (*network, "-icount", f"shift=auto,rr={mode},rrfile={log},rrsnapshot=init")
+            for mode in ("record", "replay")
+        }
+        command = [*qemu_command(Path(resolve(KERNEL)), serial="null"), *options["record"]]
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+        with stub_of(folder, *options["replay"]) as client:
+            yield client
+
+
+def make_image(path: Path) -> None:
+    """Let QEMU make the empty disk image in which it keeps states of the machine."""
+    command = [qemu_command(path)[0], "-S", "-display", "none", "-machine", "none", "-qmp", "stdio"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None  # noqa: S101 - it is a pipe
+        assert process.stdout is not None  # noqa: S101 - the same
+        process.stdout.readline()
+
+        def ask(command: str, **arguments: object) -> object:
+            process.stdin.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")  # type: ignore[union-attr]
+            process.stdin.flush()  # type: ignore[union-attr]
+            while "return" not in (answer := json.loads(process.stdout.readline())):  # type: ignore[union-attr]
+                if "error" in answer:
+                    raise RuntimeError(answer["error"])
+            return answer["return"]
+
+        def create(**options: object) -> None:
+            ask("blockdev-create", **{"job-id": "create", "options": options})
+            while ask("query-jobs")[0]["status"] != "concluded":  # type: ignore[index]
+                time.sleep(0.01)
+            ask("job-dismiss", id="create")
+
+        ask("qmp_capabilities")
+        create(driver="file", filename=str(path), size=0)
+        ask("blockdev-add", **{"driver": "file", "node-name": "file", "filename": str(path)})
+        create(driver="qcow2", file="file", size=IMAGE_SIZE)
+        ask("quit")
 
 
 def ready(client: Client) -> Client:
@@ -136,6 +196,50 @@ def stops() -> Row:
         f"QEMU's stub {theirs:,.0f}",
         mine / theirs,
         at_least(mine / theirs, STOPS_TARGET, f">= {STOPS_TARGET} x"),
+    )
+
+
+def backs_a_second(client: Client) -> float:
+    """Go back from breakpoint to breakpoint."""
+    place = b"0,%x,1" % function()
+    client.ask(b"Z" + place)
+    client.ask(b"vCont;c")
+    for _ in range(AHEAD):
+        client.ask(b"z" + place)
+        client.ask(b"vCont;s:1;c")
+        client.ask(b"Z" + place)
+        client.ask(b"vCont;c")
+    started = time.perf_counter()
+    for _ in range(BACKS):
+        if not client.ask(b"bc").startswith(b"T05"):
+            raise RuntimeError("it has not gone back")
+    return BACKS / (time.perf_counter() - started)
+
+
+def backwards() -> Row:
+    """Breakpoints on the way back, against QEMU's stub that replays."""
+    lost = 0
+
+    def here() -> float:
+        with ours() as client:
+            return backs_a_second(client)
+
+    def there() -> float:
+        nonlocal lost
+        with replayed() as client, suppress(TimeoutError):
+            return backs_a_second(client)
+        lost += 1
+        return BACKS / PATIENCE_S  # at most
+
+    mine, theirs = medians(RUNS, here, there)
+    return Row(
+        "gdb-backwards",
+        "stops on the way back, near the start of stress",
+        f"{mine:,.0f} a second",
+        f"QEMU's stub {theirs:,.1f}",
+        mine / theirs,
+        at_least(mine / theirs, BACK_TARGET, f">= {BACK_TARGET} x"),
+        (f"in {lost} of {RUNS} runs QEMU's replay had not gone back after {PATIENCE_S} s",) if lost else (),
     )
 
 
