@@ -1,6 +1,6 @@
 """Find the newest write to some bytes, whoever has made it: an instruction, the CPU by itself, a device, or a model.
 
-The run is searched from its checkpoints, the newest first. A piece in which no page of the bytes was written is left out; in the others the bytes are watched. The machine
+The run is searched from its checkpoints, the newest first, more and more of them together. A piece in which no page of the bytes was written is left out; in the others the bytes are watched. The machine
 then goes to the write itself, to see what was written, and who is calling whom.
 """
 
@@ -77,15 +77,19 @@ def _newest_hits(travel: Travel, spans: Sequence[range]) -> list[tuple[Hit, rang
         stack.enter_context(travel.machine.calls.paused())
         stack.callback(travel.back_to, travel.start)
         watches = [travel.machine.stops.keep_writes(each[0], len(each)) for each in spans]
-        for number in reversed(range(len(pieces))):
-            piece = pieces[number]
-            if number == len(pieces) - 1 or _has_written(piece, spans):
-                travel.back_to(piece.moment)
-                _check(travel.pass_to(end))
+        number, together = len(pieces) - 1, 1
+        while number >= 0:
+            first = number
+            if number == len(pieces) - 1 or _has_written(pieces[number], spans):
+                while first and number - first + 1 < together and _has_written(pieces[first - 1], spans):
+                    first -= 1
+                travel.back_to(pieces[first].moment)
+                _check(travel.pass_straight(end))
                 hits = [(hit, span) for watch, span in zip(watches, spans, strict=True) if (hit := watch.hit)]
                 if hits:
                     return _closed(watches, hits)
-            end = piece.moment
+                together *= 2
+            end, number = pieces[first].moment, first - 1
         return _closed(watches, [])
 
 
