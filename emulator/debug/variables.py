@@ -222,7 +222,10 @@ class Variables:
 
     @cached_property
     def _places(self) -> Places:
-        return Places(self._machine.image, innermost_frame(self._machine), lambda: self.frames, self.read)
+        machine = self._machine
+        return Places(
+            machine.image, innermost_frame(machine), lambda: self.frames, self.read, machine.fpu_registers
+        )
 
     def _scope_of(self, level: int) -> Scope | None:
         """Return the variables of a level; of the innermost one without unwinding the stack."""

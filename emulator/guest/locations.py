@@ -4,7 +4,8 @@ An expression is evaluated on the registers of its frame. What would have to be 
 not kept for its caller, a value that the compiler has left out. A parameter whose place is used for something else by now may be known
 from the caller, which says what it passed at the call (entry values); not after a tail call, for then somebody else has called.
 
-Source: DWARF 5, sections 2.5 and 2.6, 3.4 (call sites); the GNU extensions of DWARF 4 for call sites as GCC writes them.
+Source: DWARF 5, sections 2.5 and 2.6, 3.4 (call sites); the GNU extensions of DWARF 4 for call sites as GCC writes them;
+System V ABI for i386, table 2.14 (numbers of registers).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from emulator.loader.dwarf.locations import Located
     from emulator.loader.dwarf.units import Entry
     from emulator.loader.image import KernelImage
+    from emulator.machine.core.core_types import FpuRegisters
 
 OPTIMISED_OUT: Final = "optimised out"
 _PARAMETER: Final = "DW_TAG_formal_parameter"
@@ -49,6 +51,7 @@ _CONSTANT: Final = re.compile(r"DW_OP_(?:const\d?[us]|addr)")
 _ENTRY_VALUES: Final = ("DW_OP_entry_value", "DW_OP_GNU_entry_value")
 _IMPLICIT_POINTERS: Final = ("DW_OP_implicit_pointer", "DW_OP_GNU_implicit_pointer")
 _EXPRESSIONS: Final = frozenset(("DW_FORM_exprloc", "DW_FORM_block", "DW_FORM_block1"))
+_ST, _XMM = range(11, 19), range(21, 29)  # by the ABI's numbers
 _PIECES: Final = ("DW_OP_piece", "DW_OP_bit_piece")
 _BOOLEAN, _SIGNED, _SIGNED_CHAR, _UNSIGNED, _UNSIGNED_CHAR, _ADDRESS = 0x02, 0x05, 0x06, 0x07, 0x08, 0x01
 _INTEGERS: Final = frozenset((_BOOLEAN, _SIGNED, _SIGNED_CHAR, _UNSIGNED, _UNSIGNED_CHAR, _ADDRESS))
@@ -134,6 +137,7 @@ class Places:
         innermost: The frame at EIP.
         frames: Returns its whole stack, which takes time.
         read: Returns memory at an address as the kernel writes it, fewer bytes where nothing is mapped.
+        fpu: Returns the registers of the FPU and of SSE.
     """
 
     def __init__(
@@ -142,8 +146,10 @@ class Places:
         innermost: FrameRegisters,
         frames: Callable[[], Sequence[FrameRegisters]],
         read: Callable[[int, int], bytes],
+        fpu: Callable[[], FpuRegisters],
     ) -> None:
         self.image = image
+        self.fpu = fpu
         self._innermost = innermost
         self._frames = frames
         self.read = read
@@ -325,6 +331,8 @@ class Evaluation:
         if name == "DW_OP_GNU_uninit":
             return self._simple(before, size)
         if not before and (register := _register_number(last)) is not None:
+            if register in _XMM:
+                return Known(self._vector(register))
             data = self._register(register).to_bytes(WORD_SIZE, "little")
             is_here = self._number == 0 and (size is None or size <= WORD_SIZE)
             return Known(data, REGISTERS[register] if is_here else "")
@@ -451,7 +459,15 @@ class Evaluation:
             raise Unavailable(_DAMAGED)  # a global variable has no frame
         return self._places.frame(self._number)
 
+    def _vector(self, number: int) -> bytes:
+        """Return a register of SSE, which no function keeps for its caller."""
+        if self._number != 0:
+            raise Unavailable(f"xmm{number - _XMM.start} of this frame is not known")
+        return self._places.fpu().xmm[number - _XMM.start].to_bytes(16, "little")
+
     def _register(self, number: int) -> int:
+        if number in _ST:  # gcc takes a register for the same one after the FPU's stack has moved
+            raise Unavailable(f"it is in st{number - _ST.start}, where compilers lose sight of it")
         if number >= len(REGISTERS):
             raise Unavailable(
                 f"it is in register {number} of the debug information, which kmemu does not show"

@@ -1,0 +1,78 @@
+"""Floating-point variables: in registers of SSE they are known. Of those in the FPU gcc says the wrong register where its stack has moved: they are refused."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator import boot
+from emulator.debug.variables import Variables
+from emulator.errors import BudgetUsedUp
+from tests.helpers.c_kernel import compile_kernel
+from tests.helpers.call_stack_kernels import ENTRY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SOURCE = """
+volatile double sink;
+__attribute__((noinline)) double scale(double a, float b, int n)
+{
+    double x = a * b;
+    float y = b + 1;
+    for (int i = 0; i < n; i++) { x = x * y + i; y = y / 2; sink = x; }
+    sink = y;
+    return x + y;
+}
+void kmain(void)
+{
+    sink = scale(3.5, 2.25f, 5);
+    __asm__ volatile("outl %0, $0xf4" : : "a"(0));
+    for (;;) ;
+}
+"""
+SSE_ENTRY = ENTRY.replace(
+    "xorl    %ebp, %ebp", "movl %cr4, %eax\n orl $0x600, %eax\n movl %eax, %cr4\n xorl %ebp, %ebp"
+)
+
+
+@pytest.mark.parametrize(
+    ("compiler", "options", "entry"),
+    [
+        ("gcc", ["-O2"], ENTRY),
+        ("gcc", ["-O2", "-march=pentium4", "-mfpmath=sse"], SSE_ENTRY),
+        ("clang", ["-O1", "-march=pentium4"], SSE_ENTRY),
+    ],
+)
+def test_floating_point_variables_are_what_the_program_computes(
+    tmp_path: Path, compiler: str, options: list[str], entry: str
+) -> None:
+    xs, ys = [3.5 * 2.25], [2.25 + 1]
+    for number in range(5):
+        xs.append(xs[-1] * ys[-1] + number)
+        ys.append(ys[-1] / 2)
+    machine = boot(str(compile_kernel(tmp_path, SOURCE, ["-g", *options], compiler, entry=entry)))
+    seen: dict[str, set[str]] = {"x": set(), "y": set()}
+    refused: set[str] = set()
+    while True:
+        with suppress(BudgetUsedUp):
+            machine.run(max_instructions=1)
+            break
+        variables = Variables(machine)
+        if variables.levels and variables.levels[0].stack_frame.frame.name == "scale":
+            for name, texts in seen.items():
+                found = variables.find(name, 0)
+                assert found is not None
+                (refused if "<" in found.text() else texts).add(found.text())
+    assert seen["x"] <= {repr(each) for each in xs}
+    assert seen["y"] <= {repr(each) for each in ys}
+    if entry is SSE_ENTRY:
+        assert len(seen["x"]) > 3 < len(seen["y"])
+        assert refused <= {"<optimised out>"}
+    else:
+        assert refused >= {
+            "<it is in st0, where compilers lose sight of it>",
+            "<it is in st1, where compilers lose sight of it>",
+        }
