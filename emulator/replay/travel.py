@@ -35,6 +35,7 @@ _NEVER: Final = 1 << 64
 _FIRST: Final = 8_000_000  # instructions after which the first checkpoint is kept
 _GROWTH: Final = 30  # each next one comes this part of the run so far later
 _NEAR: Final = 20_000  # instructions that are executed in some microseconds
+_TRIES: Final = 4
 _FAR: Final = 1_000_000
 
 
@@ -123,6 +124,7 @@ class Travel:
         self._last = None if limit is None else Instant(self._start.instructions + limit)
         self._checkpoints: list[Checkpoint] = []
         self._behind = 0  # how many of them are not ahead
+        self._is_leaving = False  # goes to an exact moment after a request
         self._keeps = True  # keeps and passes those that are due; else what is written is noted
         self._output = [b"" for _ in machine.output]  # the most of it that was shown by consoles
         self.on_jump: Callable[[], None] = _do_nothing
@@ -153,7 +155,8 @@ class Travel:
 
         A request that falls between two runs of the machine can be lost; ask again until the other thread is done.
         """
-        self.machine.stop(Cancelled())
+        if not self._is_leaving:
+            self.machine.stop(Cancelled())
 
     @property
     def is_late(self) -> bool:
@@ -256,12 +259,12 @@ class Travel:
         try:
             outcome = machine.run(stop_at_event=event or None, timeout_s=seconds)
         except Cancelled:
-            self._left(before, event)
+            self._left(before)
             return Halt.CANCELLED
         except HostError:
             raise
         except BudgetUsedUp:
-            self._left(before, event)
+            self._left(before)
             return Halt.TIME
         except EmulatorError as error:
             return self._end(ending_by(machine, self._budget, error))
@@ -288,14 +291,23 @@ class Travel:
                 return Halt.CANCELLED
         return self._end(ending_of(self.machine, outcome))
 
-    def _left(self, before: Instant, event: int) -> None:
-        """A run was left from outside. One that was to stop at an event is left in the middle of a block, which counts as a whole: go back to where it began."""
+    def _left(self, before: Instant) -> None:
+        """A run was left from outside, perhaps in the middle of a block, which counts as a whole: go from the checkpoint behind to where that count is right."""
         self._moved_from(before)
-        if event and self._stops.now != before:
-            deadline, self._deadline = self._deadline, None  # the way back takes the time it takes
+        now = self._stops.now
+        if now == before or self._is_leaving:
+            return
+        deadline, self._deadline = self._deadline, None  # this takes the time it takes
+        self._is_leaving = True
+        try:
+            for _ in range(_TRIES):  # a request may have come before it was known that none counts
+                self._return(self._behind - 1)
+                self.machine.forget_stop()
+                if self.pass_to(Moment(*now)) is not Halt.CANCELLED:
+                    return
             self._return(self._behind - 1)
-            self.pass_to(Moment(*before))
-            self._deadline = deadline
+        finally:
+            self._is_leaving, self._deadline = False, deadline
 
     def _moved_from(self, before: Instant) -> None:
         if self._stops.now != before:

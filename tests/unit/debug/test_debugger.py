@@ -90,6 +90,25 @@ def test_what_a_condition_raises_reaches_the_caller() -> None:
             d.run()
 
 
+@pytest.mark.parametrize("place", ["kmalloc+0", "kmalloc+3", "memset+0x26", "kmain+0x46"])
+def test_a_run_that_is_cancelled_anywhere_stands_at_an_exact_moment(place: str) -> None:
+    def cancel(d: Debugger) -> bool:
+        d.cancel()  # in the middle of a block
+        return False
+
+    with debug.debugger("firmware:overflow") as d, debug.debugger("firmware:overflow") as other:
+        point = d.break_at(place, cancel)
+        stop = d.run()
+        assert stop.kind is StopKind.CANCELLED
+        assert stop.moment.instructions > 100
+        other.go_to(stop.moment)
+        assert state(d) == state(other)
+        point.remove()
+        d.machine.forget_stop()
+        assert d.run() == other.run()
+        assert state(d) == state(other)
+
+
 def test_steps_go_back_exactly() -> None:
     with debug.debugger("firmware:vm_fault") as d:
         d.stop_at_exceptions = True
