@@ -9,7 +9,7 @@ from emulator.errors import BadImage
 from emulator.loader.dwarf.scopes import scopes_at
 from emulator.loader.functions.disassembler import disassembler
 from emulator.loader.functions.inlined import inlined_copies
-from emulator.loader.functions.names import file_and_name, find_functions
+from emulator.loader.functions.names import NameIndex, file_and_name, find_functions
 from emulator.loader.functions.prologue import body_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from emulator.loader.image import KernelImage
 
-_PADDING_MAX: Final = 64  # bytes
+_BEGIN_MAX: Final = 64  # bytes
 
 
 def read_places(text: str, image: KernelImage) -> tuple[int, ...]:
@@ -57,7 +57,9 @@ def places_of_function(image: KernelImage, name: str) -> tuple[int, ...]:
     # A piece of a function goes on where a copy has begun.
     whole = [each for each in found if not each.is_piece or not copies]
     bodies = (body_of(image, each.address) for each in whole)
-    return tuple(dict.fromkeys((*bodies, *(_behind_padding(image, each.address) for each in copies))))
+    index = NameIndex([plain])
+    begins = (_begin_of_copy(image, each.address, index) for each in copies)
+    return tuple(dict.fromkeys((*bodies, *begins)))
 
 
 def places_of_line(image: KernelImage, addresses: Iterable[int]) -> tuple[int, ...]:
@@ -80,12 +82,21 @@ def places_of_line(image: KernelImage, addresses: Iterable[int]) -> tuple[int, .
     return tuple(first.values())
 
 
-def _behind_padding(image: KernelImage, address: int) -> int:
-    """Return the first instruction of a copy that does something: one in a loop may begin with what aligns the loop, which is executed once."""
+def _begin_of_copy(image: KernelImage, address: int, index: NameIndex) -> int:
+    """Return the first instruction of a copy that does something, and that belongs to the copy, if there is one in front of the first jump.
+
+    A copy in a loop may begin with what aligns the loop, which is executed once; and gcc lets one be entered by an instruction of its caller.
+    """
+    from capstone import CS_GRP_CALL, CS_GRP_JUMP, CS_GRP_RET
     from capstone.x86 import X86_INS_NOP
 
-    for each in disassembler(detail=True).disasm(image.code(address, _PADDING_MAX), address):
-        if each.id != X86_INS_NOP:
+    first = None
+    for each in disassembler(detail=True).disasm(image.code(address, _BEGIN_MAX), address):
+        if each.id == X86_INS_NOP:
+            continue
+        if any(index.find(call.function) for call in image.inlined_calls(each.address)):
             return int(each.address)
-        address = each.address + each.size
-    return address
+        first = first or int(each.address)
+        if any(each.group(group) for group in (CS_GRP_CALL, CS_GRP_JUMP, CS_GRP_RET)):
+            break
+    return first or address

@@ -7,6 +7,7 @@ import pytest
 from emulator import boot, debug
 from emulator.debug.places import places_of_function, read_places
 from emulator.debug.variables import Variables
+from emulator.loader.functions.inlined import inlined_copies
 from tests.helpers.c_kernel import compile_kernel
 from tests.helpers.call_stack_kernels import ENTRY
 from tests.helpers.inlining_kernel import compile_inlining
@@ -83,9 +84,41 @@ def test_copies_inside_of_other_functions_are_stopped_at(tmp_path: Path, compile
         assert len(nodes.addresses) == 2
         stops = 0
         while d.run().point is not None:
-            stops += d.machine.registers().eip in nodes.addresses
+            if d.machine.registers().eip in nodes.addresses:
+                stops += 1
+                names = [each.stack_frame.frame.name for each in Variables(d.machine).levels]
+                assert "node_new" in names[:2]  # zalloc() is in it
         assert stops >= nodes.hits == 9  # calls of push()
         assert in_copies.hits >= nodes.hits
+
+
+@pytest.mark.parametrize("option", ["-O1", "-O2", "-Os"])
+def test_arguments_of_a_copy_are_there_where_it_is_stopped(tmp_path: Path, option: str) -> None:
+    """Gcc lets this copy be entered by an instruction of its caller."""
+    source = """
+        static inline void words(void *to, int value, int count)
+        {
+            __asm__ volatile("cld; rep stosl" : "=D"(to), "=c"(count) : "0"(to), "1"(count), "a"(value) : "memory");
+        }
+        char room[64];
+        __attribute__((noinline)) void *fill(void *to, int value, unsigned size)
+        {
+            if ((unsigned)to % 4 == 0 && size % 4 == 0) {
+                value &= 0xff;
+                words(to, value << 24 | value << 16 | value << 8 | value, size / 4);
+            }
+            return to;
+        }
+        void kmain(void) { fill(room, 7, 64); for (;;) ; }
+    """
+    with debug.debugger(str(compile_kernel(tmp_path, source, ["-g", option], entry=ENTRY))) as d:
+        (entered,) = (each.address for each in inlined_copies(d.image, ["words"]))
+        assert not d.image.inlined_calls(entered)
+        d.break_at("words")
+        d.run()
+        variables = Variables(d.machine)
+        assert variables.levels[0].stack_frame.frame.name == "words"
+        assert [each.name for each in variables.arguments(0)] == ["to", "value", "count"]
 
 
 def test_of_functions_of_one_name_all_are_meant_or_that_of_a_file(tmp_path: Path) -> None:
