@@ -456,7 +456,11 @@ class Debugger:
     _wanted: Moment | None = None
 
     def step_line_back(self) -> Stop:
-        """Go back to where the line before begins, perhaps in a function that was called; from the middle of a line, to where that begins."""
+        """Go back to where the line before begins, perhaps in a function that was called; from the middle of a line, to where that begins.
+
+        Raises:
+            ValueError: Where that is is not known.
+        """
         return self._line_back(into=True)
 
     def next_line_back(self) -> Stop:

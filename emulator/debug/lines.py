@@ -25,7 +25,7 @@ _FRAME: Final = 3 * WORD_SIZE  # what an interrupt pushes in the same ring: EIP,
 _STACK_OF_LINE: Final = 1 << 12  # bytes; further up it is another stack
 _LONGEST_CALL: Final = 15  # bytes
 _FIRST_WINDOW: Final = 1 << 10
-_LAST_WINDOW: Final = 1 << 20  # instructions
+_LAST_WINDOW: Final = 1 << 16  # instructions
 _PREFIXES: Final = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3"
 _RETS: Final = b"\xc2\xc3\xca\xcb"
 _IRET: Final = 0xCF
@@ -116,14 +116,59 @@ class Lines:
 
         Args:
             into: Whether it may lie in a function that was called.
+
+        Raises:
+            ValueError: It is not among what was executed last, and no call is known that took so long.
         """
+        here = self._debugger.moment
         window = _FIRST_WINDOW
         while True:
             executed = self._debugger.executed_before(window)
             found, is_begin = self._line_before(executed, into=into)
-            if is_begin or len(executed) < window or window >= _LAST_WINDOW:
+            if is_begin or len(executed) < window or (window >= _LAST_WINDOW and found is not None):
                 return self._debugger.stands(None if found is None else executed[found].instant)
+            if window >= _LAST_WINDOW:
+                break
             window *= 8
+        stop = self._back_to_long_call(executed, into=into)
+        if stop is None:
+            self._debugger.go_to(here)
+            raise ValueError(
+                f"where the line before begins is not known: not in the last {len(executed)} instructions"
+            )
+        at_begin = self._image.begins_line(self._machine.registers().eip)
+        return stop if stop.kind is not StopKind.STEP or at_begin else self.step_back(into=False)
+
+    def _back_to_long_call(self, executed: Sequence[Executed], *, into: bool) -> Stop | None:
+        """Go back to the newest call that has returned, and is older than all that is known; None: there is none, or its function is not known."""
+        ret = self._unmatched(executed, into=into)
+        base = self._machine.registers().cs_base
+        function = None if ret is None else self._image.function_at(ret.pc - base & WORD_MAX)
+        if ret is None or function is None:
+            return None
+        begins, slot = ret.pc - function[1] & WORD_MAX, ret.esp
+        with self._debugger.only():
+            stop = self._debugger.run_back_to(begins, lambda d: d.machine.registers().esp == slot)
+        registers = self._machine.registers()
+        if stop.kind is StopKind.CANCELLED:
+            return stop
+        return self._debugger.step_back() if (registers.pc, registers.esp) == (begins, slot) else None
+
+    def _unmatched(self, executed: Sequence[Executed], *, into: bool) -> Executed | None:
+        """Return the newest instruction that has returned from a call which is not among these; None: there is none."""
+        at = len(executed) - 1
+        while at >= 0:
+            code = self._code(executed[at].pc)
+            if code and code[0] == _IRET:
+                at = self._begin_of_handler(executed, at)
+            elif code and code[0] in _RETS and not (into and self._line(executed[at].pc) is not None):
+                call = self._call(executed, at)
+                if call < 0:
+                    return executed[at]
+                at = call
+            else:
+                at -= 1
+        return None
 
     def finish_back(self) -> Stop:
         """Go back to the call of the present function.

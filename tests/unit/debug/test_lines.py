@@ -173,3 +173,47 @@ def test_where_nobody_has_called_there_is_nothing_to_go_back_to() -> None:
             d.finish()
         with pytest.raises(ValueError, match=r"^who called the function at EIP is not known$"):
             d.finish_back()
+
+
+LONG = (
+    FUNCTION
+    + """
+        movl    $1, %esi
+        call    work
+        incl    %esi
+        exit    0
+        function work
+        movl    $200000, %ecx
+1:      loop    1b
+        ret
+        ends    work
+"""
+)
+
+
+def test_a_call_that_took_long_is_stepped_over_backwards() -> None:
+    with debug.Debugger(machine_of(LONG)) as d:
+        d.step(2)
+        call = d.moment, line(d)
+        d.next_line()
+        assert (d.moment.instructions > 200_000, line(d)) == (True, call[1] + 1)
+        assert d.next_line_back().kind is StopKind.STEP
+        assert (d.moment, line(d)) == call
+
+
+def test_a_line_before_that_is_not_known_is_refused() -> None:
+    source = LONG.replace("call    work", "pushl $back\n jmp inside").replace(
+        "incl", ".globl back\nback: incl"
+    )
+    source = source.replace(
+        "        movl    $200000", "nop\ninside: movl    $200000"
+    )  # the function is not entered
+    with debug.Debugger(machine_of(source)) as d:
+        d.run_to(d.image.symbols["back"].address)
+        here = d.moment
+        assert here.instructions > 200_000
+        with pytest.raises(
+            ValueError, match=r"^where the line before begins is not known: not in the last 65536 "
+        ):
+            d.next_line_back()
+        assert d.moment == here
