@@ -21,6 +21,9 @@ _PIECES: Final = ("DW_OP_piece", "DW_OP_bit_piece")
 _ENTRY_VALUES: Final = ("DW_OP_entry_value", "DW_OP_GNU_entry_value")
 _TYPED_REGISTERS: Final = ("DW_OP_regval_type", "DW_OP_GNU_regval_type")
 _CONSTANT: Final = re.compile(r"DW_OP_(?:const(?:\d?[us])|addr)")
+_LOADS: Final = ("DW_OP_deref", "DW_OP_deref_size")
+_OF_ONE: Final = ("DW_OP_plus_uconst", "DW_OP_neg", "DW_OP_not", "DW_OP_stack_value", "DW_OP_nop")
+_OF_TWO: Final = re.compile(r"DW_OP_(?:and|div|minus|mod|mul|or|plus|shl|shra?|xor)")
 _NUMBERED: Final = re.compile(r"DW_OP_(lit|reg|breg)(\d+)")
 
 _REMOVED: Final[Value] = frozenset((NotKnown("the compiler removed it"),))
@@ -67,6 +70,25 @@ class Evaluation:
         found = self.address(before if is_value else operations[:end])
         return found if is_value or isinstance(only(found), NotKnown) else self._state.load(found)
 
+    def source(self, operations: Sequence[DWARFExprOp]) -> Value:
+        """Return what an expression computes a value from, if that is one thing besides constants.
+
+        Of a parameter that a function changes at once, clang says at the first instruction what it is after that.
+        """
+        stack: list[Value] = []
+        for operation in operations:
+            pushed = self._pushed(operation)
+            if pushed is not None:
+                stack.append(pushed)
+            elif operation.op_name in _LOADS and operation.args in ([], [WORD_SIZE]) and stack:
+                stack[-1] = self._state.load(stack[-1])
+            elif _OF_TWO.fullmatch(operation.op_name) and len(stack) > 1:
+                right, left = stack.pop(), stack.pop()
+                stack.append(left if _is_constant(right) else right if _is_constant(left) else UNKNOWN)
+            elif operation.op_name not in _OF_ONE:
+                return UNKNOWN
+        return stack[-1] if stack else UNKNOWN
+
     def address(self, operations: Sequence[DWARFExprOp]) -> Value:
         """Return the address that an expression computes, such as that of a frame base: a register's value is one, too."""
         stack: list[Value] = []
@@ -112,6 +134,10 @@ def _register(operation: DWARFExprOp) -> str | None:
 
 def _name(number: int) -> str:
     return REGISTERS[number] if number < len(REGISTERS) else ""
+
+
+def _is_constant(value: Value) -> bool:
+    return isinstance(only(value), IsConstant)
 
 
 def _constant(number: int) -> Value:

@@ -110,22 +110,36 @@ class _Described:
     def locations(self, count: int) -> tuple[Location, ...]:
         found = [self._location(parameter) for parameter in self._described.parameters]
         offsets = _offsets(self._described)
-        for index, (location, offset) in enumerate(zip(found, offsets, strict=False)):
-            found[index] = self._checked(location, OnStack(offset))
+        for index, (parameter, offset) in enumerate(zip(self._described.parameters, offsets, strict=False)):
+            found[index] = self._checked(found[index], OnStack(offset), parameter)
         times: Counter[Location] = Counter(each for each in found if isinstance(each, OnStack | InRegister))
         found = [_CLASH if times[each] > 1 else each for each in found]
         found += [self._beyond(found, offsets, index) for index in range(len(found), count)]
         return tuple(found[:count])
 
-    def _checked(self, location: Location, by_convention: OnStack) -> Location:
+    def _checked(self, location: Location, by_convention: OnStack, parameter: Parameter) -> Location:
         """Return where a parameter is, by what the debug information says of it and what the code does."""
         read = self._code.reads
+        if (
+            location == _UNCLEAR
+            and by_convention in read
+            and self._is_computed_from(by_convention, parameter)
+        ):
+            return by_convention
         if isinstance(location, OnStack) and location not in (by_convention, *read):
             location = _CONTRADICTION
         if location in (_UNUSED, _CONTRADICTION):
             is_on_stack = by_convention in read and not any(isinstance(each, InRegister) for each in read)
             return by_convention if is_on_stack else location
         return location
+
+    def _is_computed_from(self, place: OnStack, parameter: Parameter) -> bool:
+        """Whether the debug information has no place for a parameter at the first instruction, but computes it from what is in one."""
+        from emulator.loader.functions.expressions import Evaluation
+
+        at_entry = [each for each in parameter.located if each.start <= self._address < each.end]
+        evaluation = Evaluation(self._entry, self._entry, self._frame_base)
+        return any(evaluation.source(each.operations) == {place} for each in at_entry)
 
     def _location(self, parameter: Parameter) -> Location:
         if parameter.constant is not None:

@@ -197,6 +197,29 @@ def test_a_register_that_a_parameter_may_be_in_is_proposed(tmp_path: Path) -> No
     assert found == NotKnown("no debug information, and the function gets arguments in ECX", "ecx")
 
 
+@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize("options", ["-O1", "-O2", "-Os"])
+def test_what_is_changed_at_once_is_where_it_is_computed_from(
+    tmp_path: Path, options: str, version: int
+) -> None:
+    """Clang says at the first instruction what `n` is after `n--`, and has no place for that."""
+    source = """
+    unsigned char used[64];
+    __attribute__((noinline)) void give(unsigned char *p, unsigned n)
+    {
+        unsigned i = (unsigned)(p - used) / 4096;
+        while (n--)
+            used[i++] = 0;
+    }
+    __attribute__((noinline)) unsigned scaled(unsigned a, unsigned n) { n = n * 3 + a; used[a] = n; return n; }
+    void _start(void) { give(used, 1); scaled(1, 2); }
+    """
+    flags = ["-g", f"-gdwarf-{version}", options, "-fno-builtin"]
+    image = KernelImage.read(compile_kernel(tmp_path, source, flags, "clang"))
+    for name in ("give", "scaled"):
+        assert parameter_locations(image, image.symbols[name].address, 2) == (S4, S8)
+
+
 def test_clang_does_not_pass_what_nobody_reads(tmp_path: Path) -> None:
     """Callers in the same file leave out the argument, though other files may call the function, too."""
     source = SOURCE.replace("take(size, 0); }", "take(8, 0); }")
