@@ -126,6 +126,8 @@ static void on_probe(uc_engine *uc, uint64_t address, uint32_t size, void *data)
         reach_after(p->machine, p->address, NULL, false);
 }
 
+static int hook(kc *m, struct probe *p) { return U.uc_hook_add(m->uc, &p->hook, UC_HOOK_CODE, (void *)on_probe, p, (uint64_t)p->address, (uint64_t)p->address); }
+
 int32_t kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int actions)
 {
     struct probe *p = malloc(sizeof *p), **slot = slot_of(m, address);
@@ -134,7 +136,7 @@ int32_t kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int act
         return -UC_ERR_NOMEM;
     *p = (struct probe){.machine = m, .identity = m->probes->added + 1, .address = address, .number = number,
                         .kind = (uint16_t)kind, .actions = (uint16_t)actions, .recording = kc_recording(m)};
-    int error = U.uc_hook_add(m->uc, &p->hook, UC_HOOK_CODE, (void *)on_probe, p, (uint64_t)address, (uint64_t)address);
+    int error = hook(m, p);
     if (error) {
         free(p);
         return -error;
@@ -159,7 +161,33 @@ bool kc_probe_remove(kc *m, uint32_t identity)
     return false;
 }
 
-void kc_record_nothing(kc *m, bool begins) { m->probes->records_nothing = begins && !kc_checks(m); }
+static bool only_records(kc *m, uint32_t address)
+{
+    for (const struct probe *p = *slot_of(m, address); p; p = p->next)
+        if (p->address == address && p->actions != KC_RECORD)
+            return false;
+    return true;
+}
+
+/* Code of instructions that nobody wants to know of is translated as other code. */
+void kc_record_nothing(kc *m, bool begins)
+{
+    bool nothing = begins && !kc_checks(m);
+
+    if (m->probes->records_nothing == nothing)
+        return;
+    m->probes->records_nothing = nothing;
+    for (int i = 0; i < PROBE_SLOTS; i++)
+        for (struct probe *p = m->probes->slots[i]; p; p = p->next) {
+            if (!only_records(m, p->address))
+                continue;
+            if (nothing)
+                kc_unhook(m, p->hook);
+            else if (hook(m, p))
+                kc_no_memory(m);
+        }
+    kc_flush_code(m);
+}
 
 void kc_probes_switch(kc *m, uint32_t number, bool on)
 {

@@ -266,6 +266,7 @@ def scenario():
 TRAVEL_SCENARIO = """
 from emulator.replay import travel
 from emulator.replay.moment import Moment
+from emulator.replay.newest_write import newest_write
 
 travel._FIRST, travel.CHECKPOINTS_MAX = 500, 5
 
@@ -280,6 +281,8 @@ def scenario():
         journey.keep()
         places.append((journey.moment, machine.registers(), machine.memory.read(MIB, 3 * MIB)))
     journey.go_to(end)
+    word = machine.address_of("word")
+    places.append(newest_write(journey, [range(word, word + 4)]))
     return places, journey.moment, machine.registers(), machine.memory.read(MIB, 3 * MIB)
 """
 # The parent only waits: the child goes on with the program.

@@ -521,3 +521,56 @@ def test_a_breakpoint_of_the_guest_is_there_again_after_a_reset(machine: Machine
         machine.cpu.set_registers(machine.cpu.registers()._replace(eip=symbol(machine, "target") + 1))
         assert machine.run().exit_value == 0
         snapshot.reset()
+
+
+def test_one_is_dropped_alone_behind_and_ahead() -> None:
+    machine = machine_of("hlt")
+    pages = [0x30_0000 + 4096 * number for number in range(5)]
+    kept, states = [], []
+    for number, page in enumerate(pages):
+        kept.append(machine.snapshot())
+        states.append([machine.memory.read(each, 4096) for each in pages])
+        machine.memory.write(page, bytes([number + 1]))
+        machine.memory.write(pages[0], bytes([number + 100]))  # one that is written each time
+
+    def here() -> list[bytes]:
+        return [machine.memory.read(each, 4096) for each in pages]
+
+    assert not kept[0].drop()  # the outermost
+    assert not kept[4].drop()  # the newest
+    assert kept[1].drop()
+    assert not kept[1].drop()
+    assert set(kept[0].pages_written()) == set(pages[:2])
+    assert kept[4].total_size == 8 * 4096
+    assert kept[0].reset_keeping()
+    assert here() == states[0]
+    assert not kept[4].drop()  # the farthest
+    assert kept[3].drop()
+    assert kept[2].go_ahead()
+    assert here() == states[2]
+    assert kept[4].go_ahead()
+    assert here() == states[4]
+    kept[2].reset()
+    assert here() == states[2]
+    kept[0].reset()
+    assert here() == states[0]
+
+
+def test_one_that_is_taken_on_the_way_leads_to_those_ahead() -> None:
+    machine = machine_of("hlt")
+    page, other = 0x30_0000, 0x30_1000
+    start = machine.snapshot()
+    machine.memory.write(page, b"\1")
+    machine.memory.write(other, b"\1")
+    end = machine.snapshot()
+    start.reset_keeping()
+    machine.memory.write(page, b"\1")
+    middle = machine.snapshot()
+    middle.lead_ahead()
+    assert end.go_ahead()
+    assert machine.memory.read(other, 1) == b"\1"
+    middle.reset_keeping()
+    assert (machine.memory.read(page, 1), machine.memory.read(other, 1)) == (b"\1", b"\0")
+    assert end.go_ahead()
+    start.reset()
+    assert (machine.memory.read(page, 1), machine.memory.read(other, 1)) == (b"\0", b"\0")
