@@ -19,10 +19,9 @@ _SHIM = r"""
 #include <string.h>
 #include <sys/types.h>
 
-/* Where calls of the core come from, which of them fails, how many there were since that was said, and which have failed. */
+/* Where calls of the core come from, which of them fails, and how many there were since that was said. */
 static struct { const char *base, *start, *end; long fail_at, count; } core;
 enum { SITES_MAX = 256, OF_A_SITE_MAX = 24 };
-static long sites[SITES_MAX], site_count;
 static struct { long site, count; } counted[SITES_MAX]; /* since then; of each site the first ones count */
 
 static int find_core(struct dl_phdr_info *info, size_t size, void *data)
@@ -51,11 +50,13 @@ long shim_fail_at(long n)
     return count;
 }
 
-/* Return addresses in the core of the calls that have failed so far, as offsets; returns how many. */
+/* Return addresses in the core of the requests since shim_fail_at(), as offsets; returns how many. */
 long shim_sites(long *out)
 {
-    memcpy(out, sites, site_count * sizeof *sites);
-    return site_count;
+    long count = 0;
+    for (; counted[count].site; count++)
+        out[count] = counted[count].site;
+    return count;
 }
 
 static int fails(const void *caller)
@@ -66,14 +67,7 @@ static int fails(const void *caller)
     while (counted[i].site && counted[i].site != site)
         i++;
     counted[i].site = site;
-    if (++counted[i].count > OF_A_SITE_MAX || ++core.count != core.fail_at)
-        return 0;
-    i = 0;
-    while (i < site_count && sites[i] != site)
-        i++;
-    if (i == site_count && i < SITES_MAX)
-        sites[site_count++] = site;
-    return 1;
+    return ++counted[i].count <= OF_A_SITE_MAX && ++core.count == core.fail_at;
 }
 
 #define ANSWER(result, name, parameters, arguments, failed) \
