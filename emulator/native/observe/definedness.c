@@ -239,7 +239,15 @@ void kc_undefined_use(kc *m, enum kc_use use, struct undefined value, uintptr_t 
     is->now = found;
 }
 
-bool kc_follows_values(const kc *m, bool begins) { return follows(m) && (!begins || m->definedness->is.idle <= IDLE_MOST); }
+bool kc_follows_values(kc *m, bool begins)
+{
+    struct followed *is = &m->definedness->is;
+
+    if (follows(m) && (!begins || is->idle <= IDLE_MOST))
+        return true;
+    is->knows_stores = is->stores_undefined = false; /* those of the instruction that is told for other reasons */
+    return false;
+}
 
 void kc_follow_values(kc *m, uint32_t linear, uintptr_t host_pc)
 {

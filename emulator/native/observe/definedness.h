@@ -20,7 +20,7 @@ void kc_definedness_close(kc *m);
  * leave the block: the instruction comes again, followed. */
 void kc_defined_by(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
 /* Are values followed from here on? At the beginning of a block it may be that none is left. */
-bool kc_follows_values(const kc *m, bool begins);
+bool kc_follows_values(kc *m, bool begins);
 /* An instruction of a told block is executed next, at a place in translated code. It may leave the block. */
 void kc_follow_values(kc *m, uint32_t linear, uintptr_t host_pc);
 /* An allocator has written to memory that may not be accessed by others. */

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from emulator.machine.core.observed import BadAccess, Poison, Use
+from emulator.machine.core.stops import Instant
 from emulator.machine.execution import Returned
 from emulator.machine.machine import Machine
 from emulator.machine.recording import record
@@ -63,6 +64,25 @@ def test_a_use_names_what_was_never_written_and_where_it_was_read(
     assert (found.registers.eip, found.read_at) == (symbol(machine, "bad"), symbol(machine, "read"))
     assert found.times == 1
     assert found.shadow[found.linear - found.around] is Poison.UNINITIALISED
+
+
+@pytest.mark.parametrize("step", [1, 3, 50])
+def test_stores_count_where_a_run_stops_at_moments(step: int) -> None:
+    """Instructions are told there for that reason, too, and values are not followed any more by then."""
+    body = """
+        movl $40, %ecx; 1: nop; nop; loop 1b
+        2: movb $7, (%ebx,%ecx); incl %ecx; cmpl $20, %ecx; jb 2b
+        3: movb -1(%ebx,%ecx), %al; testb %al, %al; jz 4f; 4: loop 3b
+    """.replace("\n", ";")
+    machine = machine_of(body)
+    with followed(machine) as checked:
+        instant = 20
+        machine.stops.stop_at(Instant(instant))
+        while machine.run(timeout_s=60).ending is Returned.STOP:
+            instant += step
+            machine.stops.stop_at(Instant(instant))
+        assert instant > 200
+        assert not checked.seen().accesses
 
 
 @pytest.mark.parametrize(
