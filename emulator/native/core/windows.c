@@ -848,7 +848,7 @@ static uint8_t *reserved_near(void)
 static kc *near_one; /* whose window is near; NULL: nobody's */
 static pthread_mutex_t near_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Let the window lie elsewhere. NULL: there is no room. */
+/* Let the window lie elsewhere. False: there is no room. */
 static bool move(kc *m, uint8_t *base, bool is_near)
 {
     struct windows *w = m->windows;
