@@ -9,6 +9,8 @@ import numpy as np
 
 from emulator.check.area import ENDING
 from emulator.check.findings import Finding, Kind, sized_address
+from emulator.profile.functions import Role
+from emulator.trace.blocks.blocks import Blocks
 from emulator.trace.blocks.overlaps import made_over_live
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ def overlapping(area: Area) -> Iterator[Finding]:
     """Yield a finding for each block that was allocated over a live one."""
     if area.flat is not None and not area.flat.may_overlap:
         return
-    blocks = area.blocks
+    blocks = _that_matter(area)
     count, found = made_over_live(blocks, area.trace.event_count, _MOST_OVERLAPS, pages=area.pages)
     unseen = area.unseen_from(*ENDING)  # from then on a block may have been given back
     by_call = {
@@ -31,12 +33,22 @@ def overlapping(area: Area) -> Iterator[Finding]:
     }
     most = (f"the first {len(found)} of {count} blocks that overlap were looked at",) * (count > len(found))
     for call, details in area.first_of_each(np.array(sorted(by_call), np.uint32)).items():
-        yield replace(_overlap(area, call, by_call[call]), details=details + most)
+        yield replace(_overlap(area, blocks, call, by_call[call]), details=details + most)
         most = ()
 
 
-def _overlap(area: Area, call: int, index: int) -> Finding:
+def _that_matter(area: Area) -> Blocks:
+    """Return the blocks but for those of no bytes where none is given back by its address: nobody minds who else has that."""
     blocks = area.blocks
+    if any(area.functions(Role.FREE, Role.REALLOC, Role.DEFER)):
+        return blocks
+    matter = np.ones(len(blocks.address), bool)
+    for positions, sizes in area.allocations("size"):
+        matter[positions[sizes == 0]] = False
+    return blocks if matter.all() else Blocks(*(column[matter] for column in blocks))
+
+
+def _overlap(area: Area, blocks: Blocks, call: int, index: int) -> Finding:
     starts = blocks.address.astype(np.int64)
     ends = starts + np.maximum(blocks.size, 1)
     born = blocks.born[index]

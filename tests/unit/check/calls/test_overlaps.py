@@ -9,6 +9,8 @@ import pytest
 
 from emulator.check.findings import Kind
 from emulator.machine.core.lives import Lives, find_overlaps
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from tests.helpers.traces import TraceBuilder
 from tests.unit.check.checking import findings_of, messages_of
 
@@ -43,6 +45,30 @@ def test_memory_may_be_used_again(tmp_path: Path) -> None:
     calls.call("kmalloc", 8, result=A + 8).call("kfree", A + 8).call("kmalloc", 64, result=A)
     calls.call("heap_init").call("kmalloc", 64, result=A + 32)
     assert findings_of(calls, tmp_path) == []
+
+
+def test_a_block_of_no_bytes_matters_where_it_is_given_back_by_its_address(tmp_path: Path) -> None:
+    arena = Profile(
+        "arena",
+        (
+            TracedFunction("take", "arena", Role.ALLOC, ("size",), Result.POINTER, 0),
+            TracedFunction("renew", "arena", Role.RESET, (), Result.NONE),
+        ),
+    )
+    calls = (
+        TraceBuilder(arena)
+        .call("take", 0, result=A)
+        .call("take", 16, result=A)
+        .call("take", 0, result=A + 16)
+    )
+    calls.call("take", 8, result=A + 16).call("take", 8, result=A + 20)
+    (finding,) = [each for each in findings_of(calls, tmp_path) if each.kind is Kind.OVERLAP]
+    assert finding.call_site is not None
+    assert finding.call_site.call == 5
+    assert finding.block is not None
+    assert finding.block.size == 8
+    heap = TraceBuilder().call("kmalloc", 0, result=A).call("kmalloc", 16, result=A)
+    assert [each.kind for each in findings_of(heap, tmp_path)] == [Kind.OVERLAP]
 
 
 def test_who_overlaps_does_not_make_others_do_so(tmp_path: Path) -> None:
