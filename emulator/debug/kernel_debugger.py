@@ -7,14 +7,18 @@ at the same instructions, and going back and forth again leads to the same state
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
+from emulator.debug.access_checks import AccessChecks
+from emulator.debug.backwards import Backwards
+from emulator.debug.changes import memory_change, register_change, spans_of_ram
 from emulator.debug.lines import Lines
 from emulator.debug.places import read_places
+from emulator.debug.point_set import PointSet
 from emulator.debug.points import Breakpoint, EventPoint, Point, Watchpoint
-from emulator.debug.stop import Access, Stop, StopKind, WatchHit
+from emulator.debug.stop import KINDS, Access, Stop, StopKind, WatchHit
 from emulator.errors import Cancelled, KernelMismatch
-from emulator.machine.core.stops import Instant, Stopping
+from emulator.replay.instructions_back import executed_before, go_back
 from emulator.replay.moment import Moment
 from emulator.replay.newest_write import Write, newest_write
 from emulator.replay.travel import Halt, Travel
@@ -26,15 +30,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from emulator.check.accesses.bad_accesses import Mistake
-    from emulator.check.findings import Finding
+    from emulator.debug.recorded_calls import RecordedCalls
     from emulator.loader.image import KernelImage
-    from emulator.machine.core.observed import BadAccesses
-    from emulator.machine.core.stops import Breakpoint as NativeBreakpoint
-    from emulator.machine.core.stops import Executed, Watch
+    from emulator.machine.core.stops import Executed, Instant
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
     from emulator.trace.logged import LoggedTrace
-    from emulator.trace.recording import CallLog
 
     Condition = Callable[["Debugger"], bool]
 
@@ -52,18 +53,7 @@ __all__ = [
     "Write",
 ]
 
-P = TypeVar("P", bound=Point)
-_MANY: Final = 1 << 62
-_WINDOW: Final = 64  # instructions before here that are looked at first, when going back
-
-
-class _Found(NamedTuple):
-    """A stop on the way that is gone back."""
-
-    moment: Moment
-    kind: StopKind
-    point: Point | None = None
-    number: int = 0  # of what was reached in the machine
+_LAST_MOMENT: Final = 1 << 62
 
 
 class Checkpoints(NamedTuple):
@@ -115,32 +105,17 @@ class Debugger:
         self.profile = profile
         self.stop_at_findings = True
         self.stop_at_exceptions = False
-        self._points: list[Point] = []
-        self._native: dict[Point, list[NativeBreakpoint | Watch]] = {}
-        self._numbered = 0
-        self._place_to_go: Breakpoint | None = None
-        self._findings_at: list[Moment] = []  # noted on the way
-        self._finding: Finding | None = None
-        self._begun_at: Moment | None = None  # where the newest move forwards began
-        self._log = None
-        self._whole: LoggedTrace | None = None  # of the run that was recorded
-        self._checked = None
+        self._points = PointSet(self)
+        self._calls: RecordedCalls | None = None
         if profile is not None:
-            from emulator.trace.recording import CallLog  # it has numpy
+            from emulator.debug.recorded_calls import RecordedCalls  # it has numpy
 
-            self._log = CallLog(machine, profile)
-        if sanitize:
-            if profile is None:
-                raise ValueError(
-                    "accesses are checked by what a profile says of allocators, and there is none"
-                )
-            from emulator.trace.checking import check_accesses
-
-            self._checked = check_accesses(
-                machine, profile, self._ends_at_access, uninitialised=sanitize == "uninitialised"
-            )
+            self._calls = RecordedCalls(machine, profile)
+        self._checks = AccessChecks(self, sanitize)
         self._travel = Travel(machine, budget)
-        self._travel.on_jump = self._pause_log
+        if self._calls is not None:
+            self._travel.on_jump = self._calls.pause
+        self._backwards = Backwards(self, self._travel, self._points, self._checks)
         self._lines = Lines(self)
 
     # -- where it stands -----------------------------------------------------------------------------
@@ -163,7 +138,7 @@ class Debugger:
     @property
     def points(self) -> Sequence[Point]:
         """What it stops at, in the order in which that was set."""
-        return tuple(self._points)
+        return self._points.points
 
     # -- points --------------------------------------------------------------------------------------
 
@@ -181,7 +156,7 @@ class Debugger:
         addresses = (where,) if isinstance(where, int) else read_places(where, self.image)
         if not 0 <= addresses[0] <= WORD_MAX:
             raise ValueError(f"{addresses[0]:#x} is no 32-bit address")
-        return self._added(Breakpoint(self, self._next_number(), addresses, condition))
+        return self._points.add(Breakpoint(self, self._points.next_number(), addresses, condition))
 
     def watch(
         self,
@@ -208,8 +183,10 @@ class Debugger:
         """
         if size < 1 or not access:
             raise ValueError(f"there is nothing to watch: {size} bytes, {access}")
-        spans = self._spans_of_ram(address, size, physical=physical)
-        return self._added(Watchpoint(self, self._next_number(), address, tuple(spans), access, condition))
+        spans = spans_of_ram(self.machine, address, size, physical=physical)
+        return self._points.add(
+            Watchpoint(self, self._points.next_number(), address, tuple(spans), access, condition)
+        )
 
     def break_event(self, number: int) -> EventPoint:
         """Stop at an event: where a function is entered, in front of its first instruction; where it returns, after that.
@@ -217,21 +194,17 @@ class Debugger:
         Raises:
             ValueError: No calls are recorded, or *number* is no number of an event.
         """
-        if self._log is None:
-            raise ValueError("there are no events: no profile says which functions allocate")
-        if not 1 <= number <= WORD_MAX:
-            raise ValueError(f"{number} is no number of an event")
-        return self._added(EventPoint(self, self._next_number(), number))
+        self._check_event(number, first=1)
+        return self._points.add(EventPoint(self, self._points.next_number(), number))
 
     def remove(self, point: Point) -> None:
         """Take a point away; see `Point.remove`."""
-        if point in self._points:
-            self._points.remove(point)
+        self._points.remove(point)
 
     @contextmanager
     def only(self, points: Collection[Point] = (), *, findings: bool = False) -> Iterator[None]:
         """Let nothing but some points, or findings, stop moves inside the block."""
-        others = [each for each in self._points if each.enabled and each not in points]
+        others = [each for each in self.points if each.enabled and each not in points]
         stops = self.stop_at_findings, self.stop_at_exceptions
         self.stop_at_findings, self.stop_at_exceptions = findings, False
         for each in others:
@@ -242,14 +215,6 @@ class Debugger:
             self.stop_at_findings, self.stop_at_exceptions = stops
             for each in others:
                 each.enabled = True
-
-    def _added(self, point: P) -> P:
-        self._points.append(point)
-        return point
-
-    def _next_number(self) -> int:
-        self._numbered += 1
-        return self._numbered
 
     # -- forwards ------------------------------------------------------------------------------------
 
@@ -292,168 +257,33 @@ class Debugger:
             address: Linear.
             condition: See `break_at`.
         """
-        with self._passing(address, condition):
+        with self._points.going_to(address, condition):
             return self._forward()
 
-    @contextmanager
-    def _passing(self, address: int, condition: Condition | None) -> Iterator[None]:
-        """Stop at an instruction for one move."""
-        self._place_to_go = Breakpoint(self, 0, (address,), condition)
-        try:
-            yield
-        finally:
-            self._place_to_go = None
-
-    def _forward(self, target: Moment | None = None, steps: int = 0) -> Stop:
-        self._synchronise()
-        self._finding = None
-        self._begun_at = self.moment
-        events = [each.event for each in self._of(EventPoint) if each.event > self.event]
-        halt = self._travel.forward(target, min(events, default=0), steps)
-        return self._stopped(halt)
-
-    def _stopped(self, halt: Halt) -> Stop:
-        """Return what a halt on the way forwards is."""
-        point: Point | None = None
-        kind = _KINDS[halt]
-        access: WatchHit | None = None
+    def _forward(self, steps: int = 0) -> Stop:
+        self._points.put_in()
+        self._checks.begin()
+        event = self._points.after(self.event)
+        halt = self._travel.forward(event=0 if event is None else event.event, steps=steps)
+        kind, point, access = KINDS[halt], None, None
         if halt is Halt.BREAKPOINT:
             reached = self.machine.stops.reached
-            point, access = self._reached(0 if reached is None else reached[0])
-            kind = StopKind.BREAKPOINT if access is None else StopKind.WATCHPOINT
+            kind, point, access = self._points.reached(0 if reached is None else reached[0])
         elif halt is Halt.EVENT:
-            point = next((each for each in self._of(EventPoint) if each.event == self.event), None)
-        if point is not None and point is self._place_to_go:
-            kind, point = StopKind.STEP, None
+            point = self._points.at(self.event)
         if point is not None:
             point.hits += 1
         return self._stop(kind, point, access)
 
-    def _reached(self, number: int) -> tuple[Point | None, WatchHit | None]:
-        """Return the point that has a number in the machine, and the access if it is a watchpoint."""
-        for point, natives in self._native.items():
-            for native in natives:
-                if native.number == number:
-                    return point, self._hit(point, native)
-        return None, None
-
-    def _hit(self, point: Point, native: NativeBreakpoint | Watch) -> WatchHit | None:
-        """Return the access that has stopped the machine where it stands, if there is one."""
-        from emulator.machine.core.stops import Watch
-
-        if not isinstance(native, Watch) or not isinstance(point, Watchpoint) or (hit := native.hit) is None:
-            return None
-        before, after = bytearray(), bytearray()
-        for span, each in zip(point.physical, self._native[point], strict=True):
-            now = self.machine.memory.read(span.start, len(span))
-            part = each.hit if isinstance(each, Watch) else None
-            is_part = part is not None and part.instant == hit.instant
-            before += part.before if part is not None and is_part else now
-            after += part.after if part is not None and is_part else now
-        return WatchHit(point.address, point.size, hit.is_write, bytes(before), bytes(after), hit.pc)
-
     def _stop(self, kind: StopKind, point: Point | None = None, access: WatchHit | None = None) -> Stop:
-        finding = self._finding if kind is StopKind.FINDING else None
+        finding = self._checks.finding if kind is StopKind.FINDING else None
         return Stop(kind, self.moment, point, access, finding, self._travel.ending)
-
-    def _of(self, kind: type[P]) -> Iterator[P]:
-        points = self._points if self._place_to_go is None else [*self._points, self._place_to_go]
-        return (each for each in points if isinstance(each, kind) and each.enabled)
-
-    def _synchronise(self) -> None:
-        """Let the machine have the breakpoints that there are now."""
-        stops = self.machine.stops
-        wanted = {*self._of(Breakpoint), *self._of(Watchpoint)}
-        for each in [each for each in self._native if each not in wanted]:
-            for native in self._native.pop(each):
-                native.close()
-        for point in self._of(Breakpoint):
-            if point not in self._native:
-                asked = self._asked(point.condition)
-                self._native[point] = [stops.break_at(each, asked) for each in point.addresses]
-        for watched in self._of(Watchpoint):
-            if watched not in self._native:
-                condition, access = self._asked(watched.condition), watched.access
-                reads, writes = Access.READ in access, Access.WRITE in access
-                self._native[watched] = [
-                    stops.watch(span.start, len(span), condition, reads=reads, writes=writes)
-                    for span in watched.physical
-                ]
-        self.machine.stops.at_faults = self.stop_at_exceptions
-
-    def _asked(self, condition: Condition | None) -> Callable[[], bool] | None:
-        return None if condition is None else lambda: condition(self)
 
     # -- backwards -----------------------------------------------------------------------------------
 
     def back(self) -> Stop:
         """Go back to the newest place before here where going forwards would have stopped; without one, to the start."""
-        self._synchronise()
-        here = self.moment
-        pieces = [each.moment for each in self._travel.checkpoints if each.moment < here]
-        end, is_exclusive = here, True
-        for start in reversed(pieces):
-            halt, found = self._last_stop(start, end, is_exclusive=is_exclusive)
-            if halt is not Halt.TARGET:
-                return self._stop(_KINDS[halt])
-            if found is not None:
-                moment, kind, point, number = found
-                self._find_again(moment, kind)
-                if point is not None and point is self._place_to_go:
-                    kind, point = StopKind.STEP, None
-                return self._stop(kind, point, self._reached(number)[1])
-            end, is_exclusive = start, False
-        self._travel.back_to(self._travel.start)
-        return self._stop(StopKind.START)
-
-    def _last_stop(self, start: Moment, end: Moment, *, is_exclusive: bool) -> tuple[Halt, _Found | None]:
-        """Return the last stop in a piece of the run, and whether its end was reached."""
-        self._travel.back_to(start)
-        stops = self.machine.stops
-        found: list[_Found] = []
-        self._findings_at.clear()
-        last = Instant(end.instructions, end.faults + (end.entered or not is_exclusive))
-        with stops.mode_for(Stopping.NOTES, last):
-            halt = Halt.EVENT
-            while halt is Halt.EVENT:
-                events = [each for each in self._of(EventPoint) if each.event > self.event]
-                point = min(events, key=lambda each: each.event, default=None)
-                halt = self._travel.forward(end, 0 if point is None else point.event)
-                if halt is Halt.EVENT:
-                    found.append(_Found(self.moment, StopKind.EVENT, point))
-            if halt is Halt.END and end.at_end:
-                halt = Halt.TARGET
-            reached = stops.reached
-        if reached is not None:
-            number, instant = reached
-            reached_point, access = self._reached(number)
-            kind = StopKind.BREAKPOINT if access is None else StopKind.WATCHPOINT
-            found.append(_Found(Moment(*instant), kind, reached_point, number))
-        if self.stop_at_exceptions:
-            found += [
-                _Found(Moment(*each), StopKind.EXCEPTION) for each in stops.newest_faults() if each.faults
-            ]
-        if self.stop_at_findings:
-            found += [_Found(each, StopKind.FINDING) for each in self._findings_at]
-        inside = [
-            each
-            for each in found
-            if start < each[0] and (each[0] < end or (each[0] == end and not is_exclusive))
-        ]
-        return halt, max(inside, key=lambda each: each[0], default=None)
-
-    def _find_again(self, moment: Moment, kind: StopKind) -> None:
-        """Go to a moment, and know the finding there."""
-        if kind is not StopKind.FINDING:
-            self._travel.go_to(moment)
-            return
-        self._travel.back_to(moment)
-        self._wanted = moment
-        with self.machine.stops.mode_for(Stopping.IGNORES):
-            self._travel.forward()
-        self._wanted = None
-
-    _wanted: Moment | None = None
+        return self._stop(*self._backwards.search())
 
     def step_line_back(self) -> Stop:
         """Go back to where the line before begins, perhaps in a function that was called; from the middle of a line, to where that begins.
@@ -483,7 +313,7 @@ class Debugger:
 
     def run_back_to(self, address: int, condition: Condition | None = None) -> Stop:
         """Go back to an instruction; what stops runs stops this, too. See `run_to`."""
-        with self._passing(address, condition):
+        with self._points.going_to(address, condition):
             return self.back()
 
     def executed_before(self, count: int) -> list[Executed]:
@@ -492,21 +322,7 @@ class Debugger:
         Raises:
             EmulatorError: The way back was cancelled, or the host cannot give what it needs.
         """
-        here, start = self.moment, self._travel.start
-        window = count + _WINDOW
-        while True:
-            begin = Moment(max(start.instructions, here.instructions - window))
-            if self._travel.approach(begin) is not Halt.TARGET:
-                raise Cancelled
-            with self.machine.stops.trail(min(window, here.instructions) + _WINDOW) as trail:
-                halt = self._travel.pass_to(here)
-                begun = trail()
-            if halt not in (Halt.TARGET, Halt.END):
-                raise Cancelled
-            before = [each for each in begun if begin <= Moment(*each.instant) < here._replace(entered=False)]
-            if len(before) >= count or begin <= start:
-                return before[-count:]
-            window *= 8
+        return executed_before(self._travel, count)
 
     def stands(self, instant: Instant | None) -> Stop:
         """Go to an instant, None: to the start; nothing stops that."""
@@ -523,35 +339,8 @@ class Debugger:
         """
         if count < 1:
             raise ValueError(f"a step of {count} instructions")
-        here, start = self.moment, self._travel.start
-        begin = here
-        while True:
-            begin = Moment(max(start.instructions, begin.instructions - max(count, _WINDOW)))
-            begun, halt = self._begun_between(begin, here)
-            if halt is not Halt.TARGET:
-                return self._stop(_KINDS[halt])
-            if begun >= count:
-                break
-            if begin <= start:
-                return self.stands(None)
-        self._travel.go_to(begin)
-        with self.machine.stops.mode_for(Stopping.IGNORES):
-            halt = self._travel.forward(steps=begun - count) if begun > count else Halt.TARGET
-        return self._stop(_KINDS[halt])
-
-    def _begun_between(self, begin: Moment, end: Moment) -> tuple[int, Halt]:
-        """Go from a moment to a later one, and return how many instructions have begun from the first on, before the other."""
-        has_last = (
-            end.at_end and self._travel.ending is not None and self._travel.ending.how is not How.BUDGET
-        )
-        halt = self._travel.approach(begin)
-        if halt is not Halt.TARGET:
-            return 0, halt
-        with self.machine.stops.mode_for(Stopping.IGNORES):
-            halt = self._travel.forward(None if end.at_end else end._replace(entered=False), steps=_MANY)
-        if halt is Halt.END and end.at_end:
-            halt = Halt.TARGET
-        return _MANY - self._travel.steps_left + has_last, halt
+        halt = go_back(self._travel, count)
+        return self._stop(StopKind.START if halt is None else KINDS[halt])
 
     def go_to(self, moment: Moment | int) -> Stop:
         """Go to a moment of the run; nothing stops that.
@@ -564,11 +353,10 @@ class Debugger:
         """
         if isinstance(moment, int):
             moment = Moment(moment)
-        if moment < self._travel.start or moment.instructions > _MANY:
+        if moment < self._travel.start or moment.instructions > _LAST_MOMENT:
             raise ValueError(f"there is no moment {moment.instructions}")
-        self._finding = None
         halt = self._travel.go_to(moment)
-        return self._stop(StopKind.ENDED if self.moment.at_end else _KINDS[halt])
+        return self._stop(StopKind.ENDED if self.moment.at_end else KINDS[halt])
 
     def go_to_event(self, number: int) -> Stop:
         """Go to where an event has just happened; nothing else stops that.
@@ -576,13 +364,10 @@ class Debugger:
         Raises:
             ValueError: No calls are recorded, or *number* is no number of an event.
         """
-        if self._log is None:
-            raise ValueError("there are no events: no profile says which functions allocate")
-        if not 0 <= number <= WORD_MAX:
-            raise ValueError(f"{number} is no number of an event")
+        self._check_event(number, first=0)
         if not number:
             return self.stands(None)
-        return self._stop(_KINDS[self._travel.go_to_event(number)])
+        return self._stop(KINDS[self._travel.go_to_event(number)])
 
     @contextmanager
     def noting_writes(self) -> Iterator[dict[int, bytes]]:
@@ -610,11 +395,8 @@ class Debugger:
         """
         if size < 1:
             raise ValueError(f"there is nothing to look for: {size} bytes")
-        spans = self._spans_of_ram(address, size, physical=physical)
-        for natives in self._native.values():  # nothing else is to be watched
-            for native in natives:
-                native.close()
-        self._native.clear()
+        spans = spans_of_ram(self.machine, address, size, physical=physical)
+        self._points.take_out()  # nothing else is to be watched
         return newest_write(self._travel, spans)
 
     # -- changes ---------------------------------------------------------------------------------------
@@ -630,19 +412,7 @@ class Debugger:
         Raises:
             ValueError: A page is not mapped, or there is no RAM: nothing is written. Or the run has ended.
         """
-        machine = self.machine
-        spans = self._spans_of_ram(address, len(data), physical=physical)
-
-        def change() -> None:
-            machine.observers.drop_calls()  # a call in lockstep is not the model's any more
-            done = 0
-            for span in spans:
-                machine.memory.write(span.start, data[done : done + len(span)])
-                machine.cpu.code_written(span.start, len(span))
-                done += len(span)
-
-        self._travel.edit(change)
-        self._whole = None  # what comes is another run
+        self._edit(memory_change(self.machine, address, data, physical=physical))
 
     def write_register(self, name: str, value: int) -> None:
         """Set a general register, EIP or EFLAGS, as `write_memory` sets memory.
@@ -650,47 +420,14 @@ class Debugger:
         Raises:
             ValueError: There is no such register, or it cannot be set; *value* has more than 32 bits; or the run has ended.
         """
-        if name not in _WRITABLE:
-            raise ValueError(f"{name!r} is no register that can be set: {', '.join(_WRITABLE)}")
-        if not 0 <= value <= WORD_MAX:
-            raise ValueError(f"{value:#x} does not fit into a register of 32 bits")
-        cpu = self.machine.cpu
-        self._travel.edit(lambda: cpu.set_registers(cpu.registers()._replace(**{name: value})))
-        self._whole = None
+        self._edit(register_change(self.machine, name, value))
 
-    def _spans_of_ram(self, address: int, size: int, *, physical: bool) -> list[range]:
-        """Return the same of bytes that all lie in RAM, at a linear or a physical address.
+    def _edit(self, change: Callable[[], None]) -> None:
+        self._travel.edit(change)
+        if self._calls is not None:
+            self._calls.reopen()
 
-        Raises:
-            ValueError: See `_spans`; or they do not.
-        """
-        whole = len(self.machine.memory)
-        if size > whole:
-            raise ValueError(f"there is no RAM for {size} bytes")
-        spans = [range(address, address + size)] if physical else self._spans(address, size)
-        if any(each.stop > whole for each in spans):
-            raise ValueError(f"there is no RAM at 0x{address:08x}")
-        return spans
-
-    def _spans(self, address: int, size: int) -> list[range]:
-        """Return where linear memory lies, page by page.
-
-        Raises:
-            ValueError: A page is not mapped.
-        """
-        from emulator.x86 import PAGE_SIZE
-
-        spans: list[range] = []
-        while size:
-            physical = self.machine.translate(address)
-            if physical is None:
-                raise ValueError(f"0x{address:08x} is not mapped")
-            length = min(size, PAGE_SIZE - address % PAGE_SIZE)
-            spans.append(range(physical, physical + length))
-            address, size = (address + length) & WORD_MAX, size - length
-        return spans
-
-    # -- findings --------------------------------------------------------------------------------------
+    # -- the run so far ------------------------------------------------------------------------------
 
     def record(self) -> Stop:
         """Go on until something stops the machine, and let the run end there; `trace` knows all its calls from then on, wherever the machine stands.
@@ -698,14 +435,10 @@ class Debugger:
         Raises:
             ValueError: No calls are recorded.
         """
-        from emulator.guest.symbolizer import Symbolizer
-        from emulator.trace.logged import LoggedTrace
-
-        log = self._needed_log()
+        calls = self._recorded("no calls are recorded")
         stop = self.run()
         self.end_here(stop)
-        self.trace()  # it may have lacked calls
-        self._whole = LoggedTrace(log.finish(), log.recording, Symbolizer(self.image))
+        calls.finish(self._travel)
         return stop._replace(moment=self.moment, ending=self._travel.ending)
 
     def end_here(self, stop: Stop) -> None:
@@ -731,61 +464,26 @@ class Debugger:
         Raises:
             ValueError: No calls are recorded.
         """
-        if self._whole is not None:
-            return self._whole
-        log = self._needed_log()
-        from emulator.guest.symbolizer import Symbolizer
-
-        if log.is_paused:  # it lacks calls: once more
-            here = self.moment
-            self._travel.back_to_start()
-            log.go_on()
-            self._travel.pass_to(here)
-        return log.trace(Symbolizer(self.image))
+        return self._recorded("no calls are recorded").trace(self._travel)
 
     @property
     def is_checked(self) -> bool:
         """Whether accesses are checked."""
-        return self._checked is not None
+        return self._checks.is_on
 
     def mistakes(self) -> list[Mistake]:
         """Return what the bad accesses so far are; none where accesses are not checked."""
-        from emulator.check.accesses.bad_accesses import mistakes
+        return self._checks.mistakes()
 
-        return (
-            []
-            if self._checked is None
-            else mistakes(self.machine, self._checked.seen().accesses, self.trace())
-        )
+    def _check_event(self, number: int, first: int) -> None:
+        self._recorded("there are no events")
+        if not first <= number <= WORD_MAX:
+            raise ValueError(f"{number} is no number of an event")
 
-    def _needed_log(self) -> CallLog:
-        if self._log is None:
-            raise ValueError("no calls are recorded: no profile says which functions allocate")
-        return self._log
-
-    def _pause_log(self) -> None:
-        if self._log is not None:
-            self._log.pause()
-
-    def _ends_at_access(self, seen: BadAccesses) -> bool:
-        """Return whether the machine is to stop in front of the newest access."""
-        from emulator.check.accesses.bad_accesses import mistakes
-
-        mode = self.machine.stops.mode
-        if self._wanted is None and (not self.stop_at_findings or mode is Stopping.IGNORES):
-            return False
-        if self._wanted is not None and self.moment != self._wanted:
-            return False
-        if mode is Stopping.STOPS and self.moment == self._begun_at:  # it is passed, as breakpoints are
-            return False
-        newest = seen.accesses[-1]
-        found = mistakes(self.machine, seen.accesses, self.trace())
-        finding = next((each.finding for each in found if newest in each.accesses), None)
-        if finding is None:
-            return False
-        self._findings_at.append(self.moment)
-        self._finding = finding
-        return mode is Stopping.STOPS or self._wanted is not None
+    def _recorded(self, lacking: str) -> RecordedCalls:
+        if self._calls is None:
+            raise ValueError(f"{lacking}: no profile says which functions allocate")
+        return self._calls
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -795,13 +493,8 @@ class Debugger:
 
     def close(self) -> None:
         """Give back what the debugger has in its machine."""
-        for natives in self._native.values():
-            for native in natives:
-                native.close()
-        self._native.clear()
-        self._points.clear()
-        if self._checked is not None:
-            self._checked.close()
+        self._points.close()
+        self._checks.close()
 
     def __enter__(self) -> Self:
         return self
@@ -810,20 +503,6 @@ class Debugger:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-_WRITABLE: Final = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip", "eflags")
-
-_KINDS: Final = {
-    Halt.TARGET: StopKind.STEP,
-    Halt.BREAKPOINT: StopKind.BREAKPOINT,
-    Halt.FAULT: StopKind.EXCEPTION,
-    Halt.EVENT: StopKind.EVENT,
-    Halt.ACCESS: StopKind.FINDING,
-    Halt.END: StopKind.ENDED,
-    Halt.CANCELLED: StopKind.CANCELLED,
-    Halt.TIME: StopKind.CANCELLED,
-}
 
 
 def debugger(

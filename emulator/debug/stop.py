@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum, Flag, auto
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from emulator.replay.travel import Halt
 
 if TYPE_CHECKING:
     from emulator.check.findings import Finding
@@ -31,6 +33,19 @@ class StopKind(Enum):
     START = "start"  # in front of the first instruction: there is nothing before it
     ENDED = "ended"  # the run has ended; see `Stop.ending`
     CANCELLED = "cancelled"  # by `Debugger.cancel`, or because the seconds of the host are used up
+
+
+KINDS: Final = {
+    Halt.TARGET: StopKind.STEP,
+    Halt.BREAKPOINT: StopKind.BREAKPOINT,
+    Halt.FAULT: StopKind.EXCEPTION,
+    Halt.EVENT: StopKind.EVENT,
+    Halt.ACCESS: StopKind.FINDING,
+    Halt.END: StopKind.ENDED,
+    Halt.CANCELLED: StopKind.CANCELLED,
+    Halt.TIME: StopKind.CANCELLED,
+}
+"""What a stop is after each halt, if no more is known."""
 
 
 class WatchHit(NamedTuple):

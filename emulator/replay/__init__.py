@@ -1,6 +1,7 @@
 """Go through a run again: a machine that has not run comes in; the same machine at any moment goes out, and which instruction wrote what.
 
-`travel` goes to any moment, forwards and backwards, and `newest_write` finds there who wrote bytes last: that is what debuggers are made of. `engine` runs
+`travel` goes to any moment, forwards and backwards, and `newest_write` finds there who wrote bytes last, `instructions_back` counts the
+instructions before: that is what debuggers are made of. `engine` runs
 a kernel once more, to events; `bisect` finds between which of them something breaks, `word` which write changed bytes, `instructions` what a call
 executed. `changes` compares memory.
 """
@@ -10,6 +11,7 @@ __all__ = [
     "changes",
     "engine",
     "instructions",
+    "instructions_back",
     "moment",
     "newest_write",
     "travel",

@@ -117,8 +117,7 @@ def test_each_access_stops_as_a_log_of_all_accesses_has_it(kernel: str, access: 
             expected.append(executed)
     with debug.debugger(f"firmware:{kernel}") as d:
         d.machine.stops.at_faults = False
-        point = debug.Watchpoint(d, 1, word, (range(word, word + 4),), access, None)
-        d._added(point)  # noqa: SLF001 - by its physical address
+        d.watch(word, 4, access, physical=True)
         found = []
         while (stop := d.run()).kind is StopKind.WATCHPOINT and stop.moment.instructions < length:
             found.append(stop.moment.instructions - 1)

@@ -1,0 +1,59 @@
+"""The calls of a debugger's run, wherever in it the machine stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.guest.symbolizer import Symbolizer
+from emulator.trace.logged import LoggedTrace
+from emulator.trace.recording import CallLog
+
+if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
+    from emulator.profile.model import Profile
+    from emulator.replay.travel import Travel
+
+
+class RecordedCalls:
+    """The calls of one machine.
+
+    Args:
+        machine: Not run yet.
+        profile: Functions whose calls are recorded.
+
+    Raises:
+        KernelMismatch: The kernel lacks a function of the profile.
+    """
+
+    def __init__(self, machine: Machine, profile: Profile) -> None:
+        self._image = machine.image
+        self._log = CallLog(machine, profile)
+        self._whole: LoggedTrace | None = None
+
+    def pause(self) -> None:
+        """Record no more: the machine goes on without the calls in between."""
+        self._log.pause()
+
+    def trace(self, travel: Travel) -> LoggedTrace:
+        """Return the calls so far, or those of the whole run, if it was finished.
+
+        Args:
+            travel: Goes through the run once more, if it lacks calls; it stands where it stood afterwards.
+        """
+        if self._whole is not None:
+            return self._whole
+        if self._log.is_paused:
+            here = travel.moment
+            travel.back_to_start()
+            self._log.go_on()
+            travel.pass_to(here)
+        return self._log.trace(Symbolizer(self._image))
+
+    def finish(self, travel: Travel) -> None:
+        """Take the calls so far for those of the whole run, and record no more."""
+        self.trace(travel)
+        self._whole = LoggedTrace(self._log.finish(), self._log.recording, Symbolizer(self._image))
+
+    def reopen(self) -> None:
+        """Say that the run goes on in another way than the one that was finished."""
+        self._whole = None
