@@ -34,7 +34,7 @@ class Backwards:
     Args:
         debugger: Says what its runs stop at.
         travel: Its machine.
-        points: Its points.
+        points: Its points; the machine has them.
         checks: Those of its accesses.
     """
 
@@ -47,7 +47,6 @@ class Backwards:
     def search(self) -> Reached:
         """Go back to the newest place before here where going forwards would have stopped; without one, to the start."""
         travel = self._travel
-        self._points.put_in()
         here = travel.moment
         pieces = [each.moment for each in travel.checkpoints if each.moment < here]
         end, is_exclusive = here, True

@@ -261,7 +261,9 @@ class Debugger:
             return self._forward()
 
     def _forward(self, steps: int = 0) -> Stop:
-        self._points.put_in()
+        halt = self._prepare()
+        if halt is not Halt.TARGET:
+            return self._stop(KINDS[halt])
         self._checks.begin()
         event = self._points.after(self.event)
         halt = self._travel.forward(event=0 if event is None else event.event, steps=steps)
@@ -275,6 +277,13 @@ class Debugger:
             point.hits += 1
         return self._stop(kind, point, access)
 
+    def _prepare(self) -> Halt:
+        """Let the machine have what is to stop it, and the calls that say what a bad access is: while it runs, they cannot be had."""
+        self._points.put_in()
+        if self._calls is None or not self._checks.is_on or not self.stop_at_findings:
+            return Halt.TARGET
+        return self._calls.complete(self._travel)
+
     def _stop(self, kind: StopKind, point: Point | None = None, access: WatchHit | None = None) -> Stop:
         finding = self._checks.finding if kind is StopKind.FINDING else None
         return Stop(kind, self.moment, point, access, finding, self._travel.ending)
@@ -283,6 +292,9 @@ class Debugger:
 
     def back(self) -> Stop:
         """Go back to the newest place before here where going forwards would have stopped; without one, to the start."""
+        halt = self._prepare()
+        if halt is not Halt.TARGET:
+            return self._stop(KINDS[halt])
         return self._stop(*self._backwards.search())
 
     def step_line_back(self) -> Stop:

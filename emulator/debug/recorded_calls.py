@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.guest.symbolizer import Symbolizer
+from emulator.replay.travel import Halt
 from emulator.trace.logged import LoggedTrace
 from emulator.trace.recording import CallLog
 
@@ -40,14 +41,21 @@ class RecordedCalls:
         Args:
             travel: Goes through the run once more, if it lacks calls; it stands where it stood afterwards.
         """
-        if self._whole is not None:
-            return self._whole
-        if self._log.is_paused:
-            here = travel.moment
-            travel.back_to_start()
-            self._log.go_on()
-            travel.pass_to(here)
-        return self._log.trace(Symbolizer(self._image))
+        self.complete(travel)
+        return self._log.trace(Symbolizer(self._image)) if self._whole is None else self._whole
+
+    def complete(self, travel: Travel) -> Halt:
+        """Have all calls so far: where some are lacking, go through the run once more.
+
+        Returns:
+            `Halt.TARGET`; or the machine was stopped from outside, and stands somewhere before.
+        """
+        if self._whole is not None or not self._log.is_paused:
+            return Halt.TARGET
+        here = travel.moment
+        travel.back_to_start()
+        self._log.go_on()
+        return travel.pass_to(here)
 
     def finish(self, travel: Travel) -> None:
         """Take the calls so far for those of the whole run, and record no more."""

@@ -15,7 +15,9 @@ from emulator.run.ending import How
 from tests.helpers.guest import FUNCTION, machine_of
 
 if TYPE_CHECKING:
-    from emulator.debug import Debugger
+    from collections.abc import Callable
+
+    from emulator.debug import Debugger, Stop
 
 LOOP = FUNCTION + "1: incl %esi\n movl %esi, results\n cmpl $1000, %esi\n jne 1b\n exit 0\n"
 ENDLESS = FUNCTION + "1: incl %esi\n jmp 1b\n"
@@ -212,6 +214,22 @@ def test_findings_stop_in_front_of_the_access_and_are_found_backwards() -> None:
         assert [each.finding for each in backwards] == [each.finding for each in found[::-1]]
         d.stop_at_findings = False
         assert d.run().kind is StopKind.ENDED
+
+
+@pytest.mark.parametrize("way", [debug.Debugger.run, debug.Debugger.back])
+def test_findings_are_known_in_a_run_that_is_changed_after_it_was_recorded(
+    way: Callable[[Debugger], Stop],
+) -> None:
+    with debug.debugger("firmware:overflow", sanitize=True) as d:
+        found = d.run()
+        assert found.kind is StopKind.FINDING
+        d.record()
+        d.go_to(100)
+        d.write_register("edi", d.machine.registers().edi)
+        if way is debug.Debugger.back:
+            d.go_to(found.moment.instructions + 100)
+        stop = way(d)
+        assert (stop.kind, stop.moment, stop.finding) == (found.kind, found.moment, found.finding)
 
 
 def test_a_change_belongs_to_the_run() -> None:
