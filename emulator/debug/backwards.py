@@ -55,7 +55,9 @@ class Backwards:
             if halt is not Halt.TARGET:
                 return Reached(KINDS[halt])
             if found is not None:
-                self._find_again(found)
+                halt = self._find_again(found)
+                if halt in (Halt.CANCELLED, Halt.TIME):
+                    return Reached(KINDS[halt])
                 return found.reached._replace(access=self._points.reached(found.number).access)
             end, is_exclusive = start, False
         travel.back_to(travel.start)
@@ -93,12 +95,11 @@ class Backwards:
         ]
         return halt, max(inside, key=lambda each: each.moment, default=None)
 
-    def _find_again(self, found: _Found) -> None:
+    def _find_again(self, found: _Found) -> Halt:
         """Go to a stop, and know the finding there."""
         if found.reached.kind is not StopKind.FINDING:
-            self._travel.go_to(found.moment)
-            return
+            return self._travel.go_to(found.moment)
         self._travel.back_to(found.moment)
         ignoring = self._travel.machine.stops.mode_for(Stopping.IGNORES)
         with self._checks.stopping_at(found.moment), ignoring:
-            self._travel.forward()
+            return self._travel.forward()

@@ -475,6 +475,7 @@ class Debugger:
 
         Raises:
             ValueError: No calls are recorded.
+            Cancelled: The run had to be gone through once more, and another thread has called `cancel`; the machine stands somewhere.
         """
         return self._recorded("no calls are recorded").trace(self._travel)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emulator.errors import Cancelled
 from emulator.guest.symbolizer import Symbolizer
 from emulator.replay.travel import Halt
 from emulator.trace.logged import LoggedTrace
@@ -40,8 +41,12 @@ class RecordedCalls:
 
         Args:
             travel: Goes through the run once more, if it lacks calls; it stands where it stood afterwards.
+
+        Raises:
+            Cancelled: The machine was stopped from outside on that way, and stands somewhere before.
         """
-        self.complete(travel)
+        if self.complete(travel) is not Halt.TARGET:
+            raise Cancelled
         return self._log.trace(Symbolizer(self._image)) if self._whole is None else self._whole
 
     def complete(self, travel: Travel) -> Halt:
@@ -58,7 +63,11 @@ class RecordedCalls:
         return travel.pass_to(here)
 
     def finish(self, travel: Travel) -> None:
-        """Take the calls so far for those of the whole run, and record no more."""
+        """Take the calls so far for those of the whole run, and record no more.
+
+        Raises:
+            Cancelled: See `trace`.
+        """
         self.trace(travel)
         self._whole = LoggedTrace(self._log.finish(), self._log.recording, Symbolizer(self._image))
 

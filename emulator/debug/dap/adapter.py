@@ -20,7 +20,7 @@ from emulator.debug.dap.moves import GRANULARITIES
 from emulator.debug.dap.points import read_reference
 from emulator.debug.dap.session import Session
 from emulator.debug.stop import StopKind
-from emulator.errors import EmulatorError
+from emulator.errors import Cancelled, EmulatorError
 from emulator.guest.storage import Unavailable
 from emulator.x86 import WORD_MAX
 
@@ -180,7 +180,7 @@ class Adapter:
             return
         try:
             body = self._served(command, message.get("arguments"))
-        except (BadRequest, EmulatorError, ValueError, Unavailable, IndexError) as error:
+        except (BadRequest, Cancelled, EmulatorError, ValueError, Unavailable, IndexError) as error:
             self._answer(number, command, problem=" ".join(str(error).split()))
         else:
             self._answer(number, command, body)

@@ -10,7 +10,7 @@ import pytest
 
 from emulator import debug
 from emulator.debug import Moment, StopKind
-from emulator.errors import GuestStopped
+from emulator.errors import Cancelled, GuestStopped
 from emulator.run.ending import How
 from tests.helpers.guest import FUNCTION, machine_of
 
@@ -109,6 +109,44 @@ def test_a_run_that_is_cancelled_anywhere_stands_at_an_exact_moment(place: str) 
         d.machine.forget_stop()
         assert d.run() == other.run()
         assert state(d) == state(other)
+
+
+def cancelling_at(d: Debugger, number: int) -> list[int]:
+    """Cancel at the so manieth entry of kmalloc; return a list that grows by one at each."""
+    entries: list[int] = []
+
+    def entered(_kind: int, esp: int, _eax: int) -> int:
+        entries.append(esp)
+        if len(entries) == number:
+            d.cancel()
+        return 0
+
+    symbol = d.machine.image.symbol("kmalloc")
+    assert symbol is not None
+    d.machine.observers.probe(symbol.address, entered)
+    return entries
+
+
+def test_a_trace_that_is_cancelled_while_calls_are_made_again_is_none() -> None:
+    with debug.debugger("firmware:stress", command_line="calls=30000") as d:
+        d.run()
+        d.go_to(0)
+        d.go_to(25_000_000)  # past checkpoints, without the calls in between
+        cancelling_at(d, 3)
+        with pytest.raises(Cancelled):
+            d.trace()
+
+
+def test_a_way_back_that_is_cancelled_at_its_end_says_so() -> None:
+    entries: list[int] = []
+    for number in (0, 1):
+        with debug.debugger("firmware:overflow") as d:
+            d.break_at("kmalloc+3")
+            while d.run().kind is not StopKind.ENDED:
+                pass
+            entries = cancelling_at(d, number * len(entries))  # the last one is on the way to what was found
+            assert d.back().kind is (StopKind.CANCELLED if number else StopKind.BREAKPOINT)
+    assert entries
 
 
 def test_steps_go_back_exactly() -> None:
