@@ -45,7 +45,7 @@ static void poison_free_bytes(kc *m, const struct block_table *t, uint64_t physi
     const uint64_t written = as_written && kc_tells_uninitialised(m) ? KC_EACH_BYTE * KC_WRITTEN : 0;
     uint8_t *shadow = NULL;
 
-    if (!size || kc_block_page(t, physical)->whole || kc_block_page(t, physical)->is_closed)
+    if (!size || kc_block_page(t, physical)->whole)
         return;
     for (uint64_t at = 0; at < size; at += sizeof all) {
         uint32_t part = size - at < sizeof all ? (uint32_t)(size - at) : sizeof all;
@@ -128,12 +128,12 @@ static void set_redzones(kc *m, const struct block_table *t, const struct object
 
 static bool has_bit(const uint64_t *bits, uint32_t n) { return bits[n / 64] >> (n % 64) & 1; }
 
-/* A part of a page's bytes that no block has may not be accessed any more; was_closed: none of the others could be. Where stores are to open
- * what has not been used so far, pages are not closed. */
-static void close_part(kc *m, struct block_table *t, uint64_t physical, uint64_t size, bool was_closed)
+/* Of a part of a page, the bytes that no block has may not be accessed any more. Where stores are to open what has not been used so far, pages
+ * are not closed. */
+static void close_part(kc *m, struct block_table *t, uint64_t physical, uint64_t size)
 {
-    bool is_all = size == PAGE_SIZE && !kc_block_page(t, physical)->whole && !kc_tells_uninitialised(m);
-    kc_page_close(t, physical, was_closed || is_all);
+    if (size == PAGE_SIZE && !kc_block_page(t, physical)->whole && !kc_tells_uninitialised(m))
+        kc_page_close(t, physical, true);
 }
 
 static void hold(kc *m, struct block_table *t, uint32_t number)
@@ -141,10 +141,8 @@ static void hold(kc *m, struct block_table *t, uint32_t number)
     kc_block_hold(t, number);
     for (uint32_t next = kc_block_at(t, number)->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
         const struct block_piece *piece = kc_block_piece(t, next);
-        bool was_closed = kc_block_page(t, piece->physical)->is_closed;
-        kc_page_close(t, piece->physical, false);
         poison_free_bytes(m, t, piece->physical, piece->size, KC_GAP, true);
-        close_part(m, t, piece->physical, piece->size, was_closed);
+        close_part(m, t, piece->physical, piece->size);
     }
 }
 
@@ -261,5 +259,5 @@ void kc_poison_given(kc *m, struct block_table *t, const struct objects *objects
     if (done < end)
         poison_free_bytes(m, t, done, end - done, KC_GAP, false);
     if (done == physical)
-        close_part(m, t, physical, size, kc_block_page(t, physical)->is_closed);
+        close_part(m, t, physical, size);
 }
