@@ -161,7 +161,7 @@ class Lines:
             code = self._code(executed[at].pc)
             if code and code[0] == _IRET:
                 at = self._begin_of_handler(executed, at)
-            elif code and code[0] in _RETS and not (into and self._line(executed[at].pc) is not None):
+            elif self._is_passed_over(executed[at].pc, code, into=into):
                 call = self._call(executed, at)
                 if call < 0:
                     return executed[at]
@@ -204,13 +204,17 @@ class Lines:
             at = self._skip_back(executed, at - 1, into=into)
         return found, False
 
+    def _is_passed_over(self, pc: int, code: bytes, *, into: bool) -> bool:
+        """Return whether an instruction is the return from a function that is not gone into."""
+        return bool(code) and code[0] in _RETS and not (into and self._line(pc) is not None)
+
     def _skip_back(self, executed: Sequence[Executed], at: int, *, into: bool) -> int | None:
         """Return the instruction at *at*, or, if that returns from what is not gone into, the one before; None: before all of these."""
         while at >= 0:
             code = self._code(executed[at].pc)
             if code and code[0] == _IRET:
                 at = self._begin_of_handler(executed, at)
-            elif code and code[0] in _RETS and not (into and self._line(executed[at].pc) is not None):
+            elif self._is_passed_over(executed[at].pc, code, into=into):
                 at = self._call(executed, at)
             else:
                 return at

@@ -12,6 +12,7 @@ from emulator import debug
 from emulator.debug import Moment, StopKind
 from emulator.errors import Cancelled, GuestStopped
 from emulator.run.ending import How
+from tests.helpers.debuggers import state_of
 from tests.helpers.guest import FUNCTION, machine_of
 
 if TYPE_CHECKING:
@@ -25,17 +26,6 @@ ENDLESS = FUNCTION + "1: incl %esi\n jmp 1b\n"
 
 def debugger_of(source: str) -> Debugger:
     return debug.Debugger(machine_of(source))
-
-
-def state(debugger: Debugger) -> tuple[object, ...]:
-    machine = debugger.machine
-    return (
-        debugger.moment,
-        debugger.event,
-        machine.memory.read(0, len(machine.memory)),
-        machine.registers(),
-        machine.interrupts.now_ns(),
-    )
 
 
 def test_it_stops_at_breakpoints_and_goes_back_to_them() -> None:
@@ -104,11 +94,11 @@ def test_a_run_that_is_cancelled_anywhere_stands_at_an_exact_moment(place: str) 
         assert stop.kind is StopKind.CANCELLED
         assert stop.moment.instructions > 100
         other.go_to(stop.moment)
-        assert state(d) == state(other)
+        assert state_of(d) == state_of(other)
         point.remove()
         d.machine.forget_stop()
         assert d.run() == other.run()
-        assert state(d) == state(other)
+        assert state_of(d) == state_of(other)
 
 
 def cancelling_at(d: Debugger, number: int) -> list[int]:
@@ -158,18 +148,18 @@ def test_steps_go_back_exactly() -> None:
         d.step_back(10)
         states = []
         for _ in range(20):
-            states.append(state(d))
+            states.append(state_of(d))
             d.step()
         assert len({each[0] for each in states}) == 20
         assert fault.moment in [each[0] for each in states]
         for each in reversed(states):
             assert d.step_back().moment == each[0]
-            assert state(d) == each
+            assert state_of(d) == each
         d.stop_at_exceptions = False
         d.step(10)
-        assert state(d) == states[10]
+        assert state_of(d) == states[10]
         d.step_back(7)
-        assert state(d) == states[3]
+        assert state_of(d) == states[3]
         assert d.step_back(10**9).kind is StopKind.START
         assert d.back().kind is StopKind.START
 
@@ -200,10 +190,10 @@ def test_events_stop_in_both_directions() -> None:
         for event in (9, 3, 4, 1, 0):
             stop = d.go_to_event(event)
             assert d.event == event
-            here = state(d)
+            here = state_of(d)
             d.run()
             d.go_to(stop.moment)
-            assert state(d) == here
+            assert state_of(d) == here
 
 
 def test_without_a_profile_there_are_no_events() -> None:
@@ -274,14 +264,14 @@ def test_a_change_belongs_to_the_run() -> None:
     with debugger_of(LOOP) as d:
         d.go_to(101)
         d.write_register("esi", 900)
-        changed = state(d)
+        changed = state_of(d)
         d.go_to(150)
-        later = state(d)
+        later = state_of(d)
         d.go_to(50)
         d.go_to(150)
-        assert state(d) == later
+        assert state_of(d) == later
         d.go_to(101)
-        assert state(d) == changed
+        assert state_of(d) == changed
         end = d.run()
         assert end.moment.instructions < 1000
         d.go_to(101)
@@ -350,7 +340,7 @@ def test_another_thread_may_cancel() -> None:
         stop = d.run()
         timer.join()
         assert (stop.kind, stop.ending) == (StopKind.CANCELLED, None)
-        here = state(d)
+        here = state_of(d)
         d.go_to(1000)
         d.go_to(stop.moment)
-        assert state(d) == here
+        assert state_of(d) == here

@@ -11,6 +11,7 @@ from emulator import debug
 from emulator.debug import Debugger, Moment, StopKind
 from emulator.hle.layers import LockstepCalls, lockstep_calls
 from emulator.replay import travel
+from tests.helpers.debuggers import state_of
 
 if TYPE_CHECKING:
     from emulator.debug import Stop
@@ -34,17 +35,7 @@ def debugger(kernel: str, engine: Engine) -> Debugger:
 
 
 def state(d: Debugger) -> tuple[object, ...]:
-    machine = d.machine
-    return (
-        d.moment,
-        d.event,
-        machine.calls.open_calls,
-        machine.memory.read(0, len(machine.memory)),
-        machine.registers(),
-        machine.interrupts.now_ns(),
-        [bytes(each) for each in machine.output.values()],
-        lockstep_calls(machine),
-    )
+    return (*state_of(d), lockstep_calls(d.machine))
 
 
 def stops_of(d: Debugger) -> list[tuple[Stop, tuple[object, ...]]]:

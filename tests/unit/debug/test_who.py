@@ -10,6 +10,7 @@ from emulator import boot, debug
 from emulator.debug import Debugger, Moment
 from emulator.machine.core.stops import Instant
 from emulator.replay import travel
+from tests.helpers.debuggers import state_of
 from tests.helpers.guest import FUNCTION, machine_of
 
 PAGING = (
@@ -48,25 +49,12 @@ def _many_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(travel, "_FIRST", 20_000)
 
 
-def state(d: Debugger) -> tuple[object, ...]:
-    machine = d.machine
-    return (
-        d.moment,
-        d.event,
-        machine.calls.open_calls,
-        machine.memory.read(0, len(machine.memory)),
-        machine.registers(),
-        machine.interrupts.now_ns(),
-        [bytes(each) for each in machine.output.values()],
-    )
-
-
 @pytest.mark.parametrize("kernel", ["demo", "btron_demo", "btron_pools_wait", "vm_fault"])
 def test_the_last_write_is_the_one_that_a_run_under_watch_finds(kernel: str) -> None:
     random = Random(kernel)
     with debug.debugger(f"firmware:{kernel}") as d:
         end = d.run().moment
-        here = state(d)
+        here = state_of(d)
         written = [at for at in range(0x100000, 0x140000, 4096) if any(d.machine.memory.read(at, 4096))]
         for page in random.sample(written, 6):
             word = page + 4 * random.randrange(1024)
@@ -79,7 +67,7 @@ def test_the_last_write_is_the_one_that_a_run_under_watch_finds(kernel: str) -> 
             from emulator.replay.newest_write import newest_write
 
             write = newest_write(found, [range(word, word + 4)])
-            assert state(d) == here
+            assert state_of(d) == here
             assert (write is None) == (expected is None)
             if write is not None and expected is not None:
                 before, after = (int.from_bytes(each, "little") for each in (write.before, write.after))
@@ -133,11 +121,11 @@ def test_checkpoints_ahead_are_gone_to_exactly(kernel: str) -> None:
         states = {}
         for each in places:
             straight.go_to(each)
-            states[each] = state(straight)
+            states[each] = state_of(straight)
         for _ in range(25):
             each = random.choice(places)
             d.go_to(each)
-            assert state(d) == states[each]
+            assert state_of(d) == states[each]
         calls = d.trace().calls
         assert (
             len(calls.entered) == sum(1 for _ in straight.trace().calls.entered)
@@ -163,12 +151,12 @@ def test_checkpoints_make_way_and_take_no_more_memory_than_they_may(
         states = {}
         for each in places:
             straight.go_to(each)
-            states[each] = state(straight)
+            states[each] = state_of(straight)
         assert 2 < len(journey.checkpoints) <= 9
         for _ in range(60):
             each = random.choice(places)
             d.go_to(each)
-            assert state(d) == states[each]
+            assert state_of(d) == states[each]
             ahead = [kept.moment for kept in journey.checkpoints if kept.moment > d.moment]
             journey.keep()
             assert d.moment in [kept.moment for kept in journey.checkpoints]
@@ -184,16 +172,16 @@ def test_checkpoints_make_way_and_take_no_more_memory_than_they_may(
 def test_the_end_of_a_run_is_come_back_to_as_it_was() -> None:
     with debug.debugger("firmware:btron_demo") as d:
         stop = d.run()
-        here = state(d)
+        here = state_of(d)
         assert stop.ending is not None
         d.who(d.image.symbols["idt"].address)
-        assert state(d) == here
+        assert state_of(d) == here
         d.go_to(stop.moment.instructions // 2)
         assert d.go_to(stop.moment) == stop
-        assert state(d) == here
+        assert state_of(d) == here
         d.step_back()
         again = d.run()
-        assert (again, state(d)) == (stop, here)
+        assert (again, state_of(d)) == (stop, here)
 
 
 def test_a_change_forgets_what_is_ahead() -> None:
