@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from measure import Row, at_least, kmemu, medians, qemu_command
 
@@ -80,7 +80,7 @@ def stub_of(folder: Path, *options: str) -> Iterator[Client]:
     chardev = f"socket,id=stub,path={path},server=on,wait=off"
     command = [*qemu_command(Path(resolve(KERNEL)), serial="null"), *options, "-S", "-chardev", chardev]
     with subprocess.Popen([*command, "-gdb", "chardev:stub"], stdout=subprocess.DEVNULL) as process:
-        while not path.exists():
+        while not path.exists():  # QEMU makes it when it has started
             time.sleep(0.01)
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(path))
@@ -113,21 +113,22 @@ def make_image(path: Path) -> None:
     """Let QEMU make the empty disk image in which it keeps states of the machine."""
     command = [qemu_command(path)[0], "-S", "-display", "none", "-machine", "none", "-qmp", "stdio"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None  # noqa: S101 - it is a pipe
-        assert process.stdout is not None  # noqa: S101 - the same
-        process.stdout.readline()
+        requests, answers = process.stdin, process.stdout
+        assert requests is not None  # noqa: S101 - it is a pipe
+        assert answers is not None  # noqa: S101 - the same
+        answers.readline()
 
-        def ask(command: str, **arguments: object) -> object:
-            process.stdin.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")  # type: ignore[union-attr]
-            process.stdin.flush()  # type: ignore[union-attr]
-            while "return" not in (answer := json.loads(process.stdout.readline())):  # type: ignore[union-attr]
+        def ask(command: str, **arguments: object) -> Any:  # noqa: ANN401 - JSON
+            requests.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+            requests.flush()
+            while "return" not in (answer := json.loads(answers.readline())):
                 if "error" in answer:
                     raise RuntimeError(answer["error"])
             return answer["return"]
 
         def create(**options: object) -> None:
             ask("blockdev-create", **{"job-id": "create", "options": options})
-            while ask("query-jobs")[0]["status"] != "concluded":  # type: ignore[index]
+            while ask("query-jobs")[0]["status"] != "concluded":  # it takes milliseconds
                 time.sleep(0.01)
             ask("job-dismiss", id="create")
 
