@@ -223,14 +223,19 @@ class Declarations:
         return next((each.size for each in self._structures(address, structure) if each.size), None)
 
     def _structures(self, address: int, name: str) -> list[CType]:
-        """Return the types of this name, or typedef, in the unit of a function."""
+        """Return the types of this name, or typedef, in the source file of a function.
+
+        What is optimised when the kernel is linked has its code in another unit than its declarations.
+        """
         try:
             entry = self._units.function_at(address)
             if entry is None:
                 return []
+            units = dict.fromkeys(each.cu for each in declarations(entry))
             return [
                 self._types.defined_by(found)
-                for found in entry.cu.iter_DIEs()
+                for unit in units
+                for found in unit.iter_DIEs()
                 if found.tag in _NAMED and text_of(found) == name
             ]
         except damage():

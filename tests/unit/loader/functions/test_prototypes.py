@@ -117,7 +117,15 @@ def test_variables_say_what_lies_in_them(image: KernelImage) -> None:
     assert variable(image, "nowhere") is None
 
 
-@pytest.mark.parametrize("compiler", [COMPILERS["gcc 2"], COMPILERS["gcc 5"], COMPILERS["clang 5"]])
+@pytest.mark.parametrize(
+    "compiler",
+    [
+        COMPILERS["gcc 2"],
+        COMPILERS["gcc 5"],
+        ("gcc", "-gdwarf-5", "-flto", "-fno-toplevel-reorder"),
+        COMPILERS["clang 5"],
+    ],
+)
 def test_fields_are_those_that_a_parameter_leads_to(tmp_path: Path, compiler: tuple[str, ...]) -> None:
     image = compiled(tmp_path, compiler)
     cache_get, next_page = address_of(image, "cache_get"), address_of(image, "next_page")
