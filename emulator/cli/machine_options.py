@@ -326,15 +326,17 @@ def chosen_profile(image: KernelImage, file: str | None) -> Profile:
     return profile
 
 
-def profile_if_known(image: KernelImage, file: str | None, *, is_needed: bool) -> Profile | None:
-    """Return what `chosen_profile` does; where nobody has asked for one and none fits, None.
+def profile_if_known(image: KernelImage, file: str | None, *, is_needed: bool) -> Profile:
+    """Return what `chosen_profile` does; where nobody has asked for one and none fits, one without functions.
 
     Raises:
         BadFile, KernelMismatch: See `chosen_profile`. A profile *is_needed*, or *file* is one.
     """
+    from emulator.profile.model import no_profile  # not for --help
+
     try:
         return chosen_profile(image, file)
-    except KernelMismatch:
+    except KernelMismatch as error:
         if is_needed or file is not None:
             raise
-        return None
+        return no_profile(error.problem)

@@ -42,9 +42,9 @@ class AccessChecks:
         self._wanted: Moment | None = None
         self._checked: CheckedAccesses | None = None
         if sanitize:
-            if debugger.profile is None:
+            if not debugger.profile.functions:
                 raise ValueError(
-                    "accesses are checked by what a profile says of allocators, and there is none"
+                    f"accesses are checked by what a profile says of allocators: {debugger.profile.reason}"
                 )
             from emulator.trace.checking import check_accesses
 

@@ -37,12 +37,14 @@ class DumpRow(NamedTuple):
     states: tuple[int, ...]
 
 
-def read_dump(machine: Machine, trace: Trace, event: int, address: int, size: int = 1) -> Iterator[DumpRow]:
+def read_dump(
+    machine: Machine, trace: Trace | None, event: int, address: int, size: int = 1
+) -> Iterator[DumpRow]:
     """Yield the rows around some bytes; those that are not mapped are left out.
 
     Args:
         machine: It stands after the event.
-        trace: Of its run.
+        trace: Of its run; None: no allocator is known.
         event: Number of the newest event.
         address: Linear.
         size: Bytes; where they are many, only the first are shown.
@@ -57,9 +59,12 @@ def read_dump(machine: Machine, trace: Trace, event: int, address: int, size: in
             yield DumpRow(start, data, tuple(states[row * ROW : row * ROW + len(data)].tolist()))
 
 
-def _states(trace: Trace, event: int, start: int, end: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+def _states(
+    trace: Trace | None, event: int, start: int, end: int
+) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     states = np.full(end - start, OTHER, np.uint8)
-    near = [_blocks_near(trace.blocks(area), event, start, end) for area in trace.areas]
+    areas = [] if trace is None else [trace.blocks(area) for area in trace.areas]
+    near = [_blocks_near(blocks, event, start, end) for blocks in areas]
     for state in (FREED, LIVE):
         for blocks in near:
             these = blocks.where((blocks.died > event) == (state == LIVE))

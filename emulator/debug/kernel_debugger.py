@@ -18,6 +18,7 @@ from emulator.debug.point_set import PointSet
 from emulator.debug.points import Breakpoint, EventPoint, Point, Watchpoint
 from emulator.debug.stop import KINDS, Access, Stop, StopKind, WatchHit
 from emulator.errors import Cancelled, KernelMismatch
+from emulator.profile.model import no_profile
 from emulator.replay.instructions_back import executed_before, go_back
 from emulator.replay.moment import Moment
 from emulator.replay.newest_write import Write, newest_write
@@ -75,21 +76,21 @@ class Debugger:
 
     Args:
         machine: With its layers attached, and not run yet.
-        profile: Functions whose calls are events; None: there are no events.
+        profile: Functions whose calls are events; None, or one without functions (`no_profile`): there are no events.
         sanitize: Check each access, so that a run can stop in front of a bad one; ``uninitialised``: and each use of what was never written.
         budget: What the run may take in all; the seconds count from now.
 
     Attributes:
         machine: It stands still between calls: read registers and memory from it. Use `write_memory` and `write_register` to change it.
         image: Its kernel.
-        profile: As given.
+        profile: As given; in place of None one without functions.
         stop_at_findings: Whether runs stop in front of bad accesses; at first they do.
         stop_at_exceptions: Whether runs stop at the first instruction of each exception's handler; at first they do not.
 
     Raises:
         HostError: Runs of this machine cannot be stopped exactly: it has the reference MMU, or this libunicorn is not the one known.
         KernelMismatch: The kernel lacks a function of the profile.
-        ValueError: Accesses are to be checked, and there is no profile.
+        ValueError: Accesses are to be checked, and no profile says which functions allocate.
     """
 
     def __init__(
@@ -102,15 +103,15 @@ class Debugger:
     ) -> None:
         self.machine = machine
         self.image: KernelImage = machine.image
-        self.profile = profile
+        self.profile = no_profile("none was given") if profile is None else profile
         self.stop_at_findings = True
         self.stop_at_exceptions = False
         self._points = PointSet(self)
         self._calls: RecordedCalls | None = None
-        if profile is not None:
+        if self.profile.functions:
             from emulator.debug.recorded_calls import RecordedCalls  # it has numpy
 
-            self._calls = RecordedCalls(machine, profile)
+            self._calls = RecordedCalls(machine, self.profile)
         self._checks = AccessChecks(self, sanitize)
         self._travel = Travel(machine, budget)
         if self._calls is not None:
@@ -194,7 +195,7 @@ class Debugger:
         Raises:
             ValueError: No calls are recorded, or *number* is no number of an event.
         """
-        self._check_event(number, first=1)
+        self._check_event(number)
         return self._points.add(EventPoint(self, self._points.next_number(), number))
 
     def remove(self, point: Point) -> None:
@@ -235,11 +236,15 @@ class Debugger:
         return self._forward(steps=count)
 
     def step_line(self) -> Stop:
-        """Go on to where another line of the source begins, perhaps in a function that is called; what stops runs stops this, too."""
+        """Go on to where another line of the source begins, perhaps in a function that is called; what stops runs stops this, too.
+
+        Raises:
+            ValueError: The kernel's file has no lines.
+        """
         return self._lines.step(into=True)
 
     def next_line(self) -> Stop:
-        """The same, without going into functions."""
+        """The same, without going into functions. See `step_line`."""
         return self._lines.step(into=False)
 
     def finish(self) -> Stop:
@@ -374,11 +379,11 @@ class Debugger:
         """Go to where an event has just happened; nothing else stops that.
 
         Raises:
-            ValueError: No calls are recorded, or *number* is no number of an event.
+            ValueError: No calls are recorded, or *number* is no number of an event. 0, the start, is always one.
         """
-        self._check_event(number, first=0)
         if not number:
             return self.stands(None)
+        self._check_event(number)
         return self._stop(KINDS[self._travel.go_to_event(number)])
 
     @contextmanager
@@ -442,15 +447,11 @@ class Debugger:
     # -- the run so far ------------------------------------------------------------------------------
 
     def record(self) -> Stop:
-        """Go on until something stops the machine, and let the run end there; `trace` knows all its calls from then on, wherever the machine stands.
-
-        Raises:
-            ValueError: No calls are recorded.
-        """
-        calls = self._recorded("no calls are recorded")
+        """Go on until something stops the machine, and let the run end there; `trace` knows all its calls from then on, wherever the machine stands."""
         stop = self.run()
         self.end_here(stop)
-        calls.finish(self._travel)
+        if self._calls is not None:
+            self._calls.finish(self._travel)
         return stop._replace(moment=self.moment, ending=self._travel.ending)
 
     def end_here(self, stop: Stop) -> None:
@@ -488,9 +489,9 @@ class Debugger:
         """Return what the bad accesses so far are; none where accesses are not checked."""
         return self._checks.mistakes()
 
-    def _check_event(self, number: int, first: int) -> None:
+    def _check_event(self, number: int) -> None:
         self._recorded("there are no events")
-        if not first <= number <= WORD_MAX:
+        if not 1 <= number <= WORD_MAX:
             raise ValueError(f"{number} is no number of an event")
 
     def _recorded(self, lacking: str) -> RecordedCalls:
@@ -550,6 +551,6 @@ def debugger(
     elif profile is None:
         try:
             profile = matching_profile(booted.image)
-        except KernelMismatch:
-            profile = None
+        except KernelMismatch as error:
+            profile = no_profile(error.problem)
     return Debugger(booted, profile, sanitize=sanitize, budget=Budget(max_instructions, timeout_s))

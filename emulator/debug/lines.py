@@ -53,7 +53,11 @@ class Lines:
 
         Args:
             into: Whether that may be in a function that is called.
+
+        Raises:
+            ValueError: The kernel's file has no lines.
         """
+        self._check_lines()
         begun = self._line(self._machine.registers().eip)
         while True:
             stop = self._instruction(into=into)
@@ -61,6 +65,12 @@ class Lines:
                 return stop
             if self._begun_by(self._machine.registers().eip) not in (None, begun):
                 return stop
+
+    def _check_lines(self) -> None:
+        if not self._image.has_source_lines:
+            raise ValueError(
+                "the kernel's file has no source lines: it can be stepped through by instructions"
+            )
 
     def finish(self) -> Stop:
         """Go on to where the present function has returned to.
@@ -118,8 +128,9 @@ class Lines:
             into: Whether it may lie in a function that was called.
 
         Raises:
-            ValueError: It is not among what was executed last, and no call is known that took so long.
+            ValueError: It is not among what was executed last, and no call is known that took so long; or the kernel's file has no lines.
         """
+        self._check_lines()
         here = self._debugger.moment
         window = _FIRST_WINDOW
         while True:

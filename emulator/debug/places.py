@@ -43,11 +43,18 @@ def places_of_function(image: KernelImage, name: str) -> tuple[int, ...]:
 
     Args:
         image: The kernel.
-        name: As `find_functions` takes it.
+        name: As `find_functions` takes it, or the end of one with scopes, in whole parts: ``Queue::push`` for ``sched::Queue::push``.
 
     Returns:
         Linked addresses; none where there is no such function.
     """
+    file, plain = file_and_name(name)
+    return _places_of_name(image, name) or _places_of_name(
+        image, f"{file}:*::{plain}" if file else f"*::{plain}"
+    )
+
+
+def _places_of_name(image: KernelImage, name: str) -> tuple[int, ...]:
     try:
         found = find_functions(image, name)
     except BadImage:

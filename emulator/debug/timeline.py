@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 
 _DIGITS_MAX: Final = 18
+NO_EVENTS: Final = "there are no events: no profile says which functions allocate"
 
 
 def arrived(stop: Stop) -> Stop:
@@ -75,15 +76,19 @@ def arrive(debugger: Debugger, place: int | Moment) -> Stop:
     else:
         stop = arrived(debugger.go_to_event(place))
         if stop.kind is StopKind.ENDED:
-            raise ValueError(f"there is no event {place}: the run has events 0 to {debugger.event}")
+            raise _no_event(place, debugger.event)
     return stop
+
+
+def _no_event(number: int, last: int) -> ValueError:
+    return ValueError(f"there is no event {number}: the run has events 0 to {last}")
 
 
 class Timeline:
     """All events of a run, and where its machine stands among them.
 
     Args:
-        debugger: With a profile, whose functions' calls are the events, and a machine that has not run yet.
+        debugger: Its profile's functions' calls are the events; its machine has not run yet.
 
     Attributes:
         debugger: As given.
@@ -94,17 +99,14 @@ class Timeline:
         event_count: Events of the whole run.
         ending: How the run ended; `How.NOT_RUN` before `record`.
         bad_accesses: Those of the run, if they are looked for; none before `record`.
-
-    Raises:
-        ValueError: There is no profile.
+        unknown: Why no allocator is known, and so there are no events, for people; "": one is.
     """
 
     def __init__(self, debugger: Debugger) -> None:
-        if debugger.profile is None:
-            raise ValueError("there are no events: no profile says which functions allocate")
         self.debugger = debugger
         self.profile: Profile = debugger.profile
         self.machine: Machine = debugger.machine
+        self.unknown = "" if self.profile.functions else f"no allocator is known: {self.profile.reason}"
         self.calls = CallTable((), self.profile)
         self.search = CallSearch(self.calls)
         self.event_count = 0
@@ -131,17 +133,19 @@ class Timeline:
             stop = debugger.record()
         self._end = stop.moment
         self.ending = stop.ending or self.ending
-        self.calls = debugger.trace().calls
-        self.search = CallSearch(self.calls)
+        trace = self.trace()
+        if trace is not None:
+            self.calls = trace.calls
+            self.search = CallSearch(self.calls)
         self.event_count = self.calls.last_event
         if debugger.is_checked:
             self.bad_accesses = BadAccessesOfRun(debugger.mistakes(), is_checked=True)
         self.machine.forget_stop()
         debugger.stands(None)
 
-    def trace(self) -> LoggedTrace:
-        """Return the trace of the run."""
-        return self.debugger.trace()
+    def trace(self) -> LoggedTrace | None:
+        """Return the trace of the run; None: no functions are known whose calls it would have."""
+        return None if self.unknown else self.debugger.trace()
 
     # Where it stands.
 
@@ -185,8 +189,10 @@ class Timeline:
             ValueError: There is no such event.
             Cancelled: On the way; the machine stands somewhere.
         """
+        if event and self.unknown:
+            raise ValueError(NO_EVENTS)
         if not 0 <= event <= self.event_count:
-            raise ValueError(f"there is no event {event}: the run has events 0 to {self.event_count}")
+            raise _no_event(event, self.event_count)
         call = self.call_of(event)
         begin = None if call is None or call.left != event else call.entered - self._is_modelled(call)
         if begin is None:
@@ -271,7 +277,7 @@ class Timeline:
 
     def _frames(self, stack: int) -> tuple[Frame, ...]:
         """Return the backtrace of a call's `stack` number, the caller first; empty for 0."""
-        return self.trace().frames(stack)
+        return self.debugger.trace().frames(stack)
 
     def call_of(self, event: int) -> Call | None:
         """Return the call that an event is the entry or the exit of; None for 0."""

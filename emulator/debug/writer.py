@@ -24,7 +24,8 @@ class Writer(NamedTuple):
     Attributes:
         address: The first of the bytes, physical.
         location: What lies there; None: nothing is known of it.
-        event: The event after which it happened.
+        instructions: How many were executed before it.
+        event: The event after which it happened; 0: before the first one.
         eip: Address of the instruction that wrote, linear.
         callers: Return addresses of the calls around it, innermost first.
         text: The instruction; or that a model has written that stands for a function.
@@ -36,6 +37,7 @@ class Writer(NamedTuple):
 
     address: int
     location: Location | None
+    instructions: int
     event: int
     eip: int
     callers: tuple[int, ...]
@@ -75,6 +77,7 @@ def last_writer(debugger: Debugger, locator: Locator, address: int, size: int = 
     return Writer(
         physical,
         location,
+        write.moment.instructions,
         write.event,
         write.eip,
         write.callers,

@@ -291,6 +291,11 @@ class KernelImage:
         return {line: found for line in lines if (found := self.addresses_of_line(file, line))}
 
     @property
+    def has_source_lines(self) -> bool:
+        """Whether the file says anything of source lines."""
+        return self.has_section(".debug_line")
+
+    @property
     def source_files(self) -> list[str]:
         """The paths of the source files that have code, as the compiler recorded them."""
         return self._line_table.files

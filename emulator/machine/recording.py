@@ -143,16 +143,18 @@ def record(
 
     Args:
         machine: Whose guest. Attach its layers first.
-        functions: At most `FUNCTIONS_MAX`, with at most `ENTRIES_MAX` entries.
+        functions: 1 to `FUNCTIONS_MAX`, with at most `ENTRIES_MAX` entries.
         on_rows: See `Recording`.
 
     Raises:
         KernelMismatch: The kernel has no such symbol.
         UnsupportedFunction: There is no code at an entry.
-        ValueError: There are too many functions, entries or values, or the machine has a recording that was not closed.
+        ValueError: There is no function, or there are too many functions, entries or values, or the machine has a recording that was not closed.
     """
     if machine.recording is not None:
         raise ValueError("the machine's calls are recorded already: close that recording first")
+    if not functions:
+        raise ValueError("there is no function to record")
     if len(functions) > FUNCTIONS_MAX:
         raise ValueError(f"{len(functions)} functions cannot be recorded at once, {FUNCTIONS_MAX} can")
     for function in functions:

@@ -77,7 +77,7 @@ class Profile:
 
     Attributes:
         name: For people, 1 to 80 printable characters.
-        functions: 1 to 127, no two of one name.
+        functions: 1 to 127, no two of one name; none where no allocator is known, and *reason* says why.
         rules: What holds in areas; an area that is not there is a `PLAIN_AREA`.
         address_spaces: What its address spaces keep. A trace does not say it.
         uses_page_zero: It uses linear addresses 0 to 0xfff on purpose. A trace does not say it.
@@ -104,7 +104,8 @@ class Profile:
     def __post_init__(self) -> None:
         if not (1 <= len(self.name) <= 80 and self.name.isprintable()):  # noqa: PLR2004 - the contract above
             raise ValueError("the name of a profile is 1 to 80 printable characters")
-        if not 1 <= len(self.functions) <= MOST_FUNCTIONS:
+        fewest = 0 if self.reason else 1
+        if not fewest <= len(self.functions) <= MOST_FUNCTIONS:
             raise ValueError(f"{len(self.functions)} functions; a profile has 1 to {MOST_FUNCTIONS}")
         for name, times in Counter(function.name for function in self.functions).items():
             if times > 1:
@@ -144,3 +145,12 @@ class Profile:
         areas = {function.area for function in functions}
         rules = {area: rules for area, rules in self.rules.items() if area in areas}
         return replace(self, functions=functions, rules=rules)
+
+
+def no_profile(reason: str) -> Profile:
+    """Return the profile of a kernel of which no allocator is known: it has no functions.
+
+    Args:
+        reason: Why none fits, and what to do, as `emulator.errors.KernelMismatch.problem` says it.
+    """
+    return Profile("none", (), reason=reason)

@@ -50,7 +50,7 @@ _FEW: Final = 8  # a share of the rows
 
 def argument_count(profile: Profile) -> int:
     """Return how many columns of arguments a table has: as many as the longest list of parameters."""
-    return max(len(function.parameters) for function in profile.functions)
+    return max((len(function.parameters) for function in profile.functions), default=0)
 
 
 def column_types(profile: Profile) -> dict[str, type[np.generic]]:

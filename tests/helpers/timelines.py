@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def timeline_of(kernel: str, *, record: bool = True, **options: Any) -> Timeline:  # noqa: ANN401 - as `debugger` has them
-    """Return a timeline of a built-in kernel; it stands at the start."""
-    timeline = Timeline(debugger(f"firmware:{kernel}", **options))
+    """Return a timeline of a built-in kernel, or of one by its path; it stands at the start."""
+    timeline = Timeline(debugger(kernel if "/" in kernel else f"firmware:{kernel}", **options))
     if record:
         timeline.record()
     return timeline

@@ -85,9 +85,7 @@ def run(options: Namespace) -> Status:
     budget = Budget(options.max_instructions, options.timeout)
     sanitize = UNINITIALISED if options.sanitize == UNINITIALISED else bool(options.sanitize)
     with Debugger(machine, profile, sanitize=sanitize, budget=budget) as debugger:
-        target = Target(
-            debugger, new_output, task_reader(machine, None if profile is None else profile.tasks)
-        )
+        target = Target(debugger, new_output, task_reader(machine, profile.tasks))
         if options.stdio:
             serve_pipes(target, *own_pipes())
         else:

@@ -14,8 +14,8 @@ from emulator.cli.machine_options import (
     add_profile,
     add_sanitize,
     check_halt_on_error,
-    chosen_profile,
     new_machine,
+    profile_if_known,
 )
 from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.output import Output
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 USAGE = "kmemu step [KERNEL.elf | firmware:NAME] [options]"
 DESCRIPTION = """\
 Runs a kernel once, then opens a program on the terminal that goes anywhere in
-the run, forwards and backwards: to calls of its memory management, by source
-lines and instructions, to breakpoints and bad accesses; and shows memory,
-variables, tasks, and who wrote what. Needs a terminal, unless --print or --who
-is given."""
+the run, forwards and backwards: to calls of its memory management, if a profile
+says which functions these are, by source lines and instructions, to breakpoints
+and bad accesses; and shows memory, variables, tasks, and who wrote what. Needs
+a terminal, unless --print or --who is given."""
 EPILOG = """\
 examples:
   kmemu step firmware:overflow                          ? shows the keys
@@ -88,7 +88,7 @@ def run(options: Namespace) -> Status:
 
     _check(options)
     machine = new_machine(options, None)
-    profile = chosen_profile(machine.image, options.profile)
+    profile = profile_if_known(machine.image, options.profile, is_needed=bool(options.sanitize))
     address = None if options.who is None else _address(options.who, machine)
     sanitize = UNINITIALISED if options.sanitize == UNINITIALISED else bool(options.sanitize)
     budget = Budget(options.max_instructions, options.timeout)
@@ -205,7 +205,8 @@ def _print_view(timeline: Timeline, options: Namespace) -> None:
             from emulator.report.documents.check import finding_document  # few runs need it
 
             document["findings"] = list(map(finding_document, findings))
-        output.json({"profile": timeline.profile.name, **document})
+        name = timeline.profile.name if timeline.profile.functions else None
+        output.json({"profile": name, **document})
     else:
         output.lines(view_lines(view, output.style))
         if options.sanitize:

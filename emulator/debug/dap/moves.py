@@ -52,14 +52,15 @@ class Moves:
 
     def over(self, granularity: str) -> Stop:
         """Go to the next line, or instruction, over calls."""
-        if granularity != INSTRUCTION:
+        if not self._by_instruction(granularity):
             return self._heard(self._debugger.next_line)
         length = call_length(self._debugger.machine)
         return self._heard(lambda: self._debugger.step() if not length else self._over_call(length))
 
     def into(self, granularity: str) -> Stop:
         """Go to the next line, or instruction, into calls."""
-        return self._heard(self._debugger.step if granularity == INSTRUCTION else self._debugger.step_line)
+        by_instruction = self._by_instruction(granularity)
+        return self._heard(self._debugger.step if by_instruction else self._debugger.step_line)
 
     def out(self) -> Stop:
         """Go to where the function has returned to."""
@@ -67,9 +68,12 @@ class Moves:
 
     def step_back(self, granularity: str) -> Stop:
         """Go back to the line, or instruction, before, over calls."""
-        return self._heard(
-            self._debugger.step_back if granularity == INSTRUCTION else self._debugger.next_line_back
-        )
+        by_instruction = self._by_instruction(granularity)
+        return self._heard(self._debugger.step_back if by_instruction else self._debugger.next_line_back)
+
+    def _by_instruction(self, granularity: str) -> bool:
+        """Return whether steps are by instructions; in a kernel without source lines they always are."""
+        return granularity == INSTRUCTION or not self._debugger.image.has_source_lines
 
     def who(self, address: int, size: int) -> Write | None:
         """Return the last write to some bytes before here, see `Debugger.who`.

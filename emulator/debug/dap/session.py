@@ -84,9 +84,8 @@ class Session:
         self.debugger.stop_at_findings = bool(launch.sanitize) and not launch.runs_only
 
     def _task_reader(self) -> TaskReader | None:
-        profile = self.debugger.profile
         try:
-            return task_reader(self.debugger.machine, None if profile is None else profile.tasks)
+            return task_reader(self.debugger.machine, self.debugger.profile.tasks)
         except KernelMismatch as error:
             self._console.log(f"kmemu: its tasks are not known: {error}")
             return None
@@ -199,8 +198,9 @@ class Session:
         """Return why a filter cannot be had; "": it can."""
         if name == "finding" and not self.launch.sanitize:
             return 'findings are looked for with "sanitize": true'
-        if name == "allocation-failed" and self.debugger.profile is None:
-            return "no profile says which functions allocate"
+        profile = self.debugger.profile
+        if name == "allocation-failed" and not profile.functions:
+            return f"no profile says which functions allocate: {profile.reason}"
         return ""
 
     def set_filters(self, names: list[str]) -> None:

@@ -185,9 +185,8 @@ class View:
             ("Locals", "locals", lambda: self._items(self.variables.locals_(level)), False),
             ("Globals", "", self._global_items, True),
             ("Registers", "registers", lambda: self._registers(level), False),
+            ("Heap", "", self._heap, True),
         ]
-        if self._debugger.profile is not None:
-            found.append(("Heap", "", self._heap, True))
         scopes = []
         for name, hint, items, is_expensive in found:
             scope: dict[str, Any] = {
@@ -318,6 +317,10 @@ class View:
     # The heap.
 
     def _heap(self) -> Iterator[Item]:
+        profile = self._debugger.profile
+        if not profile.functions:
+            yield Item("no allocator is known", profile.reason)
+            return
         trace = self._trace
         for area in trace.areas:
             blocks = trace.live(self._debugger.event, area)

@@ -141,10 +141,11 @@ class Monitor:
         if memory_map.heap is not None:
             yield from draw_heap(memory_map.heap, Style())
         yield from layer_lines(memory_map, Style())
-        if self._debugger.profile is not None:
+        profile = self._debugger.profile
+        if profile.functions:
             yield from block_lines(self._debugger)
         elif memory_map.heap is None:
-            yield "nothing is known of this kernel's allocators; --profile says which functions they are"
+            yield f"no allocator is known: {printable(profile.reason)}"
 
     def _physical(self, words: Sequence[str]) -> Iterator[str]:
         memory = self._debugger.machine.memory

@@ -14,7 +14,7 @@ from emulator.debug.step.variable_lines import ARGUMENTS, LOCALS
 from emulator.debug.step.view import ViewReader, Wanted
 from emulator.debug.step.view_text import ended_text, stop_text
 from emulator.debug.stop import StopKind
-from emulator.debug.timeline import arrived
+from emulator.debug.timeline import NO_EVENTS, arrived
 from emulator.report.text.findings import finding_lines
 from emulator.wording import printable
 
@@ -74,7 +74,8 @@ class MovesApp(PanesApp):
         self.reader = ViewReader(timeline)
         self.stops = Stops(timeline.debugger, self.reader.globals_)
         self._opened: set[tuple[str, ...]] = {(ARGUMENTS,), (LOCALS,)}
-        self.wanted = Wanted(opens=lambda path, _value: path in self._opened, all_globals=True)
+        has_variables = timeline.machine.image.has_section(".debug_info")
+        self.wanted = Wanted(opens=lambda path, _value: path in self._opened, all_globals=has_variables)
         self._waiting: dict[
             str, int
         ] = {}  # steps, by what they are: asked for while the machine was on its way
@@ -171,7 +172,7 @@ class MovesApp(PanesApp):
 
     def go_to_call(self, number: int) -> None:
         """Go to where a call has returned."""
-        if self.view is None:
+        if self.view is None or self.lacks_calls():
             return
         count = len(self.timeline.calls)
         if not 1 <= number <= count:
@@ -182,9 +183,16 @@ class MovesApp(PanesApp):
         call = self.timeline.calls.call(number)
         self.travel(lambda: self.timeline.go_to(call.left or call.entered))
 
+    def lacks_calls(self) -> bool:
+        """Return whether no calls are known, and say so then."""
+        if self.timeline.unknown:
+            self.show_message(NO_EVENTS)
+        return bool(self.timeline.unknown)
+
     def action_step(self, calls: int) -> None:
         """Go so many calls on, or back if *calls* is negative."""
-        self._take("call", calls)
+        if not self.lacks_calls():
+            self._take("call", calls)
 
     def _step_calls(self, calls: int) -> None:
         view = self.view
@@ -202,12 +210,14 @@ class MovesApp(PanesApp):
 
     def action_entry(self) -> None:
         """Go to the entry of the call where the machine stands."""
-        if self.view is not None and self.view.call is not None:
+        if not self.lacks_calls() and self.view is not None and self.view.call is not None:
             entered = self.view.call.entered
             self.travel(lambda: self.timeline.go_to(entered))
 
     def action_next_of_block(self) -> None:
         """Go to the next call about the same block."""
+        if self.lacks_calls():
+            return
         found = self.timeline.search.next_of_block(self.number) if self.number else None
         if found is None:
             self.show_message("no later call is about this block")

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from emulator.debug.step.pane import Pane
-from emulator.debug.step.view_text import PANES, Tone
+from emulator.debug.step.view_text import PANES, Tone, unknown_lines
 from emulator.hle.kernels import error_names
 from emulator.report.text.calls import CallLayout
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from emulator.report.text.style import Style
 
 _STYLES = {Tone.PLAIN: "", Tone.HERE: "bold", Tone.TITLE: "cyan", Tone.FAINT: "dim", Tone.BAD: "bold red"}
+
+
+def styled(line: PaneLine) -> Text:
+    """Return a line as it is shown."""
+    if "\x1b" in line.text:  # the colours of a memory map
+        return Text.from_ansi(line.text, no_wrap=True)
+    return Text(no_wrap=True).append(line.text, _STYLES[line.tone])
 
 
 class ViewPane(Pane):
@@ -41,7 +48,7 @@ class ViewPane(Pane):
         self._lines = list(self._lines_of(view, style))
         here = next((number for number, line in enumerate(self._lines) if line.tone is Tone.HERE), 0)
         self._here = len(self._lines) - 1 if self._follows_end else here
-        widest = max((cell_len(self._text(line).plain) for line in self._lines), default=0)
+        widest = max((cell_len(styled(line).plain) for line in self._lines), default=0)
         self.lines_changed(max(widest, 1))
         if not keeps:
             self.move_cursor(self._here, centre=True)
@@ -62,17 +69,11 @@ class ViewPane(Pane):
 
     def line_text(self, index: int) -> Text:
         """See `Pane.line_text`."""
-        return self._text(self._lines[index])
+        return styled(self._lines[index])
 
     def is_here(self, index: int) -> bool:
         """See `Pane.is_here`."""
         return self._lines[index].tone is Tone.HERE
-
-    @staticmethod
-    def _text(line: PaneLine) -> Text:
-        if "\x1b" in line.text:  # the colours of a memory map
-            return Text.from_ansi(line.text, no_wrap=True)
-        return Text(no_wrap=True).append(line.text, _STYLES[line.tone])
 
 
 class CallsPane(Pane):
@@ -82,6 +83,7 @@ class CallsPane(Pane):
         super().__init__("Calls", "calls")
         self._timeline: Timeline | None = None
         self._layout: CallLayout | None = None
+        self._unknown: list[PaneLine] = []
         self._here = -1
         self._mark = ">"
 
@@ -96,6 +98,7 @@ class CallsPane(Pane):
             style,
             error_names(timeline.profile.name),
         )
+        self._unknown = list(unknown_lines(timeline.unknown, style)) if timeline.unknown else []
         self.border_title = f"Calls: {len(timeline.calls)}"
         self.lines_changed()
 
@@ -113,12 +116,14 @@ class CallsPane(Pane):
 
     def line_count(self) -> int:
         """See `Pane.line_count`."""
-        return 0 if self._timeline is None else len(self._timeline.calls)
+        return 0 if self._timeline is None else len(self._unknown) or len(self._timeline.calls)
 
     def line_text(self, index: int) -> Text:
         """See `Pane.line_text`."""
         if self._timeline is None or self._layout is None:
             return Text()
+        if self._unknown:
+            return styled(self._unknown[index])
         mark = self._mark if index == self._here else " "
         return Text(mark, no_wrap=True) + Text.from_ansi(
             self._layout.line(self._timeline.calls.call(index + 1))

@@ -97,8 +97,8 @@ class PanesApp(App[None]):
     def on_mount(self) -> None:
         """Lay the panes out."""
         self.set_class(not self._style.unicode, "-ascii")
-        self.arrange()
-        self.query_one(CallsPane).focus()
+        self.set_class(bool(self.timeline.unknown), "-unknown")
+        self.show_pane("code" if self.timeline.unknown else "calls")
         self.set_interval(_PULSE_S, self._pulse)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -293,4 +293,5 @@ class PanesApp(App[None]):
         if self._cancelling:  # a request that falls between two runs of the machine is lost
             self.timeline.debugger.cancel()
         seconds = int(monotonic() - self._job_began)
-        self._set_headline(f"{self._job}: event {self.timeline.debugger.event}, {seconds} s (Esc stops)")
+        event = "" if self.timeline.unknown else f"event {self.timeline.debugger.event}, "
+        self._set_headline(f"{self._job}: {event}{seconds} s (Esc stops)")

@@ -87,6 +87,8 @@ class StepApp(MovesApp):
 
     def action_search(self) -> None:
         """Ask for a function, and go to its next call."""
+        if self.lacks_calls():
+            return
 
         def answer(text: str) -> None:
             found = self.timeline.search.next_of_function(text, self.number)
@@ -98,6 +100,8 @@ class StepApp(MovesApp):
 
     def action_first(self) -> None:
         """Ask for an address, and go to the first call that touched it."""
+        if self.lacks_calls():
+            return
 
         def answer(text: str) -> None:
             address = read_address(text, self.timeline.machine.image)

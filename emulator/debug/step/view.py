@@ -78,6 +78,7 @@ class View(NamedTuple):
         dump: Bytes of the call's block, or around an address that was asked for.
         console: The end of what the kernel wrote so far to COM1, or where it wrote nothing, to port 0xE9.
         bad_accesses: Those that happen before the next event, as far as they are known.
+        unknown: See `Timeline`.
     """
 
     moment: Moment
@@ -104,6 +105,7 @@ class View(NamedTuple):
     dump: tuple[DumpRow, ...]
     console: str
     bad_accesses: tuple[Finding, ...] = ()
+    unknown: str = ""
 
     @property
     def has_returned(self) -> bool:
@@ -193,7 +195,8 @@ class ViewReader:
             threads={number: (task, parked_frames(machine, task)) for number, task in threads.items()},
             thread=None,
             memory_map=read_memory_map(machine, machine.modules),
-            areas=tuple(live_areas(timeline.trace(), event)),
+            areas=_areas(timeline),
+            unknown=timeline.unknown,
             dump=(),
             console=_console(timeline),
             bad_accesses=() if moment.at_end else tuple(timeline.bad_accesses.after(event)),
@@ -222,6 +225,11 @@ class ViewReader:
         )
 
 
+def _areas(timeline: Timeline) -> tuple[LiveArea, ...]:
+    trace = timeline.trace()
+    return () if trace is None else tuple(live_areas(trace, timeline.event))
+
+
 def _stops(debugger: Debugger) -> Iterator[int]:
     for each in debugger.points:
         if isinstance(each, Breakpoint) and each.enabled:
@@ -232,7 +240,7 @@ def _dump(timeline: Timeline, address: int | None) -> Iterator[DumpRow]:
     """Yield the bytes around an address, or of the block of the call at which the machine stands."""
     trace, event = timeline.trace(), timeline.event
     call, size = timeline.call_of(event), 1
-    if address is None and call is not None:
+    if address is None and trace is not None and call is not None:
         address = timeline.block_of(call)
         size = 1 if address is None else _size_of_block(trace, event, address)
     if address is not None:

@@ -99,6 +99,7 @@ def writer_document(writer: Writer) -> dict[str, Any]:
         "version": _WRITER_VERSION,
         "address": writer.address,
         "name": location_or_address(writer.address, writer.location),
+        "instructions": writer.instructions,
         "event": writer.event,
         "instruction": {"address": writer.eip, "text": writer.text, "source": writer.source},
         "before": writer.before.hex(),

@@ -74,11 +74,12 @@ def _place(view: View) -> str:
     if view.at_end:
         return f"the end of the run: {printable(ended_text(view.ending))}"
     if view.at_event and view.call is None:
-        return f"before the first instruction; {view.event_count} events"
+        return "before the first instruction" + ("" if view.unknown else f"; {view.event_count} events")
     if view.call is None or not view.at_event:
         executed = counted(view.moment.instructions, "instruction", ",")
         event = f"after event {view.event}" if view.event else "before event 1"
-        return f"{frame_text(view.stack[0].frame)}; {executed}, {event} of {view.event_count}"
+        among = "" if view.unknown else f", {event} of {view.event_count}"
+        return f"{frame_text(view.stack[0].frame)}; {executed}{among}"
     is_passed = view.call.left == view.call.entered  # a copy inside of another function
     done = "is executed" if is_passed else "has returned" if view.has_returned else "is entered"
     return f"event {view.event} of {view.event_count}: #{view.call.number} {printable(view.call.function)} {done}"
@@ -126,6 +127,8 @@ def _change_lines(view: View, style: Style) -> Iterator[PaneLine]:
 def _no_change(view: View) -> str:
     if view.is_step:
         return "nothing"
+    if view.unknown:
+        return "no step has led here: s goes to the next line, i to the next instruction"
     if not view.at_event and not view.at_end:
         return "between two events: n goes to the next call's return"
     if view.at_end or view.call is None:
@@ -274,8 +277,15 @@ def _area_lines(view: View, style: Style) -> Iterator[PaneLine]:
             yield PaneLine(block_text(block, style), block.address, Tone.HERE if is_new else Tone.PLAIN)
         if area.block_count > len(area.blocks):
             yield PaneLine(f"and {area.block_count - len(area.blocks):,} more", tone=Tone.FAINT)
-    if not view.areas:
+    if view.unknown:
+        yield from unknown_lines(view.unknown, style)
+    elif not view.areas:
         yield PaneLine("the profile has no area whose blocks are known", tone=Tone.FAINT)
+
+
+def unknown_lines(unknown: str, style: Style) -> Iterator[PaneLine]:
+    """Yield why no allocator is known, in lines that fit."""
+    return (PaneLine(line, tone=Tone.FAINT) for line in style.folded(printable(unknown), indent=2))
 
 
 def block_text(block: LiveBlock, style: Style) -> str:
@@ -354,7 +364,8 @@ def writer_lines(writer: Writer, bad: Finding | None, style: Style) -> Iterator[
     before, after = (int.from_bytes(each, "little") for each in (writer.before, writer.after))
     digits = 2 * len(writer.after)
     yield printable(f"0x{writer.address:08x}  {location_or_address(writer.address, writer.location)}")
-    yield f"0x{before:0{digits}x} became 0x{after:0{digits}x} after event {writer.event}"
+    when = f"event {writer.event}" if writer.event else counted(writer.instructions, "instruction", ",")
+    yield f"0x{before:0{digits}x} became 0x{after:0{digits}x} after {when}"
     yield ""
     yield printable(f"0x{writer.eip:08x}  {writer.text}")
     if writer.source:

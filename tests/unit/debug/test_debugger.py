@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from threading import Timer
 from typing import TYPE_CHECKING
@@ -14,9 +15,11 @@ from emulator.errors import Cancelled, GuestStopped
 from emulator.run.ending import How
 from tests.helpers.debuggers import state_of
 from tests.helpers.guest import FUNCTION, machine_of
+from tests.helpers.variable_kernel import compile_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from emulator.debug import Debugger, Stop
 
@@ -207,6 +210,21 @@ def test_without_a_profile_there_are_no_events() -> None:
             ValueError, match=r"^there are no events: no profile says which functions allocate$"
         ):
             d.go_to_event(1)
+        d.step(3)
+        assert d.go_to_event(0).kind is StopKind.START
+        stop = d.record()
+        assert (stop.kind, stop.moment) == (StopKind.ENDED, d.moment)
+        with pytest.raises(
+            ValueError, match=r"^no calls are recorded: no profile says which functions allocate$"
+        ):
+            d.trace()
+
+
+def test_accesses_are_not_checked_without_a_profile(tmp_path: Path) -> None:
+    kernel = str(compile_variables(tmp_path, "gcc", "-O0"))
+    text = f"^accesses are checked by what a profile says of allocators: no built-in profile fits; kmemu init {re.escape(kernel)} writes one$"
+    with pytest.raises(ValueError, match=text):
+        debug.debugger(kernel, sanitize=True)
 
 
 @pytest.mark.parametrize("number", [-1, 1 << 32, 10**40])

@@ -217,3 +217,23 @@ def test_a_line_before_that_is_not_known_is_refused() -> None:
         ):
             d.next_line_back()
         assert d.moment == here
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        debug.Debugger.step_line,
+        debug.Debugger.next_line,
+        debug.Debugger.step_line_back,
+        debug.Debugger.next_line_back,
+    ],
+)
+def test_without_source_lines_there_are_no_steps_by_lines(
+    tmp_path: Path, move: Callable[[Debugger], object]
+) -> None:
+    with debug.debugger(str(compile_variables(tmp_path, "gcc", "-g0"))) as d:
+        d.step(20)
+        here = d.moment
+        with pytest.raises(ValueError, match=r"^the kernel's file has no source lines: "):
+            move(d)
+        assert d.moment == here

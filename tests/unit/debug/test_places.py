@@ -175,3 +175,20 @@ def test_what_is_no_place_is_said(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=r"^") as error:
         read_places(text, boot("firmware:overflow").image)
     assert str(error.value) == problem
+
+
+@pytest.mark.parametrize("name", ["push", "Queue::push", "kernel.c:push", "kernel.c:Queue::push"])
+def test_the_scopes_of_a_name_may_be_left_out(tmp_path: Path, name: str) -> None:
+    source = """
+        namespace sched { struct Queue { int head; __attribute__((noinline)) void push(int n) { head = n; } }; }
+        sched::Queue queue;
+        extern "C" void kmain(void) { queue.push(1); __asm__ volatile("outl %0, $0xf4" : : "a"(0)); for (;;) ; }
+    """
+    image = boot(
+        str(compile_kernel(tmp_path, source, ["-g", "-O1", "-xc++", "-std=c++17"], entry=ENTRY))
+    ).image
+    whole = places_of_function(image, "sched::Queue::push")
+    assert whole
+    assert places_of_function(image, name) == whole
+    for part in ("ush", "ueue::push", "Queue"):
+        assert places_of_function(image, part) == ()

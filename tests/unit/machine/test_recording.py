@@ -803,3 +803,8 @@ def test_a_function_that_no_memory_backs_cannot_be_watched(address: int) -> None
     message = rf"^cannot watch ghost: its symbol at 0x{address:08x} covers no code$"
     with pytest.raises(UnsupportedFunction, match=message):
         record(machine_of(ghost), [RecordedFunction("ghost")])
+
+
+def test_there_is_a_function_to_record() -> None:
+    with pytest.raises(ValueError, match=r"^there is no function to record$"):
+        record(machine_of(ADDING), [])

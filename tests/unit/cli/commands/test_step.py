@@ -135,11 +135,41 @@ def test_who_finds_what_a_model_wrote(kmemu: Kmemu) -> None:
     assert "the model of kmalloc\n  0  kmalloc+0x0 heap.c:168\n" in out
 
 
-def test_a_kernel_without_known_functions_needs_a_profile(kmemu: Kmemu, tmp_path: Path) -> None:
+def test_a_kernel_of_which_no_allocator_is_known_is_gone_through_all_the_same(
+    kmemu: Kmemu, tmp_path: Path
+) -> None:
+    kernel = write_kernel(tmp_path / "k.elf", b"\x50\x5b" + exit_with(0))  # push eax; pop ebx
+    why = f"no built-in profile fits; kmemu init {kernel} writes one"
+    done = kmemu("step", kernel, "--print", "--at", "@1")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("start+0x1; 1 instruction\n\n-- Changes ")
+    assert f"\nno allocator is known: {why}\n" in done.out
+    assert done.out.endswith(f"\nprofile none ({why})\n")
+    document = json.loads(kmemu("step", kernel, "--print", "--json", "--at", "@1").out)
+    assert [document[key] for key in ("profile", "event", "events", "areas")] == [None, 0, 0, []]
+    assert document["registers"]["eip"] == document["stack"][0]["address"] == 0x100001
+    assert kmemu("step", kernel, "--print").out.startswith("before the first instruction\n")
+    no_events = "kmemu: there are no events: no profile says which functions allocate\n"
+    for what in ("--print", "--who=start"):
+        assert kmemu("step", kernel, what, "--at", "1") == (2, "", no_events)
+    for words in (("--print", "--sanitize"), ("--print", "--profile", str(tmp_path / "none.toml"))):
+        assert (kmemu("step", kernel, *words).status, kmemu("step", kernel, *words).out) == (3, "")
+    assert why in kmemu("step", kernel, "--print", "--sanitize").err
+
+
+def test_the_writer_of_a_word_is_found_without_events(kmemu: Kmemu, tmp_path: Path) -> None:
+    kernel = write_kernel(
+        tmp_path / "k.elf", b"\xc7\x05\0\0\x20\0\x07\0\0\0" + exit_with(0)
+    )  # movl $7, 0x200000
+    out = kmemu("step", kernel, "--who", "0x200000").out
+    assert "\n0x00000000 became 0x00000007 after 0 instructions\n" in out
+    document = json.loads(kmemu("step", kernel, "--who", "0x200000", "--json").out)
+    assert (document["instructions"], document["event"]) == (0, 0)
+    assert kmemu("step", kernel, "--who", "0x200000", "--at", "0").out.startswith("nobody has written")
+
+
+def test_a_kernel_may_have_a_profile_of_its_own(kmemu: Kmemu, tmp_path: Path) -> None:
     kernel = write_kernel(tmp_path / "k.elf", exit_with(0))
-    done = kmemu("step", kernel, "--print")
-    assert (done.status, done.out) == (3, "")
-    assert "no built-in profile fits" in done.err
     profile = tmp_path / "p.toml"
     profile.write_text('name = "test"\n[heap]\nalloc = "start(size)"\n')
     done = kmemu("step", kernel, "--print", "--profile", str(profile), "--at", "1")

@@ -554,3 +554,29 @@ def test_the_same_messages_get_the_same_answers(kernel: str) -> None:
         return adapter.transcript
 
     assert transcript() == transcript()
+
+
+def test_a_kernel_of_which_no_allocator_is_known_says_so(adapter: DebugAdapter, kernel: str) -> None:
+    at_leaf(adapter, kernel)
+    why = f"no built-in profile fits; kmemu init {kernel} writes one"
+    heap = adapter.scope("Heap")
+    assert {name: each["value"] for name, each in heap.items()} == {"no allocator is known": why}
+    (refused,) = adapter.request("setExceptionBreakpoints", filters=["allocation-failed"])["breakpoints"]
+    assert refused == {
+        "verified": False,
+        "message": f"no profile says which functions allocate: {why}",
+    }
+
+
+def test_steps_are_by_instructions_where_there_are_no_source_lines(
+    adapter: DebugAdapter, tmp_path: Path
+) -> None:
+    adapter.launch(str(compile_variables(tmp_path, "gcc", "-g0")), stopOnEntry=True)
+    adapter.start()
+    start = adapter.frames()[0]["instructionPointerReference"]
+    places = []
+    for command in ("next", "stepIn", "stepBack", "stepBack"):
+        adapter.go(command)
+        places.append(adapter.frames()[0]["instructionPointerReference"])
+    assert places[3] == start
+    assert places[2] == places[0] != start

@@ -23,10 +23,13 @@ from emulator.debug.step.panes_app import ORDER, PanesApp
 from emulator.debug.step.step_app import StepApp
 from emulator.debug.writer import last_writer
 from emulator.report.text.style import Style
+from tests.helpers.c_kernel import compile_kernel
+from tests.helpers.call_stack_kernels import ENTRY
 from tests.helpers.timelines import timeline_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
     from textual.pilot import Pilot
 
@@ -776,3 +779,73 @@ def test_q_ends_also_what_takes_long() -> None:
         assert app.timeline.event_count < 5_000_184
 
     asyncio.run(run())
+
+
+STRANGER = """
+static volatile int seen;
+__attribute__((noinline)) void count(int by) { seen += by; }
+void kmain(void)
+{
+    count(3);
+    count(4);
+    __asm__ volatile("outl %0, $0xf4" : : "a"(0)); for (;;) ;
+}
+"""
+
+
+@pytest.mark.parametrize("size", [WIDE, TINY])
+def test_a_kernel_of_which_no_allocator_is_known_is_stepped_through(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        assert app.current == "code"
+        for pane in ("calls", "blocks"):
+            assert " ".join(shown(app, pane).split()).startswith(
+                "no allocator is known: no built-in profile fits; kmemu init "
+            )
+        assert str(app.query_one("#headline", Static).render()) == "before the first instruction"
+        for key in "npNe/f":
+            await stage.press(key)
+            await stage.told("there are no events: no profile says which functions allocate")
+            assert not stage.asks()
+            app.clear_notifications()
+        await stage.answer("g", "1")
+        await stage.told("there are no events: no profile says which functions allocate")
+        await stage.answer("b", "count")
+        await stage.press("c")
+        assert re.match(r"stop 1; count\+0x\w+ kernel.c:3; \d+ instructions$", headline_of(app))
+        here = headline_of(app)
+        await stage.press("C")
+        assert headline_of(app) == "before the first instruction"
+        await stage.press("c")
+        assert headline_of(app) == here
+        await stage.press("i")
+        await stage.press("I")
+        assert headline_of(app) == here.removeprefix("stop 1; ")
+        await stage.press("u")
+        assert headline_of(app).startswith("kmain+")
+        await stage.press("r")
+        assert headline_of(app) == "the end of the run: the kernel exited with value 0"
+
+    kernel = compile_kernel(tmp_path, STRANGER, ["-g", "-O1"], entry=ENTRY)
+    play(scene, str(kernel), size)
+
+
+def test_a_kernel_without_source_is_stepped_through_by_instructions(tmp_path: Path) -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        assert "Globals" not in shown(app, "variables")
+        for key in "sSoO":
+            await stage.press(key)
+            await stage.told(
+                "the kernel's file has no source lines: it can be stepped through by instructions"
+            )
+            app.clear_notifications()
+        assert headline_of(app) == "before the first instruction"
+        await stage.press("i")
+        assert headline_of(app).endswith("; 1 instruction")
+
+    play(scene, str(compile_kernel(tmp_path, STRANGER, entry=ENTRY)))
+
+
+def headline_of(app: StepApp) -> str:
+    return str(app.query_one("#headline", Static).render())
