@@ -151,6 +151,6 @@ def no_profile(reason: str) -> Profile:
     """Return the profile of a kernel of which no allocator is known: it has no functions.
 
     Args:
-        reason: Why none fits, and what to do, as `emulator.errors.KernelMismatch.problem` says it.
+        reason: Why none fits, and what to do, as the problem of an `emulator.errors.KernelMismatch`.
     """
     return Profile("none", (), reason=reason)

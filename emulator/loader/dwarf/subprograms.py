@@ -180,7 +180,8 @@ class Subprograms:
         return Parameter(size, value, tuple(located(own, "DW_AT_location")), is_kept=True)
 
     def _file(self, entry: Entry) -> str:
-        """Return the name of the file in which an entry is declared."""
+        """Return the name of the file in which an entry is declared; of a method that may be said where its class is."""
+        entry = declaring(entry, "DW_AT_decl_file") or entry
         if entry.dwarfinfo is not self._units.dwarf:  # the numbers of files there are others
             return ""
         number, program = (

@@ -185,7 +185,7 @@ def test_the_scopes_of_a_name_may_be_left_out(tmp_path: Path, name: str) -> None
         extern "C" void kmain(void) { queue.push(1); __asm__ volatile("outl %0, $0xf4" : : "a"(0)); for (;;) ; }
     """
     image = boot(
-        str(compile_kernel(tmp_path, source, ["-g", "-O1", "-xc++", "-std=c++17"], entry=ENTRY))
+        str(compile_kernel(tmp_path, source, ["-g", "-O1", "-std=gnu++17"], "g++", entry=ENTRY))
     ).image
     whole = places_of_function(image, "sched::Queue::push")
     assert whole
