@@ -9,7 +9,7 @@ import numpy as np
 from emulator.check.call_sites import CallSites
 from emulator.check.findings import CallSite, Finding, Kind
 from emulator.check.null_accesses import came_up
-from emulator.guest.symbolizer import Symbolizer
+from emulator.guest.symbolizer import NOTHING_KNOWN, Symbolizer
 from emulator.run.ending import How
 from emulator.wording import counted
 from emulator.x86 import Eflags
@@ -17,6 +17,7 @@ from emulator.x86 import Eflags
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from emulator.guest.symbolizer import Frame
     from emulator.loader.image import KernelImage
     from emulator.machine.machine import Machine
     from emulator.machine.unanswered import Lack
@@ -37,11 +38,11 @@ def bad_endings(image: KernelImage, ending: Ending, trace: Trace) -> list[Findin
         details = tuple(line.strip() for line in str(ending.error).splitlines()[1:])
         return [Finding(Kind.DIVERGENCE, "", ending.problem, _last(trace), details=details)]
     if ending.how is How.STOPPED:
-        call_site = _death(image, ending.eip or 0, trace)
+        call_site = _death(image, ending, ending.eip or 0, trace)
         return [Finding(Kind.DIED, "", f"the kernel died: {ending.problem}", call_site)]
     if ending.how is How.RESET:
         message = f"the kernel reset the PC at {ending.location}"
-        call_site = _death(image, (ending.eip or 0) - 1, trace)
+        call_site = _death(image, ending, (ending.eip or 0) - 1, trace)
         return [Finding(Kind.FAILED, "", message, call_site)]
     if ending.exit_value:
         return [Finding(Kind.FAILED, "", f"the kernel exited with value {ending.exit_value}", None)]
@@ -113,14 +114,17 @@ def deadlocks(machine: Machine, ending: Ending, trace: Trace, waiting: Sequence[
     return [Finding(Kind.DEADLOCK, "", message, _innermost(trace), details=tuple(waiting))]
 
 
-def _death(image: KernelImage, eip: int, trace: Trace) -> CallSite:
+def _death(image: KernelImage, ending: Ending, eip: int, trace: Trace) -> CallSite:
     """Return where an instruction ended the run: in the innermost recorded call, if there is one."""
     frame = Symbolizer(image).instruction(eip)
     inside = _innermost(trace)
     event = trace.event_count
+    frames: tuple[Frame, ...] = ending.backtrace or (frame,)
     if inside is None:
-        return CallSite(0, event, frame.function, (frame,))
-    return CallSite(inside.call, event, inside.function, (frame, *inside.backtrace))
+        return CallSite(0, event, frame.function, frames)
+    if frames[-1] == NOTHING_KNOWN:
+        frames = frame, *inside.backtrace
+    return CallSite(inside.call, event, inside.function, frames)
 
 
 def _last(trace: Trace) -> CallSite | None:

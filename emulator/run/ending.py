@@ -84,7 +84,7 @@ class Ending(NamedTuple):
         interrupts_on: Whether interrupts were on when the kernel halted; None: it did not.
         spins: It halted in a loop that nothing can end, and not in `hlt`.
         lacks: What the kernel accessed that the machine does not have.
-        backtrace: Where a run ended by a budget, a halt or a reset, innermost first.
+        backtrace: Where a run ended by a budget, a halt, a reset or what the kernel did not survive, innermost first.
         activity: What the kernel was doing; None: the run was not ended by a budget.
     """
 

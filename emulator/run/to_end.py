@@ -36,7 +36,7 @@ def run_to_end(machine: Machine, budget: Budget) -> Ending:
     interrupts = machine.interrupts
     started_ns, waited_ns = interrupts.now_ns(), interrupts.waited_ns()
     ending = _run_to_end(machine, budget)
-    if ending.how in (How.BUDGET, *_AFTER_LAST):
+    if ending.how in (How.BUDGET, How.STOPPED, *_AFTER_LAST):
         after_last = ending.how in _AFTER_LAST and not ending.spins
         ending = ending._replace(backtrace=_backtrace(machine, after_last=after_last))
     if ending.how is How.BUDGET:

@@ -138,6 +138,12 @@ CASES: Final = (
         "sizes",
         "bytes",
     ),
+    case(
+        "jump_again",
+        FREED,
+        "u8 *p = take(N); memset(p, 0xc3, N); ((void (*)(void))(p + 16))(); @give(p, N);@@ ((void (*)(void))(p + 16))(); use(p);",
+        "keeps",
+    ),
     case("pushed_by_call", OUT, "u8 *p = take(N); push_at(p @@+ 4@);", "bytes"),
     case(
         "interrupt_freed",

@@ -29,7 +29,7 @@ class Case(NamedTuple):
         kind: Of the finding.
         body: Of the function, in C.
         needs: What the allocator has to have: ``sizes`` (blocks of any size), ``resize``, ``bytes`` (no whole pages), ``reuse`` (what was freed last is taken next),
-            ``interrupts``, ``clears`` (a function that returns zeroed blocks).
+            ``interrupts``, ``clears`` (a function that returns zeroed blocks), ``keeps`` (what a block holds from its 17th byte on is there after it was freed).
     """
 
     name: str
@@ -278,13 +278,13 @@ void kmain(uint32_t magic, const struct multiboot_info *info)
 """
 ALLOCATORS: Final = {
     "litecore": Allocator(
-        _ON_LITECORE, "", 21, frozenset({"bytes", "sizes", "interrupts", "far", "garbage"}), {}
+        _ON_LITECORE, "", 21, frozenset({"bytes", "sizes", "interrupts", "far", "garbage", "keeps"}), {}
     ),
     "btron_kmem": Allocator(
         _ON_BTRON + "#define take(size) kmem_alloc(size)\n#define give(block, size) kmem_free(block, size)\n",
         "",
         21,
-        frozenset({"bytes"}),
+        frozenset({"bytes", "keeps"}),
         {},
     ),
     "btron_mpl": Allocator(
@@ -296,7 +296,7 @@ ALLOCATORS: Final = {
         ),
         "",
         21,
-        frozenset({"bytes", "task"}),
+        frozenset({"bytes", "task", "keeps"}),
         {},
     ),
     "btron_mpf": Allocator(
@@ -309,14 +309,14 @@ ALLOCATORS: Final = {
         '[kmem]\nalloc = "kmem_alloc(size)"\nfree = "kmem_free(ptr, size) -> error"\n[mpf]\nalloc = "pget_blf(out, pool) -> error, size = 21"\n'
         'free = "rel_blf(pool, ptr) -> error"\nother = "cre_mpf(pool, packet) -> error"\n',
         21,
-        frozenset({"bytes", "task"}),
+        frozenset({"bytes", "task", "keeps"}),
         {},
     ),
     "btron_pmem": Allocator(
         _ON_BTRON + "#define take(size) pmem_alloc(size)\n#define give(block, size) pmem_free(block, size)\n",
         "",
         4096,
-        frozenset(),
+        frozenset({"keeps"}),
         {},
     ),
     "heap": Allocator(
@@ -355,7 +355,7 @@ ALLOCATORS: Final = {
         _PAGES,
         '[pages]\npages = true\nalloc = "page_take(pages)"\nfree = "page_give(ptr, pages)"\n',
         4096,
-        frozenset({"interrupts", "sizes", "pages", "screen"}),
+        frozenset({"interrupts", "sizes", "pages", "screen", "keeps"}),
         {},
     ),
 }

@@ -25,6 +25,7 @@
 #include "core/reports.h"
 #include "core/run.h"
 #include "core/windows.h"
+#include "unicorn/jumps.h"
 #include "unicorn/reports.h"
 
 #define DEPTH_MAX 64
@@ -191,25 +192,18 @@ int kc_snapshot(kc *m)
     return m->snapshots->depth++;
 }
 
-static void code_forget(kc *m, uint64_t start, uint64_t end)
-{
-    if (kc_paging(m)) /* Unicorn wants linear addresses, of which a page may have several */
-        kc_flush_code(m);
-    else
-        kc_forget_code(m, start, end);
-}
-
 /* A page that may hold translated code becomes `bytes`: the translations of what differs are dropped. */
 static void code_restore(kc *m, uint32_t page, const uint8_t *bytes)
 {
     enum { CHUNK = 64 };
-    uint8_t *now = page_at(m, page);
+    const struct piece *piece = kc_piece(m, (uint64_t)page * PAGE_SIZE);
+    uint8_t *now = page_at(m, page), *code = piece->memory + ((uint64_t)page * PAGE_SIZE - piece->start);
 
     if (memcmp(now, bytes, PAGE_SIZE) == 0)
         return;
     for (uint32_t at = 0; at < PAGE_SIZE; at += CHUNK)
         if (memcmp(now + at, bytes + at, CHUNK))
-            code_forget(m, (uint64_t)page * PAGE_SIZE + at, (uint64_t)page * PAGE_SIZE + at + CHUNK);
+            kc_forget_code(m, code + at, CHUNK);
     memcpy(now, bytes, PAGE_SIZE);
 }
 

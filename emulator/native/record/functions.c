@@ -114,6 +114,53 @@ bool kc_is_after_call(kc *m, uint32_t address, uint32_t *target)
     return (uint8_t)code_at(m, address - 7) == CALL_FAR;
 }
 
+static uint32_t data_at(kc *m, uint32_t address)
+{
+    uint32_t word;
+
+    kc_words(m, kc_segment_base(m, DS) + address, &word, 1);
+    return word;
+}
+
+/* A general register, as it was before a call; `esp`: now. */
+static uint32_t before_call(kc *m, unsigned number, uint32_t esp)
+{
+    return number == 4 ? esp + 4 : kc_general(m, number);
+}
+
+/* Where a call through a pointer leads to, with registers as they are. Intel SDM 2A, tables 2-2 and 2-3. */
+static uint32_t indirect_target(kc *m, uint32_t address, uint32_t esp)
+{
+    uint32_t code = code_at(m, address), mode = code >> 14 & 3, base = code >> 8 & 7, sum = 0;
+    bool has_sib = mode != 3 && base == 4;
+
+    if (mode == 3)
+        return before_call(m, base, esp);
+    if (has_sib) {
+        uint32_t index = code >> 19 & 7, scale = code >> 22 & 3;
+        base = code >> 16 & 7;
+        sum = index == 4 ? 0 : kc_general(m, index) << scale;
+    }
+    if (mode == 0 && base == 5)
+        return data_at(m, sum + code_at(m, address + 2 + has_sib));
+    sum += before_call(m, base, esp);
+    if (mode)
+        sum += mode == 1 ? (uint32_t)(int8_t)code_at(m, address + 2 + has_sib) : code_at(m, address + 2 + has_sib);
+    return data_at(m, sum);
+}
+
+bool kc_has_called(kc *m, uint32_t address, uint32_t pc, uint32_t esp)
+{
+    enum { NEAR = 2 };
+
+    for (uint32_t length = 2; kc_is_code(m, address - 1) && length <= 7; length++) {
+        uint32_t code = code_at(m, address - length);
+        if (length_of_indirect(code) == length && (code >> 11 & 7) == NEAR && indirect_target(m, address - length, esp) == pc)
+            return true;
+    }
+    return false;
+}
+
 /* -- jumps ---------------------------------------------------------------------------------------- */
 
 /* Where a jump through a register leads that was loaded by the instruction before, as code does that moves to other addresses; 0: it

@@ -18,6 +18,8 @@ uint32_t kc_function_start(const kc *m, uint32_t address);
 
 /* Is it the address after a call instruction? `target`: what is called; 0: a call through a pointer. */
 bool kc_is_after_call(kc *m, uint32_t address, uint32_t *target);
+/* Did the call through a pointer before `address` lead to `pc`, where nothing has been executed since? `esp`: there. */
+bool kc_has_called(kc *m, uint32_t address, uint32_t pc, uint32_t esp);
 /* Can a call of a function be, without a frame of its own, at an address in another one? */
 bool kc_leads_to(kc *m, uint32_t function, uint32_t address);
 /* Can the call before `address` have led to the instruction at `pc`, in a function that keeps a frame pointer? */

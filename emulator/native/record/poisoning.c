@@ -11,8 +11,10 @@
 #include <string.h>
 
 #include "core/kasan.h"
+#include "core/mmu.h"
 #include "core/shadow.h"
 #include "record/poisoning.h"
+#include "unicorn/jumps.h"
 
 static uint64_t word_at(const uint8_t *bytes, uint32_t size)
 {
@@ -243,6 +245,8 @@ void kc_poison_freed(kc *m, const struct block_table *t, uint32_t number, bool a
         else
             poison_all_but(m, t, piece, block->as.died);
         kc_kasan_follow_at(m, block->as.start + piece->offset, piece->physical, piece->size);
+        if (kc_was_fetched(m, piece->physical >> PAGE_SHIFT)) /* jumps are looked at where code is translated */
+            kc_forget_code(m, kc_at(m, piece->physical), piece->size);
     }
 }
 

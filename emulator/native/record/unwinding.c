@@ -158,8 +158,13 @@ static bool is_after_call_of(kc *m, uint32_t address, uint32_t function)
     return kc_is_after_call(m, address, &target) && target == function;
 }
 
-/* Has a call through a null pointer led here? */
-static bool has_jumped_to_null(const struct level *level) { return level->stands && level->pc < KC_NULL_END; }
+/* Has a call through a pointer led to where no code is, through a null pointer perhaps? */
+static bool is_astray(kc *m, struct unwound *unwound, const struct level *level)
+{
+    if (!level->stands || level->pc < KC_NULL_END || kc_is_code(m, level->pc))
+        return level->stands && level->pc < KC_NULL_END;
+    return kc_has_called(m, (uint32_t)read_noted(m, unwound, level->esp, LOWER), level->pc, level->esp);
+}
 
 /* Is EBP still, or again, that of the caller of the function? Tells where the return address lies. For code without rules that keeps
  * frame pointers: there it is so until `mov %esp, %ebp`, and from `leave` or `pop %ebp` on. Compilers put other instructions in
@@ -170,7 +175,7 @@ static bool has_no_frame(kc *m, struct unwound *unwound, const struct level *lev
     uint8_t next = (uint8_t)code_at(m, level->pc);
 
     *slot = level->esp;
-    if (next == RET || next == RET_IMM16 || has_jumped_to_null(level))
+    if (next == RET || next == RET_IMM16 || is_astray(m, unwound, level))
         return true;
     if (!function)
         return false;
@@ -268,7 +273,7 @@ static enum found go_to_caller(kc *m, struct unwound *unwound, uint32_t slot, ui
     }
     if (!kc_is_after_call(m, address, &target) && kc_function_start(m, address) == address)
         return OUTERMOST;
-    if (!w->sure && !kc_is_caller_of(m, address, level->pc))
+    if (!w->sure && !kc_is_caller_of(m, address, level->pc) && !(level->stands && kc_has_called(m, address, level->pc, level->esp)))
         return NOTHING;
     add(w, slot, address, false);
     *level = (struct level){address - 1, slot + 4, ebp, false};
@@ -302,7 +307,7 @@ static void go_up(kc *m, struct unwound *unwound, struct level level)
     struct backtrace *w = &unwound->backtrace;
     enum found found = CALLER;
 
-    while (found == CALLER && w->count < KC_FRAMES && (kc_is_code(m, level.pc) || has_jumped_to_null(&level)))
+    while (found == CALLER && w->count < KC_FRAMES && (kc_is_code(m, level.pc) || is_astray(m, unwound, &level)))
         found = find_caller(m, unwound, &level);
     w->is_whole = found == OUTERMOST || kc_ends_at(m, level.pc + 1); /* the latter of a call from Python */
     w->frames[w->count] = KC_NOTHING_KNOWN;

@@ -93,11 +93,6 @@ void kc_fill_again(kc *m)
 
 bool kc_fills_again(const kc *m) { return m->engine->fills_again; }
 
-void kc_forget_code(kc *m, uint64_t start, uint64_t end)
-{
-    U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_TB_REMOVE_CACHE, 2), start, end);
-}
-
 /* -- start and stop ------------------------------------------------------------------------------ */
 
 static void forget_stray_fill(kc *m)

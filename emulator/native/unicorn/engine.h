@@ -32,8 +32,6 @@ void kc_fill_again(kc *m);
 bool kc_fills_again(const kc *m);
 /* Does the engine translate accesses as if hooks were there that are removed? It does until it has started and returned once. */
 bool kc_keeps_hooks(const kc *m);
-/* Forget what was translated of [start, end), linear addresses. */
-void kc_forget_code(kc *m, uint64_t start, uint64_t end);
 
 /* Let the engine run from the present EIP; count: that many instructions at most, 0: no limit. */
 int kc_engine_start(kc *m, size_t count);

@@ -358,14 +358,14 @@ void *kc_interpose_load(const char *library)
         FIND(check_exit, "helper_check_exit_request_x86_64");
         translation_found = kc_translation_load(unicorn);
         kc_count_register_load(unicorn);
-        kc_jumps_load(unicorn);
+        bool forgets_code = kc_jumps_load(unicorn);
         kc_decoding_load(unicorn);
         kc_system_calls_load(unicorn);
         kc_alignment_load(unicorn);
         kc_whole_accesses_load(unicorn);
         kc_fast_accesses_load(unicorn);
         flags_found = kc_flags_load(unicorn);
-        delivery_found = kc_delivery_load(unicorn) && check_byte && check_word && check_long;
+        delivery_found = kc_delivery_load(unicorn) && forgets_code && check_byte && check_word && check_long;
     }
     return unicorn;
 }

@@ -229,6 +229,15 @@ bool kc_jumps_are_kept(void) { return kept; }
     }
 CHANGES(CHANGE)
 
+static uint64_t (*ram_address)(void *uc, void *memory);
+
+void kc_forget_code(kc *m, void *memory, uint32_t size)
+{
+    uint64_t start = ram_address(m->uc, memory);
+
+    tb_invalidate_phys_range_x86_64(m->uc, start, start + size);
+}
+
 /* A store to a page with blocks: often to data beside them, which drops none. */
 static size_t (*dropped)(void *translation);
 static void (*original_store)(void *uc, void *pages, uint64_t start, int size, uintptr_t host_pc);
@@ -255,7 +264,7 @@ void cpu_loop_exit_noexc_x86_64(void *cpu)
 
 /* -- life ---------------------------------------------------------------------------------------- */
 
-void kc_jumps_load(void *unicorn)
+bool kc_jumps_load(void *unicorn)
 {
     bool all = true; /* what is there is needed in any case, to be passed on to */
 
@@ -269,9 +278,11 @@ void kc_jumps_load(void *unicorn)
     FIND(block_of, "tcg_tb_lookup");
     FIND(physical_of, "get_page_addr_code");
     FIND(lookup, "helper_lookup_tb_ptr");
-#undef FIND
     if (!all)
         lookup = NULL;
+    FIND(ram_address, "qemu_ram_addr_from_host");
+#undef FIND
+    return ram_address && original_tb_invalidate_phys_range;
 }
 
 int kc_jumps_init(kc *m)

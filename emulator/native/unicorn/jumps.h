@@ -21,7 +21,10 @@ const struct jump *kc_jumps_of(kc *m, void *translation, uint32_t flags);
 void kc_note_block(kc *m, const void *block);
 /* Where translated code jumps to that does not find the instruction pointer in its table: goes on where it leads to. */
 void kc_jump_is_new(void);
-void kc_jumps_load(void *unicorn);
+/* Forget what was translated of a part of a page of RAM that lies at `memory`. While the guest runs a block there, that is executed to its end. */
+void kc_forget_code(kc *m, void *memory, uint32_t size);
+/* False: the engine cannot forget code. */
+bool kc_jumps_load(void *unicorn);
 /* Was a jump found in a table, in any machine? */
 bool kc_jumps_are_kept(void);
 

@@ -22,6 +22,7 @@ from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile
 from emulator.report.text.ending import ending_text
 from emulator.run.ending import Budget, How
+from tests.helpers.guest import FUNCTION, machine_of
 from tests.helpers.traces import TraceBuilder
 from tests.unit.check.structures.test_corruption import go_to, put_stub
 from tests.unit.cli import kernels
@@ -143,6 +144,35 @@ def code_kernel(folder: Path, code: bytes) -> Machine:
 
 
 NOTHING = Profile("nothing", (TracedFunction("start", "heap", Role.OTHER, (), Result.NONE),))
+
+
+def test_a_kernel_that_dies_outside_of_recorded_calls_has_a_backtrace() -> None:
+    machine = machine_of(f"""{FUNCTION}
+        xorl    %ebp, %ebp
+        call    take
+        call    outer
+        function take
+        ret
+        ends    take
+        function outer
+        pushl   %ebp
+        movl    %esp, %ebp
+        call    inner
+        leave
+        ret
+        ends    outer
+        function inner
+        pushl   %ebp
+        movl    %esp, %ebp
+        ud2
+        ends    inner
+    """)
+    (finding,) = check_kernel(
+        machine, Profile("test", (TracedFunction("take", "heap", Role.OTHER, (), Result.NONE),))
+    ).findings
+    assert finding.kind is Kind.DIED
+    assert finding.call_site is not None
+    assert [frame.function for frame in finding.call_site.backtrace] == ["inner", "outer", "_start"]
 
 
 def test_a_kernel_that_dies_is_a_finding_with_a_call_site(tmp_path: Path) -> None:
