@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ reverse-stepi. "monitor help" in GDB lists what else there is."""
 EPILOG = """\
 examples:
   kmemu gdb kernel.elf                        waits at 127.0.0.1:1234
-  gdb kernel.elf -ex "target remote :1234"    in another terminal
+  gdb kernel.elf -ex "target remote :1234"    in another terminal; it says how
   kmemu gdb kernel.elf --listen :0            at a free port, and says which
   kmemu gdb kernel.elf --sanitize             stops at bad accesses as well
 
@@ -97,4 +98,7 @@ def run(options: Namespace) -> Status:
 
 
 def _ready(kernel: str, address: Address) -> None:
-    print(f'kmemu: gdb {kernel} -ex "target remote {address}"', file=sys.stderr, flush=True)
+    from emulator.debug.gdb.words import COMMANDS  # has been imported by now
+
+    words = shlex.join(["gdb", kernel, "-x", str(COMMANDS)])
+    print(f'kmemu: {words} -ex "target remote {address}"', file=sys.stderr, flush=True)

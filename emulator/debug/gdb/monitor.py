@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.debug.addresses import read_address
 from emulator.debug.gdb.answers import OK, answer
-from emulator.debug.gdb.words import block_lines, where_text, write_lines
+from emulator.debug.gdb.words import COMMANDS, block_lines, where_text, write_lines
 from emulator.errors import Cancelled, EmulatorError
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.report.text.memory_map import draw_heap, layer_lines
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 _SHOWN_MAX: Final = 4096  # bytes of a hex dump
 _ROW: Final = 16
-_STALE: Final = "gdb shows the state before until: maintenance flush register-cache"
+_STALE: Final = (
+    "gdb shows registers and the stack as they were before; it will not, after each monitor command, if you type:",
+    f"source {COMMANDS}",
+)
 
 
 class Command(NamedTuple):
@@ -66,6 +69,7 @@ class Monitor:
         self._say = say
         self._checkpoints: list[Moment] = []
         self._events: dict[int, EventPoint] = {}
+        self._client_forgets = False
         commands = (
             Command("help", "show this", 0, 0, self._help),
             Command("info [mem]", "where the machine stands; what the page tables map", 0, 1, self._info),
@@ -80,7 +84,10 @@ class Monitor:
             Command("exceptions [on|off]", "stop at exceptions of the guest", 0, 1, self._exceptions),
         )
         self._commands = {each.name: each for each in commands}
-        self.answers: tuple[Answer, ...] = (answer("qRcmd", rb",((?:[0-9a-fA-F]{2})*)", self._command),)
+        self.answers: tuple[Answer, ...] = (
+            answer("qRcmd", rb",((?:[0-9a-fA-F]{2})*)", self._command),
+            answer("QKmemuForgets", b"", self._forgets),
+        )
 
     def _command(self, digits: bytes) -> bytes:
         words = bytes.fromhex(digits.decode()).decode("utf-8", "replace").split()
@@ -89,6 +96,11 @@ class Monitor:
                 self._say(f"{line}\n")
         except (EmulatorError, ValueError) as error:
             self._say(f"{printable(str(error))}\n")
+        return OK
+
+    def _forgets(self) -> bytes:
+        """Note that the client forgets after each command what it knows of the machine (``kmemu.gdb``)."""
+        self._client_forgets = True
         return OK
 
     def _lines(self, words: Sequence[str]) -> Iterator[str]:
@@ -172,7 +184,8 @@ class Monitor:
             else:
                 self._debugger.go_to_event(_number(where))
         yield where_text(self._debugger)
-        yield _STALE
+        if not self._client_forgets:
+            yield from _STALE
 
     def _remembered(self, text: str) -> Moment:
         number = _number(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from emulator.debug.gdb.words import COMMANDS
 from tests.helpers.c_kernel import compile_kernel
 from tests.helpers.gdb import gdb_transcript
 
@@ -170,6 +171,40 @@ def test_a_profile_may_say_where_tasks_are(tmp_path: Path) -> None:
     profile.write_text(PROFILE.replace('"tasks"', '"nothing"'))
     text = gdb_transcript(str(kernel), [], "--profile", str(profile))
     assert "its debug information has no variable nothing, which the profile's [tasks] names" in text
+
+
+def test_with_its_commands_gdb_sees_where_the_machine_has_gone() -> None:
+    around = (
+        "break kmalloc",
+        "continue",
+        "bt 2",
+        "monitor goto @2000",
+    )  # what bt reads of the stack is kept by gdb
+    text = gdb_transcript(DEMO, [f"source {COMMANDS}", *around, "p $pc", "bt", "monitor goto start", "p $pc"])
+    assert lines(text, r"^\$1 = .* <set_frames\+131>$")
+    found = [re.search(r"([a-z_]+) \(", each) for each in lines(text, "^#")]
+    callers = [each[1] for each in found if each is not None]
+    assert callers[2:] == ["set_frames", "memmap_reserve", "memory_init", "litecore_boot", "kmain", "_start"]
+    assert lines(text, r"^\$2 = .* <_start>$")
+    assert "flush" not in text.lower()
+    assert "as they were before" not in text
+
+
+def test_without_them_it_is_said_and_they_help_at_once() -> None:
+    script = [
+        "break kmalloc",
+        "continue",
+        "bt 2",
+        "monitor goto @2000",
+        "p $pc",
+        f"source {COMMANDS}",
+        "bt 2",
+    ]
+    text = gdb_transcript(DEMO, script)
+    assert lines(text, "^gdb shows registers and the stack as they were before")
+    assert lines(text, f"^source {COMMANDS}$")
+    assert lines(text, r"^\$1 = .* <kmalloc>$")
+    assert lines(text, r"^#1 .* memmap_reserve \(")
 
 
 def test_gdb_asks_for_what_only_kmemu_knows() -> None:
