@@ -98,7 +98,7 @@ def run(options: Namespace) -> Status:
 
 
 def _ready(kernel: str, address: Address) -> None:
-    from emulator.debug.gdb.words import COMMANDS  # has been imported by now
+    from emulator.debug.gdb.target import COMMANDS  # not for --help
 
     words = shlex.join(["gdb", kernel, "-x", str(COMMANDS)])
     print(f'kmemu: {words} -ex "target remote {address}"', file=sys.stderr, flush=True)

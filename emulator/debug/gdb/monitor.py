@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.debug.addresses import read_address
 from emulator.debug.gdb.answers import OK, answer
-from emulator.debug.gdb.words import COMMANDS, block_lines, where_text, write_lines
+from emulator.debug.gdb.target import COMMANDS
+from emulator.debug.gdb.words import block_lines, where_text, write_lines
 from emulator.errors import Cancelled, EmulatorError
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.report.text.memory_map import draw_heap, layer_lines

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from emulator.debug.gdb.output import NewOutput
     from emulator.debug.kernel_debugger import Debugger
     from emulator.guest.tasks import TaskReader
+
+COMMANDS: Final = Path(__file__).with_name("kmemu.gdb")
+"""The file with commands for gdb."""
 
 
 class Target(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from emulator.debug.live_blocks import live_areas
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from emulator.replay.moment import Moment
     from emulator.replay.newest_write import Write
 
-COMMANDS: Final = Path(__file__).with_name("kmemu.gdb")
-"""The file with commands for gdb."""
 _BLOCKS_MAX: Final = 100
 _BYTES_MAX: Final = 16
 

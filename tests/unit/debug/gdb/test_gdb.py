@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from emulator.debug.gdb.words import COMMANDS
+from emulator.debug.gdb.target import COMMANDS
 from tests.helpers.c_kernel import compile_kernel
 from tests.helpers.gdb import gdb_transcript
 
