@@ -82,7 +82,6 @@ ATTRIBUTES: Final[Mapping[str, Mapping[str, Any]]] = {
 
 _OF_CLIENTS: Final = (
     "noDebug",
-    "__restart",
     "name",
     "type",
     "request",
@@ -92,8 +91,9 @@ _OF_CLIENTS: Final = (
     "internalConsoleOptions",
     "debugServer",
     "serverReadyAction",
+    "suppressMultipleSessionWarning",
 )
-"""What clients add."""
+"""What clients add for themselves, besides names such as ``__sessionId``."""
 
 
 class Launch(NamedTuple):
@@ -152,7 +152,7 @@ def read_launch(arguments: Arguments) -> Launch:
         BadRequest: They describe no launch; an attribute that is not known is refused, too.
     """
     for name in arguments.names():
-        if name not in ATTRIBUTES and name not in _OF_CLIENTS:
+        if name not in ATTRIBUTES and name not in _OF_CLIENTS and not name.startswith("__"):
             raise BadRequest(f"launch: there is no attribute {name!r}")
     sanitize = arguments.any("sanitize")
     if sanitize not in (None, False, True, "uninitialised"):

@@ -580,3 +580,9 @@ def test_steps_are_by_instructions_where_there_are_no_source_lines(
         places.append(adapter.frames()[0]["instructionPointerReference"])
     assert places[3] == start
     assert places[2] == places[0] != start
+
+
+def test_what_editors_add_to_a_launch_is_no_attribute(adapter: DebugAdapter) -> None:
+    """Visual Studio Code sends where its configuration stands, and an id of the session."""
+    adapter.launch("firmware:demo", stopOnEntry=True, __configurationTarget=6, __sessionId="15b2")
+    assert adapter.start()["reason"] == "entry"
