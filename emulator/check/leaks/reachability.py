@@ -106,9 +106,14 @@ class Reachability:
             self._scan_lost()
 
     def _hit(self, words: np.ndarray) -> tuple[I64, I64]:
-        """Find the words that point to a block, by an address or as an entry of a page table; see `LiveBlocks.hit`."""
+        """Find the words that point to a block that is not reached, by an address or as an entry of a page table; see `LiveBlocks.hit`.
+
+        To a block at address 0, as allocators of frames hand it out, all empty memory points.
+        """
         by_address, by_entry = self._live.hit(words), self._entries.hit(words)
-        return np.concatenate((by_address[0], by_entry[0])), np.concatenate((by_address[1], by_entry[1]))
+        positions, targets = (np.concatenate(each) for each in zip(by_address, by_entry, strict=True))
+        unreached = ~self.reached[targets]
+        return positions[unreached], targets[unreached]
 
     def _scan_roots(self) -> None:
         """Follow the registers, the address space in use, the kernel's data and the stack."""

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.check.checked_run import check_kernel
+from emulator.check.leaks import reachability
 from emulator.check.leaks.guest_words import GuestWords
 from emulator.check.leaks.leaks import find_leaks
+from emulator.check.leaks.reachability import Pointer
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from emulator.profile.functions import Result, Role, TracedFunction
@@ -121,6 +123,21 @@ def test_a_block_something_points_to_is_still_reachable(body: str, pointer: str,
     assert lost == []
     where = f"block #1 of 24 bytes at 0x002468a8: pointed to by {pointer}"
     assert reachable == [f"live at the end: 24 bytes in 1 block still reachable, {where}"]
+
+
+def test_that_empty_memory_points_to_the_frame_at_0_is_noted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[object] = []
+
+    class CountedPointer(Pointer):
+        def __init__(self, *_: object, **__: object) -> None:
+            noted.append(self)
+
+    monkeypatch.setattr(reachability, "Pointer", CountedPointer)
+    report = checked(tmp_path, "next_frame = 0; alloc_frame(); kmalloc(24);")
+    assert [finding.area for finding in report.findings] == ["heap"]
+    assert len(noted) < 2000, "of the million words of RAM, those of the part with the first one"
 
 
 @pytest.mark.parametrize("offset", ["25", "-1"])
