@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from emulator.machine.machine import Machine
 
 _BACK_MAX = 16384  # bytes that are decoded to find where instructions begin
+_GAP_MAX = 64  # bytes between two functions
 _SOURCE_SIZE_MAX = 4 << 20
 
 
@@ -39,7 +40,7 @@ class Operand(NamedTuple):
 
 
 class CodeLine(NamedTuple):
-    """One instruction, or, where *code* is empty, one source line before its instructions.
+    """One instruction, or, where *code* is empty, one source line before its instructions, or a byte of which nothing is known.
 
     Attributes:
         address: Address of the instruction in its code segment; of a source line, of its first instruction.
@@ -112,46 +113,57 @@ def call_length(machine: Machine) -> int:
     return int(found[0].size) if found and found[0].group(CS_GRP_CALL) and found[0].mnemonic != "int" else 0
 
 
-def instructions_around(machine: Machine, address: int, before: int, count: int) -> list[CodeLine | None]:
-    """Return instructions in order of addresses; None for each that is not known.
+def instructions_around(machine: Machine, address: int, before: int, count: int) -> list[CodeLine]:
+    """Return instructions in order of addresses.
 
     Args:
         machine: The machine; it does not run.
         address: Of an instruction, in the code segment.
         before: How many instructions from *address* the first one is, negative for those in front of it.
         count: How many to return.
+
+    Returns:
+        Where nothing is known, a line without `CodeLine.code` for each byte.
     """
     base = machine.registers().cs_base
-    found: list[CodeLine | None] = []
+    found: list[CodeLine] = []
     if before < 0:
         found = _instructions_before(machine, address, -before, base)
     here, wanted = address, before + count
     while len(found) < -before + max(wanted, 0):
         code = _decode(machine, here, here + LONGEST_INSTRUCTION, base)[:1]
-        found += [_code_line(machine, each) for each in code] or [None]
+        found += [_code_line(machine, each) for each in code] or [CodeLine(here & WORD_MAX, b"", "")]
         here = here + code[0].size if code else here + 1
     return found[max(before, 0) :][:count]
 
 
-def _instructions_before(machine: Machine, address: int, count: int, base: int) -> list[CodeLine | None]:
-    """Return as many instructions in front of one: those of its function, and of the functions before it."""
-    found: list[CodeLine | None] = []
+def _instructions_before(machine: Machine, address: int, count: int, base: int) -> list[CodeLine]:
+    """Return as many instructions in front of one: those of its function, and of the functions before it, with what fills the gaps between them."""
+    found: list[CodeLine] = []
     end = address
     while len(found) < count:
-        extent = machine.image.function_extent(end - 1)
-        start = end if extent is None else _as_written(machine, extent.start, end)
+        start = _function_before(machine.image, end)
         code = _decode(machine, start, end, base) if end - _BACK_MAX <= start < end else []
         if not code or code[-1].address + code[-1].size != end:
             break
         found = [*(_code_line(machine, each) for each in code), *found]
         end = start
-    missing: list[CodeLine | None] = [None] * max(0, count - len(found))
+    missing = [CodeLine(end - each & WORD_MAX, b"", "") for each in range(count - len(found), 0, -1)]
     return [*missing, *found[max(0, len(found) - count) :]]
 
 
-def _as_written(machine: Machine, linked: int, near: int) -> int:
+def _function_before(image: KernelImage, end: int) -> int:
+    """Return where the nearest function begins that has bytes in front of an address, perhaps behind a gap; *end*: there is none."""
+    for gap in range(1, _GAP_MAX + 1):
+        extent = image.function_extent(end - gap)
+        if extent is not None:
+            return _as_written(image, extent.start, end)
+    return end
+
+
+def _as_written(image: KernelImage, linked: int, near: int) -> int:
     """Return a linked address as it is where code runs: near another address."""
-    physical = machine.image.physical(linked)
+    physical = image.physical(linked)
     return linked if abs(linked - near) <= abs(physical - near) else physical
 
 

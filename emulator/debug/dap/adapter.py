@@ -94,6 +94,8 @@ _WHILE_RUNNING: Final = frozenset(
     )
 )
 """Requests that are served in the middle of a run."""
+_SHOWN_THERE: Final = frozenset(("evaluate", "setVariable", "setExpression", "source"))
+"""Requests whose errors clients show where their answer would be, and need not show once more."""
 _BEFORE_LAUNCH: Final = frozenset(("initialize", "launch", "attach", "disconnect", "terminate"))
 
 
@@ -201,7 +203,8 @@ class Adapter:
         content: dict[str, Any] = {"request_seq": number, "success": not problem, "command": command}
         if problem:
             content["message"] = problem
-            body = {"error": {"id": 1, "format": "{text}", "variables": {"text": problem}, "showUser": True}}
+            shown = command not in _SHOWN_THERE
+            body = {"error": {"id": 1, "format": "{text}", "variables": {"text": problem}, "showUser": shown}}
         if body is not None:
             content["body"] = body
         self._client.send("response", **content)

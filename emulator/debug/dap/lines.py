@@ -35,7 +35,7 @@ class Lines:
         """Return the protocol's description of a file as the compiler named it; its path only where it is found here."""
         path, name = self.path(file), PurePosixPath(file).name
         if path is None:
-            return {"name": name, "presentationHint": "deemphasize", "origin": f"{file}, which is not here"}
+            return {"name": name, "origin": f"{file}, which is not here"}
         return {"name": name, "path": str(path)}
 
     def path(self, file: str) -> Path | None:

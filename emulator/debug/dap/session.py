@@ -12,6 +12,7 @@ from emulator.debug.dap.lines import Lines
 from emulator.debug.dap.moves import Moves
 from emulator.debug.dap.points import Points
 from emulator.debug.dap.views import Item, View
+from emulator.debug.step.view_text import moment_text
 from emulator.debug.stop import StopKind
 from emulator.debug.variables import GlobalVariables
 from emulator.errors import KernelMismatch
@@ -22,7 +23,6 @@ from emulator.guest.tasks import task_reader
 from emulator.report.text.ending import ending_text
 from emulator.report.text.findings import finding_lines
 from emulator.report.text.style import Style
-from emulator.wording import counted
 from emulator.x86 import EXCEPTION_NAMES, WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _COMMANDS: Final = """\
 who ADDRESS|EXPRESSION [SIZE]    who wrote there last before now
 goto N                           go to where event N has just happened
 goto @N                          go to where N instructions have been executed
-where                            instructions executed, and the newest event
+where                            how many instructions were executed, and the newest event
 help                             this text
 Anything else is an expression over variables and registers ($eax)."""
 
@@ -304,9 +304,9 @@ class Session:
         found: list[dict[str, Any]] = []
         image, last = self.debugger.image, ""
         for line in instructions_around(self.debugger.machine, address, before, count):
-            if line is None:
+            if not line.code:
                 found.append(
-                    {"address": f"0x{address:08x}", "instruction": "??", "presentationHint": "invalid"}
+                    {"address": f"0x{line.address:08x}", "instruction": "??", "presentationHint": "invalid"}
                 )
                 continue
             each: dict[str, Any] = {
@@ -337,8 +337,7 @@ class Session:
         if name == "help" and not words:
             return _COMMANDS, None
         if name == "where" and not words:
-            moment, event = self.debugger.moment, self.debugger.event
-            return f"{counted(moment.instructions, 'instruction')} executed, event {event}", None
+            return moment_text(self.debugger.moment, self.debugger.event), None
         if name == "who" and words:
             return self._who(words), None
         if name == "goto" and len(words) == 1:
@@ -351,10 +350,7 @@ class Session:
             raise BadRequest(f"{word[:40]!r} is no number of an event, and no @INSTRUCTIONS")
         number = int(digits)
         stop = self.debugger.go_to(number) if word.startswith("@") else self.debugger.go_to_event(number)
-        return (
-            f"event {self.debugger.event}, {counted(stop.moment.instructions, 'instruction')} executed",
-            stop,
-        )
+        return moment_text(stop.moment, self.debugger.event), stop
 
     def _who(self, words: list[str]) -> str:
         size = words.pop() if len(words) > 1 and words[-1].isdecimal() and len(words[-1]) < 8 else ""  # noqa: PLR2004 - digits
@@ -374,4 +370,5 @@ class Session:
         callers = Symbolizer(self.debugger.image).callers(found.callers[:1])
         called = f", called from {callers[0]}" if callers else ""
         before, after = (int.from_bytes(each, "little") for each in (found.before, found.after))
-        return f"written at {where}: 0x{before:x} -> 0x{after:x}, after event {found.event}{called}"
+        when = moment_text(found.moment, found.event)
+        return f"written at {where}: 0x{before:x} -> 0x{after:x}, {when}{called}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from emulator.debug.live_blocks import live_areas
-from emulator.debug.step.view_text import ended_text
+from emulator.debug.step.view_text import ended_text, moment_text
 from emulator.debug.stop import StopKind
 from emulator.guest.disassembler import source_text
 from emulator.guest.symbolizer import Symbolizer
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from emulator.debug.kernel_debugger import Debugger
     from emulator.debug.stop import Stop
     from emulator.loader.image import KernelImage
-    from emulator.replay.moment import Moment
     from emulator.replay.newest_write import Write
 
 _BLOCKS_MAX: Final = 100
@@ -48,7 +47,7 @@ def where_text(debugger: Debugger) -> str:
     moment = debugger.moment
     location = debugger.machine.image.location(debugger.machine.registers().eip)
     at = "at the end of the run, " if moment.at_end else ""
-    return f"{at}{_moment_text(moment, debugger.event)}: {frame_text(location)}"
+    return f"{at}{moment_text(moment, debugger.event)}: {frame_text(location)}"
 
 
 def event_text(debugger: Debugger) -> str:
@@ -83,7 +82,7 @@ def write_lines(write: Write | None, address: int, image: KernelImage) -> Iterat
     before, after = map(_value_text, (write.before, write.after))
     line = image.source_line(write.eip)
     source = "" if line is None else source_text(image, line)
-    yield f"0x{address:08x}: {before} became {after}, {_moment_text(write.moment, write.event)}"
+    yield f"0x{address:08x}: {before} became {after}, {moment_text(write.moment, write.event)}"
     yield from (f"  {printable(each)}" for each in (write.text, source) if each)
     for number, frame in enumerate(Symbolizer(image).backtrace(write.eip, write.callers)):
         yield f"  {number}  {frame_text(frame)}"
@@ -94,9 +93,3 @@ def _value_text(data: bytes) -> str:
     if len(data) <= WORD_SIZE:
         return f"0x{int.from_bytes(data, 'little'):0{2 * len(data)}x}"
     return data[:_BYTES_MAX].hex(" ") + (" ..." if len(data) > _BYTES_MAX else "")
-
-
-def _moment_text(moment: Moment, event: int) -> str:
-    return f"after {counted(moment.instructions, 'instruction')}" + (
-        f", after event {event}" if event else ""
-    )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from emulator.debug.stop import Stop
     from emulator.debug.writer import Writer
     from emulator.guest.disassembler import CodeLine, Operand
+    from emulator.replay.moment import Moment
     from emulator.report.text.style import Style
     from emulator.run.ending import Ending
     from kernel_model.litecore.heap_layout import HeapUsage
@@ -99,6 +100,17 @@ def stop_text(debugger: Debugger, stop: Stop) -> str:
     if stop.finding is not None:
         return f"next: {printable(stop.finding.message)}"
     return ""
+
+
+def moment_text(moment: Moment, event: int) -> str:
+    """Return where in its run a machine stands, for people.
+
+    Args:
+        moment: Where.
+        event: The newest one; 0: there was none yet.
+    """
+    executed = f"after {counted(moment.instructions, 'instruction')}"
+    return f"{executed}, after event {event}" if event else executed
 
 
 def ended_text(ending: Ending) -> str:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import shutil
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from emulator.guest.disassembler import disassemble, instruction_at
+from emulator.guest.disassembler import disassemble, instruction_at, instructions_around
+from emulator.loader.builtin import resolve
 from tests.helpers.guest import machine_of, symbol
 from tests.helpers.timelines import timeline_of
 
@@ -48,11 +51,39 @@ def test_code_around_eip_has_source_lines_and_the_next_instruction_is_marked() -
     assert [line.address for line in lines if line.is_next] == [timeline.machine.cpu.registers().eip]
 
 
-def test_without_the_source_file_there_is_only_its_name(
+def test_the_source_of_a_built_in_kernel_travels_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     timeline = timeline_of("fragment")
+    timeline.go_to(10)
+    titles = [line.text for line in disassemble(timeline.machine, 3, 2) if not line.code]
+    assert titles
+    assert all("  " in title for title in titles)
+
+
+def test_instructions_in_front_of_one_are_those_of_its_function_and_of_the_functions_before() -> None:
+    machine = timeline_of("overflow").machine
+    memcpy = machine.image.symbols["memcpy"].address
+    found = instructions_around(machine, memcpy, -4000, 4002)
+    addresses = [line.address for line in found]
+    assert addresses[4000] == memcpy
+    assert all(earlier < later for earlier, later in pairwise(addresses))
+    known = [line for line in found if line.code]
+    assert machine.image.symbols["memset"].address in [line.address for line in known]
+    assert all(line.address + len(line.code) == later.address for line, later in pairwise(known))
+    unknown = [line for line in found if not line.code]
+    assert unknown
+    assert [line.address for line in unknown] == list(
+        range(known[0].address - len(unknown), known[0].address)
+    )
+
+
+def test_without_the_source_file_there_is_only_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    timeline = timeline_of(shutil.copy(resolve("firmware:fragment"), str(tmp_path)))
     timeline.go_to(10)
     titles = [line.text for line in disassemble(timeline.machine, 3, 2) if not line.code]
     assert titles
