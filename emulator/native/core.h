@@ -131,7 +131,7 @@ int64_t kc_call_enter(kc *m, uint32_t function, const uint32_t *arguments, uint3
 /* Put these registers back; return EAX as it was. */
 uint32_t kc_call_leave(kc *m, const kc_registers *before);
 /* Put the CPU into flat 32-bit protected mode with the descriptors that lie at gdt_base: code 0x08, data 0x10; CR4 is 0, the
- * IDT the interrupt vector table of real mode, the local table the first 64 KiB, as after a reset. Returns a Unicorn error or 0. */
+ * IDT the interrupt vector table of real mode, the local table the first 64 KiB, as after a reset; the FPU is as FNINIT leaves it. Returns a Unicorn error or 0. */
 int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit);
 
 /* From bios(): write the general registers, and go on at this EIP. */

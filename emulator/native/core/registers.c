@@ -126,6 +126,7 @@ int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit)
     uc_x86_mmr gdt = {.base = gdt_base, .limit = gdt_limit}, idt = {.limit = 0x3ff}; /* still that of real mode */
     uc_x86_mmr ldt = {.limit = 0xffff, .flags = 0x8200}; /* as after a reset (SDM vol. 3A, table 9-1) */
     uint32_t code = 0x08, data = 0x10, cr0 = 0x11 /* PE, ET */, cr4 = 0; /* Unicorn's has SSE on */
+    uint32_t control = 0x37f, empty = 0xffff, mxcsr = 0x1f80; /* as FNINIT and a reset leave them; Unicorn's are 0: no exception is masked */
     int error = U.uc_reg_write(m->uc, UC_X86_REG_GDTR, &gdt);
 
     kc_windows_forget(m);
@@ -133,6 +134,9 @@ int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit)
     error |= U.uc_reg_write(m->uc, UC_X86_REG_LDTR, &ldt);
     error |= U.uc_reg_write(m->uc, UC_X86_REG_CR0, &cr0);
     error |= U.uc_reg_write(m->uc, UC_X86_REG_CR4, &cr4);
+    error |= U.uc_reg_write(m->uc, UC_X86_REG_FPCW, &control);
+    error |= U.uc_reg_write(m->uc, UC_X86_REG_FPTAG, &empty);
+    error |= U.uc_reg_write(m->uc, UC_X86_REG_MXCSR, &mxcsr);
     error |= U.uc_reg_write(m->uc, UC_X86_REG_CS, &code);
     for (int i = 0; i < 5; i++)
         error |= U.uc_reg_write(m->uc, data_segments[i], &data);

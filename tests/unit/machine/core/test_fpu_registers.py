@@ -30,6 +30,19 @@ def test_the_stack_begins_at_its_top() -> None:
     assert registers.control == 0x37F
 
 
+def test_a_kernel_finds_the_fpu_as_fninit_leaves_it() -> None:
+    registers = registers_after("")
+    assert (registers.control, registers.status, registers.tags) == (0x37F, 0, 0xFFFF)
+    assert registers.mxcsr == 0x1F80
+    assert registers_after("fninit") == registers
+
+
+def test_a_kernel_may_divide_by_zero_without_fninit() -> None:
+    native_errors = "movl %cr0, %eax\norl $0x20, %eax\nmovl %eax, %cr0\n"
+    registers = registers_after(f"{native_errors}fldz\nfld1\nfdivp\nfwait\n")
+    assert registers.status & 1 << 2, "it is noted, and raises no #MF"
+
+
 def test_sse_has_registers_of_128_bits() -> None:
     registers = registers_after(
         """
