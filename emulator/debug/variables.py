@@ -6,6 +6,7 @@ They are read from the kernel's DWARF and the machine's registers and memory. A 
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -14,14 +15,16 @@ from emulator.errors import BadImage
 from emulator.guest.backtrace import backtrace
 from emulator.guest.frame_registers import REGISTERS, frame_registers, innermost_frame
 from emulator.guest.locations import Places
-from emulator.guest.storage import Unavailable
+from emulator.guest.storage import Known, Unavailable
 from emulator.guest.symbols import data_symbol_lookup, symbol
 from emulator.loader.dwarf.debug_info import damage
 from emulator.loader.dwarf.locations import address_of
-from emulator.loader.dwarf.made_types import MadeTypes
+from emulator.loader.dwarf.made_types import MadeTypes, TypeName
+from emulator.loader.dwarf.scoped_names import SCOPE, meant, scoped_name
 from emulator.loader.dwarf.scopes import Declared, global_variables, scopes_at
 from emulator.loader.dwarf.type_names import text_of
 from emulator.loader.dwarf.value_types import ValueType
+from emulator.loader.functions.names import find_functions
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
     from emulator.machine.machine import Machine
 
+FLOATING: Final = tuple(f"st{number}" for number in range(8))
+"""The registers of the FPU's stack."""
+_LONG_DOUBLE: Final = TypeName(("long", "double"))
 _FAR: Final = 1 << 16  # an address so far from its symbol is not named by it
 
 
@@ -139,6 +145,9 @@ class Variables:
         Args:
             name: As in the source.
             level: Of the backtrace; None: only global ones are meant. Of several static ones of one name that of the level's file counts.
+
+        Raises:
+            ValueError: The name has scopes, and may mean several.
         """
         scope = None if level is None else self._scope_of(level)
         for each in () if scope is None else (*scope.variables, *scope.parameters):
@@ -168,6 +177,31 @@ class Variables:
         if name == "eip":
             return self.frames[number].address + bool(number)
         return self.frames[number].known.get(REGISTERS.index(name))
+
+    def floating(self, name: str, level: int) -> Value | None:
+        """Return a register of the FPU's stack in a level, ``st0`` to ``st7``; None: the name is that of none.
+
+        Raises:
+            Unavailable: It is empty; or it is not known: functions do not keep these for their callers.
+        """
+        if name not in FLOATING:
+            return None
+        if level and self.levels[level].number != 0:
+            raise Unavailable(f"{name} of this frame is not known")
+        fpu = self._machine.fpu_registers()
+        number = FLOATING.index(name)
+        if fpu.is_empty(number):
+            raise Unavailable(f"{name} is empty")
+        type_ = self.types.named(_LONG_DOUBLE)
+        return Value(self.memory, type_, Known(fpu.stack[number].to_bytes(type_.size or 0, "little")))
+
+    def all_floating(self, level: int) -> dict[str, Value]:
+        """Return the registers of the FPU's stack in a level that are known and not empty, by their names; none as long as nobody has used the FPU."""
+        found = {}
+        for name in () if self._machine.fpu_registers().is_as_reset else FLOATING:
+            with suppress(Unavailable):
+                found[name] = self.floating(name, level)
+        return {name: value for name, value in found.items() if value is not None}
 
     @property
     def types(self) -> MadeTypes:
@@ -242,7 +276,7 @@ class Variables:
 
 
 class NamesOfLevel:
-    """What names in an expression mean in a level of the backtrace (`emulator.debug.expressions.Context`).
+    """What names in an expression mean in a level of the backtrace (`emulator.debug.expressions.evaluation.Context`).
 
     Args:
         variables: Of the machine.
@@ -261,6 +295,8 @@ class NamesOfLevel:
 
     def function(self, name: str) -> int | None:
         """See `Context`."""
+        if SCOPE in name:
+            return scoped_function(self._image, name)
         found = symbol(self._image, name)
         return found.address if found is not None and found.kind == "function" else None
 
@@ -284,12 +320,35 @@ class NamesOfLevel:
         """See `Context`."""
         return self._variables.unit(self._level)
 
+    def floating(self, name: str) -> Value | None:
+        """See `Context`."""
+        return self._variables.floating(name, self._level)
+
     def register(self, name: str) -> int:
         """See `Context`."""
         value = self._variables.register(name, self._level)
         if value is None:
             raise Unavailable(f"{name} of this frame is not known")
         return value
+
+
+def scoped_function(image: KernelImage, name: str) -> int | None:
+    """Return the address of a function whose name has scopes, of which the outer ones may be left out; None: there is none.
+
+    Raises:
+        ValueError: It may mean several.
+    """
+    whole = name.removeprefix(SCOPE)
+    try:
+        found = find_functions(image, whole) or (
+            find_functions(image, f"*{SCOPE}{name}") if whole == name else ()
+        )
+    except BadImage:
+        found = ()
+    named = {each.address: each.name for each in found if not each.is_piece}
+    if len(named) > 1:
+        raise ValueError(f"{name!r} may be each of {', '.join(named.values())}")
+    return next(iter(named), None)
 
 
 class GlobalVariables:
@@ -321,8 +380,18 @@ class GlobalVariables:
         return address != 0 or self._image.is_linked(0)
 
     def named(self, name: str) -> list[Declared]:
-        """Return those of a name."""
-        return self._by_name.get(name, [])
+        """Return those of a name, whose outer scopes in C++ and Rust may be left out.
+
+        Raises:
+            ValueError: The name has scopes, and may mean several.
+        """
+        if SCOPE not in name:
+            return self._by_name.get(name, [])
+        found: dict[str, list[Declared]] = {}
+        for each in self._by_name.get(name.rpartition(SCOPE)[2], []):
+            with suppress(*damage()):
+                found.setdefault(scoped_name(each.entry or each.typed), []).append(each)
+        return meant(name, found) or []
 
     @cached_property
     def _by_name(self) -> dict[str, list[Declared]]:
@@ -348,6 +417,14 @@ class GlobalVariables:
     def name_of(self) -> Callable[[int], str]:
         """Returns the name of an address: of a function with an offset, or of a variable."""
         return _names(self._image)
+
+    def has_scoped(self, name: str) -> bool:
+        """Return whether a name with scopes is that of a variable or a function.
+
+        Raises:
+            ValueError: It may mean several.
+        """
+        return bool(self.named(name)) or scoped_function(self._image, name) is not None
 
     def names_at(self, address: int | None) -> set[str]:
         """Return the names of the variables that an instruction at an address can see; None: of the global ones."""

@@ -11,13 +11,14 @@ from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulator.debug.dap.arguments import BadRequest
-from emulator.debug.expressions import Expression
+from emulator.debug.expressions.expression import Expression
 from emulator.debug.places import places_of_function
 from emulator.debug.points import Breakpoint
 from emulator.debug.stop import Access
-from emulator.debug.variables import NamesOfLevel, Variables
+from emulator.debug.variables import FLOATING, NamesOfLevel, Variables
 from emulator.errors import EmulatorError
 from emulator.guest.storage import Unavailable
+from emulator.loader.dwarf.scoped_names import SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -239,9 +240,11 @@ class Points:
             for type_ in expression.types():
                 self._globals.types.named(type_)
             for name in expression.registers():
-                if name not in self._debugger.machine.registers()._fields:
+                if name not in (*self._debugger.machine.registers()._fields, *FLOATING):
                     raise ValueError(f"{name!r} is no register")
             for name in expression.names():
+                if SCOPE in name and self._globals.has_scoped(name):
+                    continue
                 known = self._globals.names_at(address) if known is None else known
                 if name not in known and self._debugger.image.symbol(name) is None:
                     raise ValueError(f"there is no variable {name!r} there")

@@ -7,7 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulator.debug.dap.arguments import BadRequest
-from emulator.debug.expressions import Expression, Number
+from emulator.debug.expressions.arithmetic import Number
+from emulator.debug.expressions.expression import Expression
 from emulator.debug.threads import KERNEL, parked_frames, threads_of
 from emulator.debug.variables import NamesOfLevel, Variables, distinct_names
 from emulator.guest.frame_registers import REGISTERS
@@ -296,6 +297,8 @@ class View:
             yield Item(
                 name, text, expression=f"${name}", register=name if value is not None else "", address=value
             )
+        for name, floating in self.variables.all_floating(level).items():
+            yield self.item(name, floating, f"${name}")
         if not level:
             registers = self._debugger.machine.registers()
             for name in _SYSTEM:

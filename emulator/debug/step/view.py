@@ -65,6 +65,7 @@ class View(NamedTuple):
         has_more_fields: Whether there are more.
         code: The code around EIP, or where *level*, or *thread*, goes on.
         registers: All registers.
+        floating: Registers of the FPU's stack that are not empty, by their names.
         is_paged: Whether paging is on.
         pointers: What general registers point to, by name of the register, as far as it is known.
         stops: Addresses of instructions that stop the run, linear.
@@ -92,6 +93,7 @@ class View(NamedTuple):
     has_more_fields: bool
     code: tuple[CodeLine, ...]
     registers: Registers
+    floating: Mapping[str, str]
     is_paged: bool
     pointers: dict[str, Location]
     stops: frozenset[int]
@@ -186,6 +188,10 @@ class ViewReader:
             has_more_fields=next(found, None) is not None,
             code=(),
             registers=registers,
+            floating={
+                name: value.text()
+                for name, value in Variables(machine, self.globals_).all_floating(0).items()
+            },
             is_paged=machine.address_space().is_paged,
             pointers=_pointers(machine, self.locator, registers, stack),
             stops=frozenset(_stops(timeline.debugger)),

@@ -52,6 +52,7 @@ def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, 
         ],
         "more_changes": view.has_more_fields,
         "registers": view.registers._asdict(),
+        "floating": dict(view.floating),
         "stack": [{**level.frame._asdict(), "low": level.low, "high": level.high} for level in view.stack],
         "variables": [
             {"path": list(each.path), "type": each.type, "value": each.text, "address": each.address}

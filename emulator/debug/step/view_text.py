@@ -198,6 +198,7 @@ def _register_lines(view: View, _style: Style) -> Iterator[PaneLine]:
         yield PaneLine(f"{name}  0x{value:08x}  {printable(named.get(name, ''))}".rstrip(), value)
     flags = " ".join(name for name in _FLAGS if registers.eflags & getattr(Eflags, name))
     yield PaneLine(f"efl  0x{registers.eflags:08x}  {flags}".rstrip())
+    yield from (PaneLine(f"{name}  {text}") for name, text in view.floating.items())
     for name in ("cr0", "cr2", "cr3"):
         yield PaneLine(f"{name}  0x{getattr(registers, name):08x}", tone=Tone.FAINT)
 

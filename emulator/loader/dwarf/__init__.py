@@ -13,6 +13,7 @@ __all__ = [
     "line_header",
     "locations",
     "made_types",
+    "scoped_names",
     "scopes",
     "source_lines",
     "subprograms",

@@ -5,11 +5,13 @@ Source: DWARF 5, section 5 (types); System V ABI for i386, figure 2.1 (sizes).
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.scoped_names import SCOPE, meant, scoped_name
 from emulator.loader.dwarf.type_names import is_c, text_of
-from emulator.loader.dwarf.value_types import ValueType
+from emulator.loader.dwarf.value_types import Kind, ValueType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,16 +59,14 @@ class TypeName(NamedTuple):
     Attributes:
         words: Its name: ``struct``, ``task``; ``unsigned``, ``int``; ``u32``.
         pointers: How many stars come after it.
-        length: How many of them are in an array; None: it is none.
+        lengths: Of an array of them by dimension, as in ``char *[3][2]``; none: it is no array.
+        around: How many stars are in front of the array in parentheses: 1 in ``int (*)[3]``, which is a pointer to it.
     """
 
     words: tuple[str, ...]
     pointers: int = 0
-    length: int | None = None
-
-    def __str__(self) -> str:
-        name = " ".join(self.words)
-        return f"{name} {'*' * self.pointers}" if self.pointers else name
+    lengths: tuple[int, ...] = ()
+    around: int = 0
 
 
 class MadeTypes:
@@ -97,15 +97,21 @@ class MadeTypes:
         found = self._named(name.words, unit)
         for _ in range(name.pointers):
             found = self.pointer_to(found)
-        return found if name.length is None else self.array_of(found, name.length)
+        for length in reversed(name.lengths):
+            found = self.array_of(found, length)
+        for _ in range(name.around):
+            found = self.pointer_to(found)
+        return found
 
     def pointer_to(self, target: ValueType) -> ValueType:
         """Return the type of a pointer to values of a type."""
-        return ValueType(self._units, _Naming(_Pointer(target.definition)))
+        if target.has_definition and (target.kind is not Kind.ARRAY or target.is_named):
+            return ValueType(self._units, _Naming(_Pointer(target.definition)))
+        return _MadePointer(self._units, target)
 
     def array_of(self, element: ValueType, count: int) -> ValueType:
         """Return the type of an array."""
-        return _MadeArray(self._units, _Naming(_Array(element.definition)), count)
+        return _MadeArray(self._units, element, count)
 
     def _named(self, words: Sequence[str], unit: Entry | None) -> ValueType:
         if words == ("void",):
@@ -127,7 +133,13 @@ class MadeTypes:
         return found
 
     def _entry(self, tags: tuple[str, ...], name: str, unit: Entry | None) -> Entry | None:
-        """Return the entry of a type: of a unit the first one that is whole, else of all."""
+        """Return the entry of a type: of a unit the first one that is whole, else of all.
+
+        Raises:
+            ValueError: The name has scopes, and may mean several.
+        """
+        if SCOPE in name:
+            return self._scoped_entry(tags, name)
         if unit is not None and (here := self._best(_types(unit, tags, name))) is not None:
             return here
         if (tags, name) not in self._found:
@@ -136,6 +148,20 @@ class MadeTypes:
                 self._found[tags, name] = self._best(all_)
             except damage():
                 self._found[tags, name] = None
+        return self._found[tags, name]
+
+    def _scoped_entry(self, tags: tuple[str, ...], name: str) -> Entry | None:
+        if (tags, name) not in self._found:
+            plain = name.rpartition(SCOPE)[2]
+            found: dict[str, list[Entry]] = {}
+            try:
+                for unit in self._units.naming([plain]):
+                    for each in _types(unit, tags, plain):
+                        found.setdefault(scoped_name(each), []).append(each)
+            except damage():
+                found = {}
+            entries = meant(name, found)
+            self._found[tags, name] = None if entries is None else self._best(iter(entries))
         return self._found[tags, name]
 
     def _best(self, found: Iterator[Entry]) -> Entry | None:
@@ -219,18 +245,63 @@ class _Base:
 
 
 class _MadeArray(ValueType):
-    """An array whose count no entry says.
+    """An array of which no entry says what it has.
 
     Args:
         units: Of the file.
-        entry: Names it.
-        count: Of its elements.
+        element: The type of its elements.
+        count: How many there are.
     """
 
-    def __init__(self, units: Units, entry: Entry, count: int) -> None:
-        super().__init__(units, entry)
+    has_definition = False
+
+    def __init__(self, units: Units, element: ValueType, count: int) -> None:
+        super().__init__(units, _Naming(_Array(None)))
+        self._element = element
         self._count = count
 
     @property
-    def _counts(self) -> list[int | None]:
-        return [self._count]
+    def _has_rows(self) -> bool:
+        return self._element.kind is Kind.ARRAY and not self._element.is_named
+
+    @property
+    def counts(self) -> list[int | None]:
+        return [self._count, *(self._element.counts if self._has_rows else ())]
+
+    @property
+    def element(self) -> ValueType:
+        return self._element
+
+    @property
+    def target(self) -> ValueType:
+        """See `ValueType`: the type of what lies in the innermost array."""
+        return self._element.target if self._has_rows else self._element
+
+
+class _MadePointer(ValueType):
+    """A pointer to what no entry defines: an array, or such a pointer.
+
+    Args:
+        units: Of the file.
+        target: What it points to.
+    """
+
+    has_definition = False
+
+    def __init__(self, units: Units, target: ValueType) -> None:
+        super().__init__(units, _Naming(_Pointer(None)))
+        self._target = target
+
+    @cached_property
+    def name(self) -> str:
+        """See `ValueType`: ``int (*)[3]``."""
+        of = self._target
+        if of.kind is Kind.POINTER:
+            return of.name.replace("(*", "(**", 1)
+        base = of.target.name
+        counts = of.name.removeprefix(base)
+        return f"{base}{'' if base.endswith('*') else ' '}(*){counts}"
+
+    @property
+    def target(self) -> ValueType:
+        return self._target

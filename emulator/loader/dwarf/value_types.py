@@ -107,15 +107,18 @@ class ValueType:
     def name(self) -> str:
         """As C writes it: ``struct page *``, ``char[16]``; ``(unknown type)`` where the file does not say."""
         try:
-            if self._is_named:
+            if self.is_named:
                 return TypeNames(self._units).of(self._entry)
         except damage():
             return "(unknown type)"
-        counts = "".join(f"[{'' if each is None else each}]" for each in self._counts)
+        counts = "".join(f"[{'' if each is None else each}]" for each in self.counts)
         return f"{self.target.name}{counts}"
 
+    has_definition = True
+    """Whether an entry defines it."""
+
     @property
-    def _is_named(self) -> bool:
+    def is_named(self) -> bool:
         """Whether a typedef stands for it, or it is no array."""
         if self.kind is not Kind.ARRAY:
             return True
@@ -191,11 +194,7 @@ class ValueType:
 
     @property
     def definition(self) -> Entry | None:
-        """The entry that defines the type, maybe as a name for another one; None: it is void.
-
-        Raises:
-            ValueError: It has none.
-        """
+        """The entry that defines the type, if it has one (`has_definition`), maybe as a name for another one; None: it is void."""
         return (
             self._entry.get_DIE_from_attribute("DW_AT_type")
             if "DW_AT_type" in self._entry.attributes
@@ -208,7 +207,7 @@ class ValueType:
         return ValueType(self._units, self._plain, self._computed)
 
     @property
-    def _counts(self) -> list[int | None]:
+    def counts(self) -> list[int | None]:
         """Elements of an array by dimension; None where the file does not say, as of ``extern int a[]``."""
         entry = self._plain
         children = [] if entry is None else self._units.children(entry)
@@ -228,13 +227,13 @@ class ValueType:
     @property
     def count(self) -> int | None:
         """Elements of an array; None where the file does not say."""
-        counts = self._counts
+        counts = self.counts
         return counts[0] if counts else None
 
     @property
     def element(self) -> ValueType:
         """The type of an array's elements; of several dimensions an array."""
-        return _Row(self._units, self._plain, 1, self._computed) if len(self._counts) > 1 else self.target
+        return _Row(self._units, self._plain, 1, self._computed) if len(self.counts) > 1 else self.target
 
     @cached_property
     def members(self) -> tuple[Member, ...]:
@@ -290,13 +289,11 @@ class _Row(ValueType):
         super().__init__(units, entry, computed)
         self._array, self._dimension = entry, dimension
 
-    @property
-    def _is_named(self) -> bool:
-        return False
+    has_definition = False
 
     @property
-    def definition(self) -> Entry | None:
-        raise ValueError(f"the debug information has no type {self.name} of its own")
+    def is_named(self) -> bool:
+        return False
 
     @property
     def kind(self) -> Kind:
@@ -307,12 +304,12 @@ class _Row(ValueType):
         return self._array
 
     @property
-    def _counts(self) -> list[int | None]:
-        return super()._counts[self._dimension :]
+    def counts(self) -> list[int | None]:
+        return super().counts[self._dimension :]
 
     @property
     def element(self) -> ValueType:
-        if len(self._counts) > 1:
+        if len(self.counts) > 1:
             return _Row(self._units, self._array, self._dimension + 1, self._computed)
         return self.target
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.debug import debugger
-from emulator.debug.expressions import Expression, Number
+from emulator.debug.expressions.arithmetic import Number
+from emulator.debug.expressions.expression import Expression
 from emulator.debug.variables import NamesOfLevel, Variables
 from tests.helpers.c_kernel import compile_kernel
 from tests.helpers.call_stack_kernels import ENTRY

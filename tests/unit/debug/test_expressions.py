@@ -6,18 +6,21 @@ import pytest
 
 from emulator import boot
 from emulator.debug import debugger
-from emulator.debug.expressions import Expression, Number
+from emulator.debug.expressions.arithmetic import Number
+from emulator.debug.expressions.expression import Expression
 from emulator.debug.variables import NamesOfLevel, Variables
 from emulator.errors import BudgetUsedUp
 from emulator.guest.storage import Unavailable
+from emulator.loader.dwarf.made_types import TypeName
 from tests.helpers.c_kernel import compile_kernel
 from tests.helpers.call_stack_kernels import ENTRY
+from tests.helpers.cpp_kernel import SCOPED, compile_cpp
 from tests.helpers.variable_kernel import compile_variables
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from emulator.debug.expressions import Context
+    from emulator.debug.expressions.evaluation import Context
     from emulator.machine.machine import Machine
 
 
@@ -130,7 +133,11 @@ def test_the_names_of_an_expression_are_known_before_it_is_evaluated(context: Co
     expression = Expression(text, context.types)
     assert list(expression.names()) == ["a", "c", "e", "f", "g"]
     assert list(expression.registers()) == ["eax"]
-    assert [str(each) for each in expression.types()] == ["struct list *", "u32", "u8"]
+    assert list(expression.types()) == [
+        TypeName(("struct", "list"), pointers=1),
+        TypeName(("u32",)),
+        TypeName(("u8",)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +202,15 @@ def test_a_type_of_several_files_is_that_of_the_level(tmp_path: Path) -> None:
         ("(int)", "its end is not expected in '(int)'"),
         ("(int", "its end is not expected in '(int'"),
         ("(struct)1", "'struct' is no type in '(struct)1'"),
-        ("(int (*)[3])1", "'(' is not expected in '(int (*)[3])1'"),
+        ("(int (*)3)1", "'3' is not expected in '(int (*)3)1'"),
+        ("(int (*)(int))1", "'(' is not expected in '(int (*)(int))1'"),
+        ("(int (*))1", "')' is not expected in '(int (*))1'"),
+        ("(int ()[3])1", "'[' is not expected in '(int ()[3])1'"),
+        ("(int (*)[0])1", "an array of 0 elements"),
+        ("{int[99999][99999]} 1", "an array of 2 dimensions with 9999800001 elements"),
+        ("{int[1][1][1][1][1][1][1][1][1]} 1", "an array of 9 dimensions with 1 elements"),
+        ("a::", "':' is not expected in 'a::'"),
+        (":::a", "':' is not expected in ':::a'"),
         ("{int[0]} 1", "an array of 0 elements"),
         ("{int[9999999]} 1", "an array of 9999999 elements"),
         ("1 ? 2", "its end is not expected in '1 ? 2'"),
@@ -255,3 +270,109 @@ def test_what_cannot_be_evaluated_is_refused(context: Context, text: str, proble
         assert str(error.value).replace("low has", "thing has") == problem
     else:
         assert str(error.value).startswith("nothing is mapped at 0x")
+
+
+@pytest.mark.parametrize(
+    ("text", "type_", "shown"),
+    [
+        ("&thing.grid", "int (*)[2][3]", None),
+        ("&thing.grid[1]", "int (*)[3]", None),
+        ("*&thing.grid[1]", "int[3]", "{4, 5, -6}"),
+        ("*(thing.grid + 1)", "int[3]", "{4, 5, -6}"),
+        ("((int (*)[3])thing.grid)[1]", "int[3]", "{4, 5, -6}"),
+        ("*((int (*)[3])thing.grid + 1)", "int[3]", "{4, 5, -6}"),
+        ("*(int (*)[3][2])thing.grid", "int[3][2]", "{{1, 2}, {3, 4}, {5, -6}}"),
+        ("(*(int (*)[3][2])thing.grid)[2]", "int[2]", "{5, -6}"),
+        ("(char *(*)[2])&thing", "char *(*)[2]", None),
+        ("(int (**)[3])&thing", "int (**)[3]", None),
+        ("&*(int (*)[3])thing.grid", "int (*)[3]", None),
+        ("{int[2][3]} &thing.grid", "int[2][3]", "{{1, 2, 3}, {4, 5, -6}}"),
+    ],
+)
+def test_pointers_to_arrays(context: Context, text: str, type_: str, shown: str | None) -> None:
+    result = Expression(text, context.types).result(context)
+    assert not isinstance(result, Number)
+    assert result.type.name == type_
+    assert shown in (None, result.text())
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("sizeof(int (*)[3])", 4),
+        ("sizeof *(int (*)[3])0", 12),
+        ("sizeof(int[2][3])", 24),
+        ("(int (*)[3])thing.grid + 1 - (int (*)[3])thing.grid", 1),
+        ("((int (*)[3])thing.grid)[1][2]", -6),
+    ],
+)
+def test_numbers_of_pointers_to_arrays(context: Context, text: str, value: int) -> None:
+    assert Expression(text, context.types).number(context) == value
+
+
+@pytest.fixture(scope="module", params=["g++", "clang++"])
+def scoped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Context:
+    """Of a kernel with namespaces, in front of its first instruction."""
+    machine = boot(str(compile_cpp(tmp_path_factory.mktemp("scoped"), SCOPED, request.param)))
+    return NamesOfLevel(Variables(machine), machine.image, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("sched::queue.head", 5),
+        ("sched::inner::queue.head", 6),
+        ("inner::queue.head", 6),
+        ("::sched::queue.head + 1", 6),
+        ("other::queue", 1),
+        ("other::hidden", 3),
+        ("inner::only", 9),
+        ("sched::Queue::made", 7),
+        ("Queue::made", 7),
+        ("sizeof(sched::Queue)", 4),
+        ("sizeof(other::Queue)", 2),
+        ("sizeof(inner::Only)", 10),
+        ("sizeof(struct sched::Queue)", 4),
+        ("((sched::Queue *)&sched::queue)->head", 5),
+        ("({sched::Queue} &inner::queue).head", 6),
+        ("sched::queue.head ? other::queue : queue", 1),
+        ("sched::Queue::push == &sched::Queue::push && Queue::push", 1),
+        ("::queue", 2),
+    ],
+)
+def test_names_have_scopes(scoped: Context, text: str, value: int) -> None:
+    assert Expression(text, scoped.types).number(scoped) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("::inner::only", "there is no variable '::inner::only' here"),
+        ("sched::nothing", "there is no variable 'sched::nothing' here"),
+        ("(sched::Nothing *)1", "')' is not expected in '(sched::Nothing *)1'"),
+        (
+            "sizeof(struct sched::Nothing)",
+            "there is no type 'struct sched::Nothing' in the debug information",
+        ),
+    ],
+)
+def test_names_whose_scopes_are_not_there(scoped: Context, text: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=r"^") as error:
+        Expression(text, scoped.types).number(scoped)
+    assert str(error.value) == problem
+
+
+def test_a_name_that_may_mean_several_is_refused(tmp_path: Path) -> None:
+    source = """
+    namespace a { namespace x { int v = 1; struct T { int i; }; void f() { v++; } } }
+    namespace b { namespace x { int v = 2; struct T { char c; }; void f() { v++; } } }
+    extern "C" void kmain(void) { a::x::T t; b::x::T u; t.i = a::x::v; u.c = b::x::v; a::x::f(); b::x::f(); for (;;) ; }
+    """
+    machine = boot(str(compile_cpp(tmp_path, source)))
+    context = NamesOfLevel(Variables(machine), machine.image, 0)
+    for text, names in (("x::v", "a::x::v, b::x::v"), ("sizeof(x::T)", "a::x::T, b::x::T")):
+        with pytest.raises(ValueError, match=rf"^'x::.' may be each of {names}$"):
+            Expression(text, context.types).number(context)
+    with pytest.raises(ValueError, match=r"^'x::f' may be each of a::x::f\(\), b::x::f\(\)$"):
+        Expression("x::f", context.types).number(context)
+    assert Expression("b::x::v", context.types).number(context) == 2

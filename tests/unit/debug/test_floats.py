@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import boot
-from emulator.debug.variables import Variables
+from emulator.debug import Debugger
+from emulator.debug.expressions.arithmetic import Number
+from emulator.debug.expressions.expression import Expression
+from emulator.debug.variables import NamesOfLevel, Variables
 from emulator.errors import BudgetUsedUp
+from emulator.guest.storage import Unavailable
 from tests.helpers.c_kernel import compile_kernel
 from tests.helpers.call_stack_kernels import ENTRY
+from tests.helpers.guest import FUNCTION, machine_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,3 +81,44 @@ def test_floating_point_variables_are_what_the_program_computes(
             "<it is in st0, where compilers lose sight of it>",
             "<it is in st1, where compilers lose sight of it>",
         }
+
+
+STACK = (
+    FUNCTION
+    + """
+        fninit
+        fldpi
+        fld1
+        fldz
+        fstp    %st(0)
+        call    inner
+        exit    0
+        function inner
+        nop
+        ret
+        ends    inner
+"""
+)
+
+
+def test_registers_of_the_fpu_are_known_in_expressions() -> None:
+    with Debugger(machine_of(STACK)) as d:
+        assert Variables(d.machine).all_floating(0) == {}, "nobody has used the FPU"
+        d.run_to(d.image.symbols["inner"].address)
+        variables = Variables(d.machine)
+        here, outside = (NamesOfLevel(variables, d.image, level) for level in (0, 1))
+        texts = {name: each.text() for name, each in variables.all_floating(0).items()}
+        assert texts == {"st0": "1.0", "st1": "3.141592653589793"}
+        value = Expression("$ST1", variables.types).result(here)
+        assert not isinstance(value, Number)
+        assert (value.text(), value.type.name) == ("3.141592653589793", "long double")
+        for text, context, problem in (
+            ("$st2", here, "st2 is empty"),
+            ("$st0", outside, "st0 of this frame is not known"),
+            ("$st0 + 1", here, "long double is a floating-point type, with which nothing is computed"),
+        ):
+            with pytest.raises(Unavailable, match=f"^{problem}$"):
+                Expression(text, variables.types).result(context)
+        with pytest.raises(ValueError, match=r"^'st8' is no register$"):
+            Expression("$st8", variables.types).result(here)
+        assert variables.all_floating(1) == {}

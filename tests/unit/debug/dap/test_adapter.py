@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.debug.dap.adapter import CAPABILITIES
+from tests.helpers.cpp_kernel import SCOPED, compile_cpp
 from tests.helpers.debug_adapter import DebugAdapter, Refused, debug_adapter
 from tests.helpers.variable_kernel import SOURCE, compile_variables
 
@@ -640,3 +641,20 @@ def test_instructions_that_are_not_known_have_addresses_of_their_own(adapter: De
     assert addresses[-1] == int(here, 16)
     assert all(earlier < later for earlier, later in pairwise(addresses))
     assert "invalid" in {each.get("presentationHint") for each in found}
+
+
+def test_conditions_have_names_with_scopes_and_registers_of_the_fpu(
+    adapter: DebugAdapter, tmp_path: Path
+) -> None:
+    adapter.launch(str(compile_cpp(tmp_path, SCOPED)))
+    conditions = ("sched::queue.head == 5", "Queue::push && inner::only == 9", "sched::nothing", "$st8")
+    points = [{"name": "push", "condition": each} for each in (*conditions, "&$st0")]
+    found = adapter.request("setFunctionBreakpoints", breakpoints=points)["breakpoints"]
+    assert [each.get("message") for each in found[:4]] == [
+        None,
+        None,
+        "there is no variable 'sched::nothing' there",
+        "'st8' is no register",
+    ]
+    assert adapter.start()["hitBreakpointIds"][:2] == [found[0]["id"], found[1]["id"]]
+    assert adapter.evaluate("sched::queue.head") == "5"
