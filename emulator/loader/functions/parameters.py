@@ -134,12 +134,20 @@ class _Described:
         return location
 
     def _is_computed_from(self, place: OnStack, parameter: Parameter) -> bool:
-        """Whether the debug information has no place for a parameter at the first instruction, but computes it from what is in one."""
+        """Whether the debug information has no place for a parameter at the first instruction, but there or later computes it from what is in one."""
         from emulator.loader.functions.expressions import Evaluation
 
-        at_entry = [each for each in parameter.located if each.start <= self._address < each.end]
-        evaluation = Evaluation(self._entry, self._entry, self._frame_base)
-        return any(evaluation.source(each.operations) == {place} for each in at_entry)
+        states = {**self._states, self._address: self._entry}
+        told = (
+            (state, each.operations)
+            for address, state in states.items()
+            for each in parameter.located
+            if each.start <= address < each.end
+        )
+        return any(
+            Evaluation(state, self._entry, self._frame_base).source(operations) == {place}
+            for state, operations in told
+        )
 
     def _location(self, parameter: Parameter) -> Location:
         if parameter.constant is not None:
