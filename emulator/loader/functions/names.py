@@ -28,7 +28,7 @@ _SUFFIXES: Final = re.compile(
 
 _PIECE: Final = re.compile(r"\.part\.\d+")
 _COLD: Final = re.compile(r"\.cold(?:\.\d+)*\Z")
-_PLACEMENT: Final = frozenset(("_ZnwjPv", "_ZnajPv", "_ZdlPvS_", "_ZdaPvS_"))
+PLACEMENT: Final = frozenset(("_ZnwjPv", "_ZnajPv", "_ZdlPvS_", "_ZdaPvS_"))
 """The forms of C++'s operators new and delete that take no memory and give none back: they are meant by no short name."""
 
 _OPTIONAL_SPACE: Final = re.compile(r"\s+(?=[^\w\s])|(?<=[^\w\s])\s+")
@@ -136,7 +136,7 @@ class FunctionNames:
         return _by_key(
             (without_parameters(name), entries)
             for symbol, name, entries in self._names
-            if name != symbol and symbol not in _PLACEMENT
+            if name != symbol and symbol not in PLACEMENT
         )
 
     def _named(self, each: SymbolEntry, *, with_file: bool) -> NamedFunction:
@@ -212,7 +212,7 @@ class NameIndex:
         """Return the name that means the function of a symbol; "" if none does."""
         if symbol not in self._found:
             plain = plain_name(symbol)
-            is_short = plain != symbol and symbol not in _PLACEMENT
+            is_short = plain != symbol and symbol not in PLACEMENT
             keys = (_key(plain), symbol, *([_key(without_parameters(plain))] if is_short else []))
             self._found[symbol] = next((self._names[key] for key in keys if key in self._names), "")
         return self._found[symbol]

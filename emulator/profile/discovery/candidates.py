@@ -6,7 +6,7 @@ import re
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emulator.loader.functions.names import plain_name
+from emulator.loader.functions.names import PLACEMENT, plain_name
 from emulator.loader.functions.prototypes import prototype
 from emulator.profile.discovery.words import Verb, is_about_memory, is_plain, other_things, verb_of, words_of
 
@@ -146,7 +146,7 @@ def _by_name(image: KernelImage) -> Iterator[tuple[Symbol, Verb, int, tuple[str,
     """Yield functions whose names have a verb of allocators, with points for the name and the reasons."""
     code = image.code_sections
     for symbol in image.symbols.values():
-        if symbol.kind == "object" or ".cold" in symbol.name:
+        if symbol.kind == "object" or ".cold" in symbol.name or symbol.name in PLACEMENT:
             continue
         name = _name(symbol.name)
         if _VERB_INSIDE.search(name) is None:

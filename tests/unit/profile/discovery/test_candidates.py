@@ -116,3 +116,20 @@ def test_a_name_for_an_untyped_pointer_may_be_a_pool(tmp_path: Path) -> None:
         "tlsf_free": (Verb.FREE, ("pool", "ptr")),
         "heap_free": (Verb.FREE, ("ptr",)),
     }
+
+
+def test_placement_new_takes_no_memory(tmp_path: Path) -> None:
+    source = """
+    char memory[4096];
+    void *operator new[](unsigned size) { return memory + size; }
+    void *operator new[](unsigned, void *place) { return place; }
+    void operator delete[](void *block) { *(char *)block = 0; }
+    void operator delete[](void *, void *) { }
+    extern "C" void _start() { for (;;); }
+    """
+    options = ["-g", "-O0", "-x", "c++", "-w", "-fno-exceptions"]
+    found = find_candidates(KernelImage.read(compile_kernel(tmp_path, source, options)))
+    assert {each.name: each.symbol for each in found} == {
+        "operator new[]": "_Znaj",
+        "operator delete[]": "_ZdaPv",
+    }
