@@ -205,19 +205,18 @@ class Travel:
         if target is not None and target.entered and target[:2] == here[:2]:
             event = event or self.machine.calls.event_count + 1
         edit = self._edits[self._edits_done] if self._edits_done < len(self._edits) else None
-        if edit is not None and edit.moment.entered and edit.moment[:2] == here[:2]:
-            event = self.machine.calls.event_count + 1
-        halt = self._run(self._earliest(target, edit), event)
+        is_edited = edit is not None and edit.moment.entered and edit.moment[:2] == here[:2]
+        halt = self._run(
+            self._earliest(target, edit), self.machine.calls.event_count + 1 if is_edited else event
+        )
         if halt in (Halt.END, Halt.CANCELLED, Halt.TIME):
             return halt
         here = self.moment
         while self._edits_done < len(self._edits) and self._edits[self._edits_done].moment <= here:
             self._edits[self._edits_done].change()
             self._edits_done += 1
-        if (
-            halt is Halt.EVENT and event > self.machine.calls.event_count
-        ):  # several calls may return at one instruction
-            halt = Halt.TARGET
+        if halt is Halt.EVENT and not 0 < event <= self.machine.calls.event_count:
+            halt = Halt.TARGET  # of an edit, or one of several calls that return at one instruction
         if not here.entered and here.instructions >= self._due:
             try:
                 self.keep()
@@ -430,10 +429,8 @@ class Travel:
     def pass_to(self, moment: Moment) -> Halt:
         """Go on to a moment, not before here, by executing all that is in between; see `go_to`."""
         with self._stops.mode_for(Stopping.IGNORES):
-            if moment.at_end:
-                halt = self.forward()
-                return Halt.TARGET if halt is Halt.END and self.moment == moment else halt
-            return self.forward(moment)
+            halt = self.forward(None if moment.at_end else moment)
+            return Halt.TARGET if self.moment == moment else halt
 
     def pass_straight(self, moment: Moment) -> Halt:
         """The same past checkpoints that are ahead, without the time that each takes; the machine has to go back from there to where it stood, or before."""

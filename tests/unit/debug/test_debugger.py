@@ -362,3 +362,21 @@ def test_another_thread_may_cancel() -> None:
         d.go_to(1000)
         d.go_to(stop.moment)
         assert state_of(d) == here
+
+
+def test_a_change_in_front_of_a_call_that_is_recorded_stops_nothing_later() -> None:
+    with debug.debugger("firmware:demo") as d:
+        end = d.run().moment
+        d.go_to_event(9)
+        while not d.moment.entered:
+            d.go_to_event(d.event + 1)
+        here, word = d.moment, len(d.machine.memory) - 4
+        d.write_memory(word, b"\1")
+        assert d.go_to_event(20).kind is StopKind.EVENT
+        assert d.event == 20
+        d.go_to(0)
+        assert d.go_to(here).moment == here
+        assert d.trace().calls  # which needs the way here once more
+        d.go_to(0)
+        assert d.go_to(end).moment == end
+        assert d.machine.memory.read(word, 1) == b"\1"
