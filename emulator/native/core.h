@@ -197,8 +197,8 @@ uint64_t kc_next_touched(kc *m, uint64_t physical);
 int kc_snapshot(kc *m);
 /* Go back to a snapshot; it stays, those inside it are dropped. Returns 0; -1: the host lacks something. */
 int kc_reset(kc *m, int depth);
-/* The same, but those inside it stay ahead, where all parts of the machine can go forwards again (not where accesses are checked). The run from there
- * must be the one that led to them: who changes something calls kc_forget_ahead(). */
+/* The same, but those inside it stay ahead, where all parts of the machine can go forwards again (not with the reference MMU, nor where accesses are checked that
+ * were not then). The run from there must be the one that led to them: who changes something calls kc_forget_ahead(). */
 int kc_reset_keeping(kc *m, int depth);
 /* How many are ahead, in order, and the depth of the one that the first of them follows. */
 int kc_ahead(const kc *m, int *depth);
@@ -210,7 +210,7 @@ void kc_lead_ahead(kc *m);
 /* Forget one alone, those before and after it stay; position: among all, those ahead after the others. Returns 0; -1: it is the outermost, the newest or the farthest one,
  * or there is no memory: nothing has changed. */
 int kc_snapshot_drop(kc *m, int position);
-/* How much memory the pages take that all of them keep, in bytes. */
+/* How much memory that takes which all of them keep of pages, and of arrays of checked accesses, in bytes. */
 uint64_t kc_snapshot_bytes(const kc *m);
 /* Forget a snapshot and those inside it; the state of the machine stays. Returns 0; -1: there is none of this depth. */
 int kc_discard(kc *m, int depth);

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emulator.machine.core.observed import Poison
+
 if TYPE_CHECKING:
     from emulator.debug import Debugger
 
@@ -19,4 +21,21 @@ def state_of(debugger: Debugger) -> tuple[object, ...]:
         machine.registers(),
         machine.interrupts.now_ns(),
         [bytes(each) for each in machine.output.values()],
+    )
+
+
+_RETURN, _NOTHING = bytes([Poison.RETURN]), bytes([Poison.ACCESSIBLE])
+
+
+def checked_state_of(debugger: Debugger) -> tuple[object, ...]:
+    """Return the same, and all that its checks know, without an access that it stands in front of."""
+    machine, checked = debugger.machine, debugger._checks._checked  # noqa: SLF001 - what the debugger hides
+    assert checked is not None
+    now = machine.interrupts.now_ns()
+    return (
+        *state_of(debugger),
+        checked.shadow(0, len(machine.memory)).replace(_RETURN, _NOTHING),
+        checked.live_blocks(),
+        checked.dead_blocks(),
+        [each for each in checked.seen().accesses if each.time_ns < now],
     )

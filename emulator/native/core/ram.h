@@ -44,6 +44,8 @@ int kc_on_piece(kc *m, const struct piece *piece);
 int kc_on_pieces(kc *m);
 /* A page of memory is going to be written: the newest snapshot keeps what it holds. */
 void kc_keep_page(kc *m, uint32_t page);
+/* Where to count what snapshots keep of arrays, in bytes. */
+uint64_t *kc_kept_size(kc *m);
 /* Is there nothing to keep of it any more? */
 bool kc_may_be_written(const kc *m, uint32_t page);
 

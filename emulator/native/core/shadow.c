@@ -202,7 +202,7 @@ int kc_shadow_open(kc *m, bool uninitialised)
     if (s->file >= 0 && s->watched && s->read_only && !ftruncate(s->file, (off_t)m->memory_end))
         bytes = mmap(NULL, m->memory_end, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, s->file, 0);
     s->bytes = bytes == MAP_FAILED ? NULL : bytes;
-    if (!s->bytes || !kc_array_open(&s->pages, s->openings + 1, s->bytes, PAGE_SIZE, page_count(m)) || (uninitialised && !note_fresh(m))) {
+    if (!s->bytes || !kc_array_open(&s->pages, kc_kept_size(m), s->openings + 1, s->bytes, PAGE_SIZE, page_count(m)) || (uninitialised && !note_fresh(m))) {
         kc_shadow_close(m);
         return -1;
     }
@@ -288,14 +288,14 @@ static void clear(kc *m)
             memset(m->shadow->bytes + (uint64_t)page * PAGE_SIZE, KC_ACCESSIBLE, PAGE_SIZE);
 }
 
-/* Snapshots further in have been forgotten by now, so there is no other one of this shadow if there is none of it here. */
+/* If there is none of this shadow here, there is no other one, ahead or not: those further in have been forgotten by now. */
 int kc_shadow_restore(kc *m, const void *saved)
 {
     struct shadow *s = m->shadow;
     const struct kept_shadow *kept = saved;
 
     if (s->bytes && kept && kc_array_has(&s->pages, kept->pages)) {
-        kc_array_restore(&s->pages);
+        kc_array_go_to(&s->pages, kept->pages);
         kc_windows_keep_shadow(m);
         if (s->fresh) {
             memcpy(s->fresh, kept->fresh, page_count(m) / 8 + 1);

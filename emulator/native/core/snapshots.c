@@ -6,7 +6,8 @@
  * neither a write nor going back costs anything else.
  *
  * Whoever goes back and forth keeps the way ahead: what was kept of pages and what they hold are exchanged, so that the same lists lead forwards
- * again. The parts of a machine put back what they have saved in both directions, but for those of checked accesses, which go back only.
+ * again. The parts of a machine put back what they have saved in both directions, and do the same with their arrays (kept_arrays.c). What is checked has to
+ * be the same all the way.
  *
  * Memory that nobody has touched is a hole in RAM's file and costs nothing.
  *
@@ -35,6 +36,7 @@ enum { SINGLE_PAGES = 8192, GROUP = 64 };  /* pages made writable alone, and tog
 struct snapshot {
     void *saved[KC_PARTS]; /* by the parts of the machine */
     struct page_list undo; /* pages that were written from here to the next snapshot inside, as they are in this one */
+    uint32_t checks;       /* see kc_checks_opening() */
 };
 
 struct snapshots {
@@ -44,6 +46,7 @@ struct snapshots {
     int ahead_count, ahead_of;        /* of how many snapshots; and the depth of the one before the nearest */
     uint8_t *kept;   /* one bit a page: it is in the newest snapshot's undo list */
     uint32_t opened; /* pages or groups made writable since all were protected */
+    uint64_t arrays_size;  /* what is kept of arrays, in bytes */
     struct touched_room touched;
 };
 
@@ -169,11 +172,11 @@ static void ahead_forget(kc *m)
 {
     struct snapshots *s = m->snapshots;
 
-    while (s->ahead_count) {
-        struct snapshot *next = &s->ahead[--s->ahead_count];
-        parts_forget(next);
-        kc_page_list_clear(&next->undo);
+    for (int i = 0; i < s->ahead_count; i++) { /* the farthest first: the others need nothing of it */
+        parts_forget(&s->ahead[i]);
+        kc_page_list_clear(&s->ahead[i].undo);
     }
+    s->ahead_count = 0;
 }
 
 void kc_forget_ahead(kc *m) { ahead_forget(m); }
@@ -187,6 +190,7 @@ int kc_snapshot(kc *m)
         parts_forget(s);
         return -1;
     }
+    s->checks = kc_checks_opening(m);
     kept_clear(m);
     kc_host_faults_take();
     return m->snapshots->depth++;
@@ -256,8 +260,8 @@ static void exchange(kc *m, const struct page_list *list)
     }
 }
 
-/* May the parts of a machine go forwards? */
-static bool has_ahead(const kc *m) { return !m->reference && !kc_checks(m); }
+/* May the parts of a machine go forwards from a snapshot? */
+static bool has_ahead(const kc *m, int depth) { return !m->reference && m->snapshots->stack[depth].checks == kc_checks_opening(m); }
 
 /* Take back what was written since the newest snapshot, which is the newest still. */
 static void undo_newest(kc *m)
@@ -287,7 +291,7 @@ int kc_reset_keeping(kc *m, int depth)
 
     if (depth < 0 || depth >= s->depth)
         return -1;
-    if (!has_ahead(m) || (s->ahead_count && depth > s->ahead_of)) {
+    if (!has_ahead(m, depth) || (s->ahead_count && depth > s->ahead_of)) {
         ahead_forget(m);
         return kc_reset(m, depth);
     }
@@ -375,6 +379,8 @@ int kc_snapshot_drop(kc *m, int position)
     return 0;
 }
 
+uint64_t *kc_kept_size(kc *m) { return &m->snapshots->arrays_size; }
+
 uint64_t kc_snapshot_bytes(const kc *m)
 {
     const struct snapshots *s = m->snapshots;
@@ -384,7 +390,7 @@ uint64_t kc_snapshot_bytes(const kc *m)
         pages += s->stack[i].undo.count;
     for (int i = 0; i < s->ahead_count; i++)
         pages += s->ahead[i].undo.count;
-    return pages * PAGE_SIZE;
+    return pages * PAGE_SIZE + s->arrays_size;
 }
 
 int kc_reset(kc *m, int depth)

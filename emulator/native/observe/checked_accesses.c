@@ -69,6 +69,8 @@ struct checked_accesses {
 
 bool kc_checks(const kc *m) { return m->checked_accesses->open; }
 
+uint32_t kc_checks_opening(const kc *m) { return m->checked_accesses->open ? m->checked_accesses->openings : 0; }
+
 bool kc_is_exempt(const kc *m, uint32_t pc)
 {
     return kc_extent_at(m->checked_accesses->allocator, m->checked_accesses->allocator_count, pc);
@@ -510,6 +512,7 @@ int kc_sanitize_open(kc *m, const kc_checking *checks)
         kc_shadow_exclude(m, checks->objects[i].start, checks->objects[i].end);
     kc_shadow_exclude(m, 0, LOW_MEMORY); /* the BIOS's */
     c->open = true;
+    kc_forget_ahead(m);
     kc_windows_check(m, true);
     kc_fill_again(m);
     return 0;
@@ -528,8 +531,10 @@ void kc_sanitize_close(kc *m)
 {
     struct checked_accesses *c = m->checked_accesses;
 
-    if (c->open)
+    if (c->open) {
+        kc_forget_ahead(m);
         kc_windows_check(m, false);
+    }
     c->open = false;
     kc_blocks_close(m);
     kc_definedness_close(m);

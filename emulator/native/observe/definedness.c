@@ -34,7 +34,7 @@
 #include "unicorn/state.h"
 
 enum { IDLE_MOST = 64 };         /* instructions that are told, while no register holds anything undefined */
-enum { ORIGINS = 1 << 15, SLOTS = 1 << 10 };
+enum { ORIGINS = 1 << 15, ORIGINS_TOGETHER = 32, SLOTS = 1 << 10 };
 enum { SCREEN = 0xa0000, SCREEN_END = 0xc0000 }; /* physical: memory of the display (IBM PC/AT Technical Reference) */
 
 /* What is kept of a byte that is KC_MARKED. */
@@ -52,7 +52,7 @@ struct definedness {
         bool stores_undefined;
         uint32_t origin_count;
     } is;
-    struct origin *origins;     /* by their numbers, from 1; 0: there were too many */
+    struct kept_array origins;  /* by their numbers, from 1; 0: there were too many */
     uint16_t slots[SLOTS];      /* numbers of some origins, by hash */
 };
 
@@ -60,24 +60,30 @@ static bool follows(const kc *m) { return m->definedness->marks; }
 
 /* -- where values come from ------------------------------------------------------------------------ */
 
+static struct origin *origin_at(const kc *m, uint32_t number) { return (struct origin *)m->definedness->origins.bytes + number; }
+
 static uint16_t origin_of(kc *m, const kc_block *block, uint32_t pc)
 {
     struct definedness *d = m->definedness;
     uint16_t *slot = &d->slots[(block->born * 31 + block->area + pc) * 2654435761u >> 22];
-    const struct origin *known = *slot ? &d->origins[*slot] : NULL;
+    const struct origin *known = *slot ? origin_at(m, *slot) : NULL;
 
     if (known && known->block.born == block->born && known->block.area == block->area && known->block.start == block->start && known->read_at == pc)
         return *slot;
     if (d->is.origin_count + 1 == ORIGINS)
         return 0;
+    if (!kc_array_keep(&d->origins, (d->is.origin_count + 1) / ORIGINS_TOGETHER)) {
+        kc_no_memory(m);
+        return 0;
+    }
     d->is.origin_count++;
-    d->origins[d->is.origin_count] = (struct origin){*block, pc};
+    *origin_at(m, d->is.origin_count) = (struct origin){*block, pc};
     return *slot = (uint16_t)d->is.origin_count;
 }
 
 struct origin kc_origin(const kc *m, struct undefined value)
 {
-    return value.origin ? m->definedness->origins[value.origin] : (struct origin){{0}, 0};
+    return value.origin ? *origin_at(m, value.origin) : (struct origin){{0}, 0};
 }
 
 /* -- memory ------------------------------------------------------------------------------------------ */
@@ -293,11 +299,13 @@ int kc_definedness_open(kc *m)
 
     if (!kc_tells_uninitialised(m))
         return 0;
-    d->origins = malloc(ORIGINS * sizeof *d->origins);
-    if (d->origins)
+    void *origins = malloc(ORIGINS * sizeof(struct origin));
+    if (origins)
         marks = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     d->marks = marks == MAP_FAILED ? NULL : marks;
-    if (!d->marks || !kc_array_open(&d->pages, d->openings + 1, marks, MARKS_OF_PAGE, (m->memory_end + PAGE_MASK) >> PAGE_SHIFT)) {
+    bool good = kc_array_open(&d->origins, kc_kept_size(m), d->openings + 1, origins, ORIGINS_TOGETHER * sizeof(struct origin), ORIGINS / ORIGINS_TOGETHER);
+    good &= kc_array_open(&d->pages, kc_kept_size(m), d->openings + 1, marks, MARKS_OF_PAGE, (m->memory_end + PAGE_MASK) >> PAGE_SHIFT);
+    if (!d->marks || !good) {
         kc_definedness_close(m);
         return -1;
     }
@@ -311,13 +319,14 @@ void kc_definedness_close(kc *m)
 
     if (d->marks)
         munmap(d->marks, m->memory_end * sizeof *d->marks);
-    free(d->origins);
+    free(d->origins.bytes);
+    kc_array_close(&d->origins);
     kc_array_close(&d->pages);
     *d = (struct definedness){.openings = d->openings};
 }
 
 struct kept_definedness {
-    struct kept_point *pages;
+    struct kept_point *pages, *origins;
     struct followed is;
 };
 
@@ -333,7 +342,7 @@ int kc_definedness_save(kc *m, void **out)
         return -1;
     *out = kept;
     kept->is = d->is;
-    return (kept->pages = kc_array_save(&d->pages)) ? 0 : -1;
+    return (kept->pages = kc_array_save(&d->pages)) && (kept->origins = kc_array_save(&d->origins)) ? 0 : -1;
 }
 
 int kc_definedness_restore(kc *m, const void *saved)
@@ -343,7 +352,8 @@ int kc_definedness_restore(kc *m, const void *saved)
 
     memset(d->slots, 0, sizeof d->slots);
     if (d->marks && kept && kc_array_has(&d->pages, kept->pages)) {
-        kc_array_restore(&d->pages);
+        kc_array_go_to(&d->pages, kept->pages);
+        kc_array_go_to(&d->origins, kept->origins);
         d->is = kept->is;
     } else {
         d->is = (struct followed){0};
@@ -355,8 +365,10 @@ void kc_definedness_forget(void *saved)
 {
     struct kept_definedness *kept = saved;
 
-    if (kept)
+    if (kept) {
         kc_array_forget(kept->pages);
+        kc_array_forget(kept->origins);
+    }
     free(kept);
 }
 

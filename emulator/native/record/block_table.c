@@ -6,7 +6,7 @@
  * of their deaths. What a birth or a death costs does not depend on how many others there are.
  *
  * All are arrays that refer to each other by number; snapshots bring them back (core/kept_arrays.h). The hash table follows from the
- * array of places: going back takes the newest places out of it.
+ * array of places: going back takes the newest places out of it, and going forwards puts them in again.
  */
 #define _GNU_SOURCE
 #include <stdlib.h>
@@ -85,6 +85,12 @@ const struct place *kc_place_find(const struct block_table *t, uint32_t area, ui
     return number ? place_of(t, number) : NULL;
 }
 
+static void put_into_slot(struct block_table *t, uint32_t number)
+{
+    const struct place *place = place_of(t, number);
+    *slot_of(t, place->area, place->address) = (struct place_slot){number, place->address};
+}
+
 static bool grow_slots(struct block_table *t)
 {
     struct place_slot *larger = calloc(2ull << t->slot_bits, sizeof *larger);
@@ -95,7 +101,7 @@ static bool grow_slots(struct block_table *t)
     t->slots = larger;
     t->slot_bits++;
     for (uint32_t number = 1; number <= t->now.place_count; number++)
-        *slot_of(t, place_of(t, number)->area, place_of(t, number)->address) = (struct place_slot){number, place_of(t, number)->address};
+        put_into_slot(t, number);
     return true;
 }
 
@@ -108,9 +114,9 @@ struct place *kc_place_at(struct block_table *t, uint32_t area, uint32_t address
     if (!has_room(&t->places, t->now.place_count) || (t->now.place_count >= 1u << (t->slot_bits - 1) && !grow_slots(t)))
         return NULL;
     number = ++t->now.place_count;
-    *slot_of(t, area, address) = (struct place_slot){number, address};
     struct place *place = kc_place_change(t, place_of(t, number));
     *place = (struct place){.address = address, .area = area};
+    put_into_slot(t, number);
     return place;
 }
 
@@ -410,18 +416,18 @@ void kc_block_drop(struct block_table *t, uint32_t number)
 /* One byte more is read together with the last one. */
 static uint64_t taken_size(uint32_t page_count) { return (uint64_t)page_count * TAKEN_WORDS * sizeof(uint64_t) + 1; }
 
-bool kc_block_table_open(struct block_table *t, uint32_t opening, uint32_t page_count)
+bool kc_block_table_open(struct block_table *t, uint64_t *kept_size, uint32_t opening, uint32_t page_count)
 {
     uint64_t page_parts = page_count / KC_PART + 1;
     void *taken = mmap(NULL, taken_size(page_count), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     struct page *pages = calloc(page_parts * KC_PART, sizeof *pages);
 
     *t = (struct block_table){.slot_bits = FIRST_BITS, .page_count = page_count, .slots = calloc(1u << FIRST_BITS, sizeof *t->slots)};
-    bool good = kc_array_open(&t->places, opening, NULL, KC_PART * sizeof(struct place), 0);
-    good &= kc_array_open(&t->blocks, opening, NULL, KC_PART * sizeof(struct block), 0);
-    good &= kc_array_open(&t->pieces, opening, NULL, KC_PART * sizeof(struct block_piece), 0);
-    good &= kc_array_open(&t->pages, opening, (uint8_t *)pages, KC_PART * sizeof *pages, page_parts);
-    good &= kc_array_open(&t->taken, opening, taken == MAP_FAILED ? NULL : taken, TAKEN_WORDS * sizeof(uint64_t), page_count);
+    bool good = kc_array_open(&t->places, kept_size, opening, NULL, KC_PART * sizeof(struct place), 0);
+    good &= kc_array_open(&t->blocks, kept_size, opening, NULL, KC_PART * sizeof(struct block), 0);
+    good &= kc_array_open(&t->pieces, kept_size, opening, NULL, KC_PART * sizeof(struct block_piece), 0);
+    good &= kc_array_open(&t->pages, kept_size, opening, (uint8_t *)pages, KC_PART * sizeof *pages, page_parts);
+    good &= kc_array_open(&t->taken, kept_size, opening, taken == MAP_FAILED ? NULL : taken, TAKEN_WORDS * sizeof(uint64_t), page_count);
     return good && t->slots && pages && taken != MAP_FAILED;
 }
 
@@ -472,7 +478,9 @@ void kc_block_table_restore(struct block_table *t, const struct kept_table *kept
 
     forget_places(t, kept->lists.place_count); /* while they are there */
     for (int i = 0; i < 5; i++)
-        kc_array_restore(arrays[i]);
+        kc_array_go_to(arrays[i], kept->arrays[i]);
+    for (uint32_t number = t->now.place_count; number++ < kept->lists.place_count;)
+        put_into_slot(t, number);
     t->now = kept->lists;
     if (t->now.nested_count)
         memcpy(t->nested, kept->nested, t->now.nested_count * sizeof *t->nested);

@@ -68,13 +68,13 @@ struct block_table {
 /* What a snapshot keeps. */
 struct kept_table;
 
-/* An empty table for so many pages of RAM. false: no memory. */
-bool kc_block_table_open(struct block_table *t, uint32_t opening, uint32_t page_count);
+/* An empty table for so many pages of RAM; kept_size: see kc_array_open(). false: no memory. */
+bool kc_block_table_open(struct block_table *t, uint64_t *kept_size, uint32_t opening, uint32_t page_count);
 void kc_block_table_close(struct block_table *t);
 /* NULL: no memory. */
 struct kept_table *kc_block_table_save(struct block_table *t);
 bool kc_block_table_has(const struct block_table *t, const struct kept_table *kept);
-/* Bring back what it was at the newest snapshot. */
+/* Make it what it was at a snapshot; see kc_array_go_to(). */
 void kc_block_table_restore(struct block_table *t, const struct kept_table *kept);
 void kc_block_table_forget(struct kept_table *kept);
 

@@ -784,7 +784,7 @@ int kc_blocks_open(kc *m, const kc_checking *checks)
     b->functions = malloc(checks->function_count * sizeof *b->functions + 1);
     b->failures = malloc(checks->failure_count * 2 * sizeof *b->failures + 1);
     b->objects = (struct objects){malloc(checks->object_count * sizeof *b->objects.list + 1), checks->object_count};
-    if (!kc_block_table_open(&b->now.table, ++b->openings, (uint32_t)(m->memory_end >> PAGE_SHIFT)) || !b->functions || !b->failures ||
+    if (!kc_block_table_open(&b->now.table, kc_kept_size(m), ++b->openings, (uint32_t)(m->memory_end >> PAGE_SHIFT)) || !b->functions || !b->failures ||
         !b->objects.list) {
         kc_blocks_close(m);
         return -1;
@@ -842,7 +842,7 @@ int kc_blocks_restore(kc *m, const void *saved)
         uint32_t page_count = now->table.page_count;
         now->call_count = now->operation_count = 0;
         kc_block_table_close(&now->table);
-        return kc_block_table_open(&now->table, b->openings, page_count) ? 0 : -1;
+        return kc_block_table_open(&now->table, kc_kept_size(m), b->openings, page_count) ? 0 : -1;
     }
     kc_block_table_restore(&now->table, kept->table);
     now->call_count = kept->call_count;

@@ -77,8 +77,9 @@ void kc_on_guarded_access(kc *m, uint32_t linear, uint32_t size, bool write, uin
 void kc_on_guarded_code(kc *m, uint32_t linear);
 
 /* -- observe/checked_accesses.c -- */
-/* Are accesses checked? */
+/* Are accesses checked? By which opening, from 1; 0: they are not. */
 bool kc_checks(const kc *m);
+uint32_t kc_checks_opening(const kc *m);
 /* Is it code of an allocator, which may access all memory? */
 bool kc_is_exempt(const kc *m, uint32_t pc);
 /* Is it code that was compiled to check its accesses itself? */

@@ -140,7 +140,7 @@ def test_checkpoints_ahead_are_gone_to_exactly(kernel: str) -> None:
 def test_checkpoints_make_way_and_take_no_more_memory_than_they_may(
     monkeypatch: pytest.MonkeyPatch, sanitize: bool | str
 ) -> None:
-    limit = 40 * 4096
+    limit = (260 if sanitize else 40) * 4096  # what checks know is kept, too
     for name, value in (("_FIRST", 1000), ("CHECKPOINTS_MAX", 9), ("CHECKPOINT_BYTES_MAX", limit)):
         monkeypatch.setattr(travel, name, value)
     random = Random(1)
@@ -167,6 +167,18 @@ def test_checkpoints_make_way_and_take_no_more_memory_than_they_may(
             assert journey.checkpoint_bytes <= limit or len(journey.checkpoints) <= 4
         assert journey.checkpoints[0].moment == journey.start
         assert d.checkpoints == (len(journey.checkpoints), journey.checkpoint_bytes)
+
+
+def test_what_checks_know_counts_as_memory_of_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("_FIRST", 1000), ("CHECKPOINTS_MAX", 9), ("CHECKPOINT_BYTES_MAX", 160 * 4096)):
+        monkeypatch.setattr(travel, name, value)
+    kept = []
+    for sanitize in (False, True):
+        with debug.debugger("firmware:demo", sanitize=sanitize) as d:
+            d.run()
+            kept.append(d.checkpoints)
+    assert kept[0].kept == 9 > kept[1].kept > 2
+    assert kept[0].size < 40 * 4096 < kept[1].size <= 180 * 4096
 
 
 def test_the_end_of_a_run_is_come_back_to_as_it_was() -> None:

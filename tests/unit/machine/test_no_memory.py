@@ -288,6 +288,31 @@ def scenario():
     places.append(newest_write(journey, [range(word, word + 4)]))
     return places, journey.moment, machine.registers(), machine.memory.read(MIB, 3 * MIB)
 """
+# The same with checked accesses, whose state is exchanged with those ahead.
+CHECKED_TRAVEL_SCENARIO = """
+from emulator.machine.core.observed import BlockFunction, BlockResult, BlockRole
+from emulator.replay import travel
+from emulator.replay.moment import Moment
+
+ALLOC = BlockFunction(BlockRole.ALLOC, BlockResult.POINTER, 0, False, False, False, {{"size": 0}}, ((0, 0),))
+FREE = BlockFunction(BlockRole.FREE, BlockResult.OTHER, 0, False, False, False, {{"ptr": 0}})
+
+travel._FIRST, travel.CHECKPOINTS_MAX = 500, 5
+
+def scenario():
+    machine = Machine(IMAGE, ram=RamWindow(MIB, 4 * MIB))
+    record(machine, [RecordedFunction(name, 1) for name in ("make", "outer", "drop")])
+    roles, extents = [ALLOC, ALLOC, FREE], [[(MIB, MIB + 1)]] * 3
+    with machine.observers.check_accesses(roles, *extents, uninitialised=True) as checked:
+        journey, places = travel.Travel(machine), []
+        journey.forward()
+        end = journey.moment
+        for at in (2000, 700, 1300, end.instructions):
+            journey.go_to(Moment(at))
+            journey.keep()
+            places.append((journey.moment, checked.live_blocks(), checked.dead_blocks(), checked.shadow(3 * MIB, MIB)))
+        return places, checked.seen().accesses
+"""
 # The parent only waits: the child goes on with the program.
 FORKS_SCENARIO = """
 import os
@@ -330,6 +355,7 @@ SCENARIOS = {
     "unwritten": Scenario(with_scenario(UNWRITTEN_SCENARIO), UNWRITTEN_GUEST),
     "forks": Scenario(with_scenario(FORKS_SCENARIO), BLOCKS_GUEST),
     "travel": Scenario(with_scenario(TRAVEL_SCENARIO), GUEST),
+    "checked-travel": Scenario(with_scenario(CHECKED_TRAVEL_SCENARIO), UNWRITTEN_GUEST),
     "flat": Scenario(with_scenario(FLAT_SCENARIO), GUEST),
 }
 SAID = {

@@ -803,3 +803,66 @@ def test_a_run_ends_before_a_write_to_what_is_only_read() -> None:
         assert not machine.memory.read(CONSTANTS, 1)[0]
         assert machine.run(timeout_s=60).ending is Returned.EXIT
     assert machine.memory.read(CONSTANTS, 1)[0]
+
+
+@pytest.mark.parametrize("uninitialised", [False, True])
+def test_what_is_known_goes_back_and_ahead_with_snapshots(uninitialised: bool) -> None:
+    machine = machine_of(
+        f"movl (%ebx), %eax; movl %eax, saved; {DROPPED} pushl $5; call make; movb $1, (%ebx)"
+    )
+
+    def known() -> tuple[object, ...]:
+        shadow = checked.shadow(0, len(machine.memory))
+        return shadow, checked.live_blocks(), checked.dead_blocks(), checked.seen()
+
+    with machine.observers.check_accesses(
+        ROLES, (), allocator_of(machine), uninitialised=uninitialised
+    ) as checked:
+        kept, states = [], []
+        for event in (1, 2, 4, 6):
+            kept.append(machine.snapshot())
+            states.append(known())
+            machine.run(stop_at_event=event, timeout_s=60)
+        machine.run(timeout_s=60)
+        kept.append(machine.snapshot())
+        states.append(known())
+        assert len({repr(blocks) for _, blocks, _, _ in states}) == 3
+        size = kept[0].total_size
+        for at in (2, 0, 4, 1, 3, 0, 2, 4):
+            assert kept[at].go_ahead() or kept[at].reset_keeping()
+            assert known() == states[at]
+            assert kept[0].total_size == size
+        assert kept[2].drop()  # behind
+        kept[0].reset_keeping()
+        assert kept[3].drop()  # ahead
+        for at in (4, 1, 0, 1, 4):
+            assert kept[at].go_ahead() or kept[at].reset_keeping()
+            assert known() == states[at]
+    kept[0].discard()
+    assert machine.snapshot().total_size == 0
+
+
+def test_snapshots_are_not_ahead_where_other_things_were_checked() -> None:
+    machine = machine_of(f"{DROPPED} movb $1, (%ebx)")
+    unchecked = machine.snapshot()
+    ahead = machine.snapshot()
+    assert unchecked.reset_keeping()
+    with machine.observers.check_accesses(ROLES, (), allocator_of(machine)) as checked:
+        assert not ahead.go_ahead()
+        start = machine.snapshot()
+        machine.run(timeout_s=60)
+        end, found = machine.snapshot(), checked.seen().accesses
+        assert start.reset_keeping()
+        assert end.go_ahead()
+        assert not unchecked.reset_keeping()
+        assert not end.go_ahead()
+        assert checked.live_blocks() == checked.dead_blocks() == []
+        start = machine.snapshot()
+        machine.run(timeout_s=60)
+        assert checked.seen().accesses == found
+        end = machine.snapshot()
+        assert start.reset_keeping()
+    assert not end.go_ahead()
+    with machine.observers.check_accesses(ROLES, (), allocator_of(machine)):
+        machine.snapshot()
+        assert not start.reset_keeping()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from emulator.errors import BudgetUsedUp
 from emulator.machine.core.observed import BadAccess, Poison, Use
 from emulator.machine.core.stops import Instant
 from emulator.machine.execution import Returned
@@ -191,6 +193,52 @@ def test_a_snapshot_keeps_what_is_not_defined() -> None:
             assert [each.registers.eip for each in checked.seen().accesses] == [symbol(machine, "bad")]
             kept.reset()
             assert not checked.seen().accesses
+
+
+def test_what_is_not_defined_goes_ahead_with_snapshots() -> None:
+    body = """
+        movl    4(%ebx), %eax
+        movl    %eax, 0x380000
+        pushl   $21
+        call    make
+        movl    8(%eax), %ecx
+        movl    %ecx, 0x380004
+        xorl    %eax, %eax
+        xorl    %ecx, %ecx
+        pushl   %ebx
+        call    look
+        testb   $1, 0x380004
+        jz      1f
+1:      testb   $1, 0x380000
+        jz      2f
+2:
+    """
+    machine = machine_of(body)
+    with followed(machine) as checked:
+        kept = []
+        for event in (2, 4, 5):
+            machine.run(stop_at_event=event, timeout_s=60)
+            kept.append(machine.snapshot())
+
+        def found() -> tuple[BadAccess, ...]:
+            machine.run(timeout_s=60)
+            return checked.seen().accesses
+
+        expected = found()
+        assert [each.block and each.block.birth for each in expected] == [2, 1]
+        for back in (1, 0):
+            kept[back].reset_keeping()
+            assert kept[2].go_ahead()
+            assert found() == expected
+        kept[0].reset_keeping()
+        for _ in range(
+            3
+        ):  # one by one, which follows no values: the second block's is the first one that is read
+            with suppress(BudgetUsedUp):
+                machine.run(max_instructions=1)
+        machine.run(stop_at_event=5, timeout_s=60)
+        assert kept[2].go_ahead()
+        assert found() == expected
 
 
 def test_a_fault_leaves_registers_as_they_were() -> None:
