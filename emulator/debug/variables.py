@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from emulator.loader.dwarf.scopes import Scope
     from emulator.loader.dwarf.units import Entry
     from emulator.loader.image import KernelImage
+    from emulator.machine.core.core_types import FpuRegisters
     from emulator.machine.machine import Machine
 
 FLOATING: Final = tuple(f"st{number}" for number in range(8))
@@ -100,7 +101,7 @@ class Variables:
         levels: list[Level] = []
         inlined: list[StackFrame] = []
         number = 0
-        for each in backtrace(self._machine):
+        for each in self._backtrace():
             inlined.append(each)
             if not each.frame.inlined:
                 levels += self._levels(inlined, number)
@@ -112,6 +113,9 @@ class Variables:
     def frames(self) -> tuple[FrameRegisters, ...]:
         """The frames, without inlined functions, with their registers as far as they are known."""
         return frame_registers(self._machine)
+
+    def _backtrace(self) -> tuple[StackFrame, ...]:
+        return backtrace(self._machine)
 
     def arguments(self, level: int) -> list[Variable]:
         """Return the arguments of a level's function, in order; none where the file does not say."""
@@ -171,12 +175,18 @@ class Variables:
             return int(getattr(registers, name))
         if not level:
             return int(getattr(registers, name))
+        return self._in_frame(name, level)
+
+    def _in_frame(self, name: str, level: int) -> int | None:
+        """Return a register that functions have of their own, in the frame of a level."""
         number = self.levels[level].number
         if number is None:
             return None
-        if name == "eip":
-            return self.frames[number].address + bool(number)
-        return self.frames[number].known.get(REGISTERS.index(name))
+        frame = self.frames[number]
+        is_caller = (
+            number > 0 or not self._is_running
+        )  # it goes on after the call whose last byte its address is
+        return frame.address + is_caller if name == "eip" else frame.known.get(REGISTERS.index(name))
 
     def floating(self, name: str, level: int) -> Value | None:
         """Return a register of the FPU's stack in a level, ``st0`` to ``st7``; None: the name is that of none.
@@ -188,7 +198,7 @@ class Variables:
             return None
         if level and self.levels[level].number != 0:
             raise Unavailable(f"{name} of this frame is not known")
-        fpu = self._machine.fpu_registers()
+        fpu = self._fpu()
         number = FLOATING.index(name)
         if fpu.is_empty(number):
             raise Unavailable(f"{name} is empty")
@@ -196,9 +206,9 @@ class Variables:
         return Value(self.memory, type_, Known(fpu.stack[number].to_bytes(type_.size or 0, "little")))
 
     def all_floating(self, level: int) -> dict[str, Value]:
-        """Return the registers of the FPU's stack in a level that are known and not empty, by their names; none as long as nobody has used the FPU."""
+        """Return the registers of the FPU's stack in a level that are known and not empty, by their names."""
         found = {}
-        for name in () if self._machine.fpu_registers().is_as_reset else FLOATING:
+        for name in FLOATING:
             with suppress(Unavailable):
                 found[name] = self.floating(name, level)
         return {name: value for name, value in found.items() if value is not None}
@@ -256,10 +266,28 @@ class Variables:
 
     @cached_property
     def _places(self) -> Places:
-        machine = self._machine
         return Places(
-            machine.image, innermost_frame(machine), lambda: self.frames, self.read, machine.fpu_registers
+            self._machine.image,
+            self._innermost(),
+            lambda: self.frames,
+            self.read,
+            self._fpu,
+            self._is_running,
         )
+
+    _is_running = True
+
+    def _innermost(self) -> FrameRegisters:
+        """Return the innermost frame, if that can be done without unwinding the stack."""
+        return innermost_frame(self._machine)
+
+    def _fpu(self) -> FpuRegisters:
+        """Return the registers of the FPU and of SSE.
+
+        Raises:
+            Unavailable: They are not known.
+        """
+        return self._machine.fpu_registers()
 
     def _scope_of(self, level: int) -> Scope | None:
         """Return the variables of a level; of the innermost one without unwinding the stack."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.guest.symbolizer import Frame, Symbolizer
-from emulator.machine.call_stack import callers
+from emulator.machine.call_stack import callers, callers_of_parked
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from emulator.machine.machine import Machine
 
 
@@ -42,4 +44,34 @@ def backtrace(machine: Machine) -> tuple[StackFrame, ...]:
         StackFrame(frame, low, high)
         for frames, low, high in zip(levels, bounds, bounds[1:], strict=False)
         for frame in frames
+    )
+
+
+def parked_backtrace(machine: Machine, saved: Mapping[str, int]) -> tuple[StackFrame, ...]:
+    """Return the levels of the backtrace of a task that does not run: where it goes on, and the calls around that.
+
+    Args:
+        machine: Does not run.
+        saved: Registers with which it goes on (`GuestTask.registers`).
+
+    Returns:
+        None where EIP is not known; one where it has not begun, or its stack is not known.
+    """
+    if "eip" not in saved:
+        return ()
+    symbolizer, registers = Symbolizer(machine.image), machine.registers()
+    frame, found = symbolizer.instruction(saved["eip"]), None
+    if frame.offset and {"esp", "ebp"} <= saved.keys():
+        found = callers_of_parked(machine, saved["eip"], saved["esp"], saved["ebp"])
+    if found is None:
+        low = registers.on_stack(saved.get("esp", 0))
+        return (StackFrame(frame, low, low),)
+    starts = [slot + WORD_SIZE for slot in found.slots]
+    bounds = [registers.on_stack(each) for each in (*starts, found.end or starts[-1])]
+    return tuple(
+        StackFrame(each, low, high)
+        for frames, low, high in zip(
+            map(symbolizer.caller, found.return_addresses), bounds, bounds[1:], strict=False
+        )
+        for each in frames
     )

@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.loader.dwarf.call_frames import EBP, EBX, EDI, ESI, ESP
-from emulator.machine.call_stack import callers
+from emulator.machine.call_stack import callers, callers_of_parked
 from emulator.x86 import WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from emulator.loader.dwarf.call_frames import Rules
     from emulator.machine.core.core_types import Registers
@@ -49,8 +49,40 @@ def frame_registers(machine: Machine) -> tuple[FrameRegisters, ...]:
     registers = machine.registers()
     stack = callers(machine)
     known = dict(enumerate(registers[: len(REGISTERS)]))
-    address, frames = registers.eip, []
-    for return_address, slot in zip(stack.return_addresses, stack.slots, strict=False):
+    return _frames(machine, registers.eip, known, zip(stack.return_addresses, stack.slots, strict=False))
+
+
+def parked_frame_registers(machine: Machine, saved: Mapping[str, int]) -> tuple[FrameRegisters, ...]:
+    """Return the frames of a task that does not run, innermost first, as `emulator.guest.backtrace.parked_backtrace` has their levels.
+
+    Args:
+        machine: Does not run.
+        saved: Registers with which the task goes on; those that are not there are not known in any frame.
+    """
+    known = {REGISTERS.index(name): value for name, value in saved.items() if name in REGISTERS}
+    stack = None
+    if {"eip", "esp", "ebp"} <= saved.keys():
+        stack = callers_of_parked(machine, saved["eip"], saved["esp"], saved["ebp"])
+    if stack is None:
+        return ()
+    calls = list(zip(stack.return_addresses, stack.slots, strict=False))
+    return _frames(machine, saved["eip"] - 1, known, calls[1:])
+
+
+def _frames(
+    machine: Machine, address: int, known: dict[int, int], calls: Iterable[tuple[int, int]]
+) -> tuple[FrameRegisters, ...]:
+    """Return some frames.
+
+    Args:
+        machine: Does not run.
+        address: Of the innermost one.
+        known: Its registers.
+        calls: Around it: return addresses, and where they lie.
+    """
+    registers = machine.registers()
+    frames: list[FrameRegisters] = []
+    for return_address, slot in calls:
         if not return_address:
             break
         interrupted = _word(machine, registers, slot) != return_address

@@ -138,6 +138,7 @@ class Places:
         frames: Returns its whole stack, which takes time.
         read: Returns memory at an address as the kernel writes it, fewer bytes where nothing is mapped.
         fpu: Returns the registers of the FPU and of SSE.
+        is_running: Whether the innermost frame's registers are those of the CPU, which can be set.
     """
 
     def __init__(
@@ -147,8 +148,10 @@ class Places:
         frames: Callable[[], Sequence[FrameRegisters]],
         read: Callable[[int, int], bytes],
         fpu: Callable[[], FpuRegisters],
+        is_running: bool = True,  # noqa: FBT001, FBT002 - the last of several
     ) -> None:
         self.image = image
+        self.is_running = is_running
         self.fpu = fpu
         self._innermost = innermost
         self._frames = frames
@@ -334,7 +337,7 @@ class Evaluation:
             if register in _XMM:
                 return Known(self._vector(register))
             data = self._register(register).to_bytes(WORD_SIZE, "little")
-            is_here = self._number == 0 and (size is None or size <= WORD_SIZE)
+            is_here = self._places.is_running and self._number == 0 and (size is None or size <= WORD_SIZE)
             return Known(data, REGISTERS[register] if is_here else "")
         return InMemory(self._places.read, self.value(operations))
 

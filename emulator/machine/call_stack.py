@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.loader.segments import SegmentFlags
+from emulator.x86 import WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
@@ -30,6 +31,19 @@ def callers_of_call(machine: Machine, esp: int, ebp: int) -> Callers:
     """Return a call whose return address lies at *esp*, and the calls around it; EBP was *ebp* at its entry."""
     prepare_stacks(machine)
     return machine.stacks.callers_of_call(esp, ebp)
+
+
+def callers_of_parked(machine: Machine, eip: int, esp: int, ebp: int) -> Callers | None:
+    """Return the calls around where a task goes on that does not run; None: it does not go on after a call.
+
+    Args:
+        machine: Does not run.
+        eip: With which the task goes on: the first of the return addresses.
+        esp: The same, right above that return address.
+        ebp: The same.
+    """
+    found = callers_of_call(machine, esp - WORD_SIZE & WORD_MAX, ebp)
+    return found if found.return_addresses[:1] == (eip,) else None
 
 
 def _code_ranges(image: KernelImage) -> list[tuple[int, int]]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from emulator.debug.dap.client import Client
+    from emulator.debug.dap.views import At
     from emulator.debug.stop import Stop
 
     Body = dict[str, Any] | None
@@ -404,19 +405,17 @@ class Adapter:
         )
         if found is None:
             raise BadRequest(f"there is no variable {name[:60]!r} there")
-        return self._set(found, arguments.text("value"), 0)
+        return self._set(found, arguments.text("value"), None)
 
     def _set_expression(self, arguments: Arguments) -> Body:
-        level = self._level(arguments)
+        at = self._at(arguments)
         return self._set(
-            self._kernel.register_or_value(arguments.text("expression"), level),
-            arguments.text("value"),
-            level or 0,
+            self._kernel.register_or_value(arguments.text("expression"), at), arguments.text("value"), at
         )
 
-    def _set(self, item: Any, text: str, level: int) -> Body:  # noqa: ANN401 - an item of a view
+    def _set(self, item: Any, text: str, at: At | None) -> Body:  # noqa: ANN401 - an item of a view
         kernel = self._kernel
-        number = kernel.view.expression(text).number(kernel.view.names(level))
+        number = kernel.view.expression(text).number(kernel.view.names(at))
         changed = kernel.set(item, number)
         described = kernel.view.variable(changed)
         return {
@@ -425,8 +424,8 @@ class Adapter:
             if name in described
         }
 
-    def _level(self, arguments: Arguments) -> int | None:
-        return self._kernel.view.level(arguments.number("frameId")) if arguments.has("frameId") else None
+    def _at(self, arguments: Arguments) -> At | None:
+        return self._kernel.view.at(arguments.number("frameId")) if arguments.has("frameId") else None
 
     def _evaluate(self, arguments: Arguments) -> Body:
         kernel, text = self._kernel, arguments.text("expression")
@@ -442,7 +441,7 @@ class Adapter:
                     reason = "goto" if reason == "step" else reason
                     self._after = lambda: self._stopped(reason, description, more, ids)
                 return {"result": answer, "variablesReference": 0}
-        item = kernel.view.evaluated(text, self._level(arguments))
+        item = kernel.view.evaluated(text, self._at(arguments))
         return {"result": item.text, **kernel.view.result(item)}
 
     def _exception_info(self, _: Arguments) -> Body:

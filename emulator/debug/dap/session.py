@@ -11,7 +11,7 @@ from emulator.debug.dap.failed_allocations import FailedAllocations
 from emulator.debug.dap.lines import Lines
 from emulator.debug.dap.moves import Moves
 from emulator.debug.dap.points import Points
-from emulator.debug.dap.views import Item, View
+from emulator.debug.dap.views import At, Item, View
 from emulator.debug.step.view_text import moment_text
 from emulator.debug.stop import StopKind
 from emulator.debug.variables import GlobalVariables
@@ -226,8 +226,8 @@ class Session:
             items = self.view.children(arguments.number("variablesReference"))
             found = next((each for each in items if each.name == name), None)
         else:
-            level = self.view.level(arguments.number("frameId")) if arguments.has("frameId") else None
-            found = self.view.evaluated(name, level)
+            at = self.view.at(arguments.number("frameId")) if arguments.has("frameId") else None
+            found = self.view.evaluated(name, at)
         if found is None:
             raise BadRequest(f"there is no variable {name[:60]!r} there")
         if found.value is not None:
@@ -241,11 +241,18 @@ class Session:
             raise Unavailable(f"{name} has no size that can be watched")
         return address_of, arguments.number("bytes", size, least=1, most=_WATCHED_MAX)
 
-    def register_or_value(self, expression: str, level: int | None) -> Item:
-        """Return what an expression means that is to be set."""
-        if expression.startswith("$"):
-            return Item(expression, "", register=expression[1:].lower())
-        return self.view.evaluated(expression, level)
+    def register_or_value(self, expression: str, at: At | None) -> Item:
+        """Return what an expression means that is to be set.
+
+        Raises:
+            BadRequest: It is a register of another frame than the innermost one of what runs.
+            ValueError, Unavailable: It cannot be evaluated.
+        """
+        if not expression.startswith("$"):
+            return self.view.evaluated(expression, at)
+        if at is not None and not at.is_innermost:
+            raise BadRequest("registers can be set in the innermost frame of what runs")
+        return Item(expression, "", register=expression[1:].lower())
 
     def set(self, item: Item, number: int) -> Item:
         """Set a variable or a register, and return it as it is now.
@@ -266,16 +273,16 @@ class Session:
         address = value.storage.address(value.offset)
         if address is not None:
             self.write(address, data)
-        elif value.storage.register and not value.offset:
+            return self.view.item(item.name, value, item.expression)
+        if value.storage.register and not value.offset:
             register = value.storage.register
             old = getattr(self.debugger.machine.registers(), register)
             mask = (1 << 8 * len(data)) - 1
             self._write_register(register, old & ~mask | int.from_bytes(data, "little"))
-        else:
-            raise Unavailable(f"{item.name} is in no one place that could be changed")
-        if item.expression:
-            return self.view.evaluated(item.expression, 0)._replace(name=item.name)
-        return self.view.item(item.name, value)
+            if item.expression:
+                return self.view.evaluated(item.expression, None)._replace(name=item.name)
+            return self.view.item(item.name, value)
+        raise Unavailable(f"{item.name} is in no one place that could be changed")
 
     def write(self, address: int, data: bytes) -> None:
         """Write to memory at an address as the kernel writes it."""
@@ -358,7 +365,7 @@ class Session:
         try:
             address, length = read_address(text, self.debugger.image), WORD_SIZE
         except ValueError:
-            item = self.view.evaluated(text, 0)
+            item = self.view.evaluated(text, None)
             place = None if item.value is None else item.value.storage.address(item.value.offset)
             if place is None or not item.size:
                 raise BadRequest(f"{text} is not in memory") from None

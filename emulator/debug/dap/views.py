@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from emulator.debug.dap.arguments import BadRequest
 from emulator.debug.expressions.arithmetic import Number
 from emulator.debug.expressions.expression import Expression
-from emulator.debug.threads import KERNEL, parked_frames, threads_of
+from emulator.debug.parked import ParkedVariables
+from emulator.debug.threads import KERNEL, threads_of
 from emulator.debug.variables import NamesOfLevel, Variables, distinct_names
 from emulator.guest.frame_registers import REGISTERS
 from emulator.guest.storage import Unavailable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from emulator.debug.dap.lines import Lines
     from emulator.debug.kernel_debugger import Debugger
     from emulator.debug.values import Value
-    from emulator.debug.variables import GlobalVariables, Level
+    from emulator.debug.variables import GlobalVariables
     from emulator.guest.symbolizer import Frame
     from emulator.guest.tasks import GuestTask, TaskReader
     from emulator.trace.logged import LoggedTrace
@@ -78,6 +79,23 @@ class Item(NamedTuple):
     size: int = 0
 
 
+class At(NamedTuple):
+    """A frame of the protocol.
+
+    Attributes:
+        variables: Of the task that runs, or of another one.
+        level: Of its backtrace.
+    """
+
+    variables: Variables
+    level: int
+
+    @property
+    def is_innermost(self) -> bool:
+        """Whether its registers are those of the CPU."""
+        return not self.level and not isinstance(self.variables, ParkedVariables)
+
+
 class View:
     """What is seen at one moment. References are valid as long as the kernel stands there.
 
@@ -96,11 +114,28 @@ class View:
         self._lines = lines
         self._globals = globals_
         self.variables = Variables(debugger.machine, globals_)
+        self._parked: dict[int, ParkedVariables] = {}
         self._references: list[Callable[[int, int | None], Iterator[Item]]] = []
 
     def refresh(self) -> None:
         """See what has been changed; references stay."""
         self.variables = Variables(self._debugger.machine, self._globals)
+        self._parked = {}
+
+    def _variables_of(self, thread: int) -> Variables:
+        """Return the variables of a task.
+
+        Raises:
+            BadRequest: There is no such thread.
+        """
+        task = self._tasks.get(thread)
+        if task is None:
+            raise BadRequest(f"there is no thread {thread}")
+        if task.is_running:
+            return self.variables
+        if thread not in self._parked:
+            self._parked[thread] = ParkedVariables(self._debugger.machine, self._globals, task.registers)
+        return self._parked[thread]
 
     # The stack.
 
@@ -132,23 +167,13 @@ class View:
         Raises:
             BadRequest: There is no such thread.
         """
-        task = self._tasks.get(thread)
-        if task is None:
-            raise BadRequest(f"there is no thread {thread}")
-        end = start + count if count else None
-        if not task.is_running:
-            parked = parked_frames(self._debugger.machine, task)
-            first = _PARKED * (thread + 1)  # their variables are not shown
-            return [self._described(first + number, each) for number, each in enumerate(parked)][
-                start:end
-            ], len(parked)
-        levels = self.variables.levels
-        return [self._frame(number, level) for number, level in list(enumerate(levels))[start:end]], len(
+        variables = self._variables_of(thread)
+        first = 1 if variables is self.variables else _PARKED * (thread + 1)
+        levels = list(enumerate(variables.levels))
+        chosen = levels[start : start + count if count else None]
+        return [self._described(first + number, level.stack_frame.frame) for number, level in chosen], len(
             levels
         )
-
-    def _frame(self, number: int, level: Level) -> dict[str, Any]:
-        return self._described(number + 1, level.stack_frame.frame)
 
     def _described(self, number: int, frame: Frame) -> dict[str, Any]:
         found: dict[str, Any] = {"id": number, "name": frame.name, "line": frame.line, "column": 0}
@@ -164,28 +189,36 @@ class View:
             found["instructionPointerReference"] = f"0x{frame.address:08x}"
         return found
 
-    def level(self, frame: int) -> int:
-        """Return the level that the id of a frame means.
+    def at(self, frame: int) -> At:
+        """Return what the id of a frame means.
 
         Raises:
             BadRequest: It means none here.
         """
-        if not 1 <= frame <= len(self.variables.levels):
+        thread, level = divmod(frame, _PARKED)
+        variables = self.variables
+        if not thread:
+            level -= 1
+        elif thread - 1 in self._tasks:
+            variables = self._variables_of(thread - 1)
+        if not 0 <= level < len(variables.levels):
             raise BadRequest(f"there is no frame {frame} here")
-        return frame - 1
+        return At(variables, level)
 
     # Variables.
 
     def scopes(self, frame: int) -> list[dict[str, Any]]:
-        """Return the scopes of a frame; none of a task that does not run."""
-        if frame >= _PARKED:
-            return []
-        level = self.level(frame)
+        """Return the scopes of a frame.
+
+        Raises:
+            BadRequest: See `at`.
+        """
+        at = self.at(frame)
         found = [
-            ("Arguments", "arguments", lambda: self._items(self.variables.arguments(level)), False),
-            ("Locals", "locals", lambda: self._items(self.variables.locals_(level)), False),
-            ("Globals", "", self._global_items, True),
-            ("Registers", "registers", lambda: self._registers(level), False),
+            ("Arguments", "arguments", lambda: self._items(at.variables.arguments(at.level)), False),
+            ("Locals", "locals", lambda: self._items(at.variables.locals_(at.level)), False),
+            ("Globals", "", lambda: self._global_items(at.variables), True),
+            ("Registers", "registers", lambda: self._registers(at), False),
             ("Heap", "", self._heap, True),
         ]
         scopes = []
@@ -253,13 +286,13 @@ class View:
             size=value.type.size or 0,
         )
 
-    def evaluated(self, text: str, level: int | None) -> Item:
+    def evaluated(self, text: str, at: At | None) -> Item:
         """Return the result of an expression.
 
         Raises:
             ValueError, Unavailable: It cannot be evaluated.
         """
-        result = self.expression(text).result(self.names(level))
+        result = self.expression(text).result(self.names(at))
         if isinstance(result, Number):
             number = result.value
             shown = f"{number} (0x{number & (1 << 8 * result.size) - 1:x})"
@@ -274,9 +307,10 @@ class View:
         """
         return Expression(text, self._globals.types)
 
-    def names(self, level: int | None) -> NamesOfLevel:
-        """Return what names in expressions mean in a level; None: the innermost one."""
-        return NamesOfLevel(self.variables, self._debugger.image, level or 0)
+    def names(self, at: At | None) -> NamesOfLevel:
+        """Return what names in expressions mean in a frame; None: the innermost one of what runs."""
+        variables, level = at or At(self.variables, 0)
+        return NamesOfLevel(variables, self._debugger.image, level)
 
     def _reference(self, children: Callable[[int, int | None], Iterator[Item]]) -> int:
         self._references.append(children)
@@ -285,21 +319,21 @@ class View:
     def _items(self, variables: list[Any]) -> Iterator[Item]:
         return (self.item(each.name, each.value, each.name) for each in variables)
 
-    def _global_items(self) -> Iterator[Item]:
-        found = self.variables.globals_()
+    def _global_items(self, variables: Variables) -> Iterator[Item]:
+        found = variables.globals_()
         for each, name in zip(found, distinct_names(found), strict=True):
             yield self.item(name, each.value, name if name == each.name else "")
 
-    def _registers(self, level: int) -> Iterator[Item]:
+    def _registers(self, at: At) -> Iterator[Item]:
         for name in REGISTERS:
-            value = self.variables.register(name, level)
+            value = at.variables.register(name, at.level)
             text = "<not known in this frame>" if value is None else f"0x{value:08x}"
             yield Item(
-                name, text, expression=f"${name}", register=name if value is not None else "", address=value
+                name, text, expression=f"${name}", register=name if at.is_innermost else "", address=value
             )
-        for name, floating in self.variables.all_floating(level).items():
+        for name, floating in at.variables.all_floating(at.level).items():
             yield self.item(name, floating, f"${name}")
-        if not level:
+        if at.is_innermost:
             registers = self._debugger.machine.registers()
             for name in _SYSTEM:
                 yield Item(name, f"0x{getattr(registers, name):08x}", expression=f"${name}")

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from emulator.debug.dumps import read_dump
 from emulator.debug.fields import changed_fields
 from emulator.debug.live_blocks import live_areas
+from emulator.debug.parked import ParkedVariables
 from emulator.debug.points import Breakpoint
 from emulator.debug.step.variable_lines import scopes_only, variable_lines
-from emulator.debug.threads import parked_frames, threads_of
+from emulator.debug.threads import threads_of
 from emulator.debug.variables import GlobalVariables, Variables
 from emulator.errors import KernelMismatch
-from emulator.guest.backtrace import backtrace
+from emulator.guest.backtrace import backtrace, parked_backtrace
 from emulator.guest.disassembler import disassemble
 from emulator.guest.locator import Locator
 from emulator.guest.memory import physical_of
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from emulator.guest.backtrace import StackFrame
     from emulator.guest.disassembler import CodeLine
     from emulator.guest.memory_map.memory_map import MemoryMap
-    from emulator.guest.symbolizer import Frame
     from emulator.guest.tasks import GuestTask
     from emulator.machine.core.core_types import Registers
     from emulator.machine.machine import Machine
@@ -70,10 +70,10 @@ class View(NamedTuple):
         pointers: What general registers point to, by name of the register, as far as it is known.
         stops: Addresses of instructions that stop the run, linear.
         stack: The backtrace.
-        level: The level of it whose variables are shown.
+        level: The level of the backtrace that is shown whose variables are shown.
         variables: Of that level.
-        threads: The tasks of a kernel whose tasks are known, by the ids of their threads, with the frames of those that do not run; else none.
-        thread: A task that does not run, whose frames are shown in place of the backtrace; None: none is.
+        threads: The tasks of a kernel whose tasks are known, by the ids of their threads, with the backtraces of those that do not run; else none.
+        thread: A task that does not run, whose backtrace is shown in place of that of what runs; None: none is.
         memory_map: What memory is used for.
         areas: The blocks that live, by area of the profile.
         dump: Bytes of the call's block, or around an address that was asked for.
@@ -100,7 +100,7 @@ class View(NamedTuple):
     stack: tuple[StackFrame, ...]
     level: int
     variables: tuple[VariableLine, ...]
-    threads: Mapping[int, tuple[GuestTask, tuple[Frame, ...]]]
+    threads: Mapping[int, tuple[GuestTask, tuple[StackFrame, ...]]]
     thread: int | None
     memory_map: MemoryMap
     areas: tuple[LiveArea, ...]
@@ -198,7 +198,9 @@ class ViewReader:
             stack=stack,
             level=0,
             variables=(),
-            threads={number: (task, parked_frames(machine, task)) for number, task in threads.items()},
+            threads={
+                number: (task, parked_backtrace(machine, task.registers)) for number, task in threads.items()
+            },
             thread=None,
             memory_map=read_memory_map(machine, machine.modules),
             areas=_areas(timeline),
@@ -211,22 +213,27 @@ class ViewReader:
 
     def again(self, view: View, wanted: Wanted) -> View:
         """Return the view of the same moment, with what else is wanted now; the machine stands still."""
-        variables = Variables(self._machine, self.globals_)
-        level = min(wanted.level, len(view.stack) - 1)
-        thread = wanted.thread if wanted.thread in view.threads else None
-        is_parked = thread is not None and not view.threads[thread][0].is_running
+        variables, thread = Variables(self._machine, self.globals_), None
+        levels = len(view.stack)
+        chosen = None if wanted.thread is None else view.threads.get(wanted.thread)
+        if chosen is not None and not chosen[0].is_running:
+            thread, (task, frames) = wanted.thread, chosen
+            variables, levels = ParkedVariables(self._machine, self.globals_, task.registers), len(frames)
+        level = min(wanted.level, levels - 1)
         at: int | None = None
-        if is_parked and thread is not None:
-            at = view.threads[thread][0].registers.get("eip")
-        elif level and (number := variables.levels[level].number) is not None:
+        if level > 0 and (number := variables.levels[level].number) is not None:
             at = variables.frames[number].address
-        lines = variable_lines(variables, level, wanted.opens, all_globals=wanted.all_globals)
+        elif thread is not None and chosen is not None:
+            at = chosen[0].registers.get("eip")
+        lines = (
+            variable_lines(variables, level, wanted.opens, all_globals=wanted.all_globals) if levels else ()
+        )
         return view._replace(
             code=tuple(disassemble(self._machine, _CODE_BEFORE, _CODE_AFTER, at)),
             stops=frozenset(_stops(self._timeline.debugger)),
-            level=level,
-            variables=() if is_parked else tuple(lines),
-            thread=thread if is_parked else None,
+            level=max(level, 0),
+            variables=tuple(lines),
+            thread=thread,
             dump=tuple(_dump(self._timeline, wanted.dump_at)),
         )
 

@@ -65,9 +65,9 @@ def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, 
                 "name": task.name,
                 "state": task.state,
                 "running": task.is_running,
-                "frames": [frame._asdict() for frame in frames],
+                "frames": [level.frame._asdict() for level in stack],
             }
-            for task, frames in view.threads.values()
+            for task, stack in view.threads.values()
         ],
         "code": [
             {"address": line.address, "code": line.code.hex(), "text": line.text, "next": line.is_next}

@@ -204,15 +204,14 @@ def _register_lines(view: View, _style: Style) -> Iterator[PaneLine]:
 
 
 def _stack_lines(view: View, _style: Style) -> Iterator[PaneLine]:
-    """Yield the backtrace, the innermost function first; or the frames of a task that does not run."""
+    """Yield the backtrace, the innermost function first; of a task that does not run, if one is chosen."""
+    stack = view.stack
     if view.thread is not None:
-        task, frames = view.threads[view.thread]
+        task, stack = view.threads[view.thread]
         yield PaneLine(f"{printable(task.name)}, which does not run", tone=Tone.TITLE)
-        yield from (PaneLine(f"{number}  {frame_text(frame)}") for number, frame in enumerate(frames))
-        if not frames:
+        if not stack:
             yield PaneLine("where it goes on is not known", tone=Tone.FAINT)
-        return
-    for number, level in enumerate(view.stack):
+    for number, level in enumerate(stack):
         tone = Tone.HERE if number == view.level else Tone.PLAIN
         yield PaneLine(f"{number}  {frame_text(level.frame)}", level.low, tone, number)
 
@@ -232,23 +231,17 @@ def _variable_lines(view: View, style: Style) -> Iterator[PaneLine]:
         else:
             yield PaneLine(f"    {each.text}", tone=Tone.FAINT)
     if not view.variables:
-        is_of_task = view.thread is not None
-        why = (
-            "those of a task that does not run are not known"
-            if is_of_task
-            else "the kernel's file does not name any here"
-        )
-        yield PaneLine(why, tone=Tone.FAINT)
+        yield PaneLine("the kernel's file does not name any here", tone=Tone.FAINT)
 
 
 def _task_lines(view: View, style: Style) -> Iterator[PaneLine]:
     """Yield the present address space, and the tasks, with where those go on that do not run."""
     paging = f"CR3 0x{view.registers.cr3:08x}" if view.is_paged else "paging is off"
     yield PaneLine(f"address space: {paging}", tone=Tone.TITLE)
-    for number, (task, frames) in view.threads.items():
+    for number, (task, stack) in view.threads.items():
         mark = ("▶" if style.unicode else ">") if task.is_running else " "
-        frame = view.stack[0].frame if task.is_running else next(iter(frames), None)
-        where = "" if frame is None else f"  {frame_text(frame)}"
+        level = next(iter(view.stack if task.is_running else stack), None)
+        where = "" if level is None else f"  {frame_text(level.frame)}"
         text = f"{mark} {printable(task.name)}: {printable(task.state)}{where}"
         yield PaneLine(text, tone=Tone.HERE if task.is_running else Tone.PLAIN, item=number)
     if not view.threads:

@@ -228,11 +228,6 @@ class FpuRegisters(NamedTuple):
     stack: tuple[int, ...]
     xmm: tuple[int, ...]
 
-    @property
-    def is_as_reset(self) -> bool:
-        """Whether the FPU's stack is as the reset leaves it, full of zeros (Intel SDM vol. 3, table 9-1): nobody has used it."""
-        return self.tags == 0x5555 and not any(self.stack)  # noqa: PLR2004 - as that table has it
-
     def is_empty(self, number: int) -> bool:
         """Return whether ST(*number*) is empty."""
         top = self.status >> 11 & 7

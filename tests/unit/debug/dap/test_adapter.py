@@ -499,7 +499,33 @@ def test_threads_are_the_tasks_of_a_kernel_whose_tasks_are_known(adapter: DebugA
     assert names[0] == "dispatch"
     assert "tget_blk" in names
     assert waiting["totalFrames"] == len(names)
-    assert adapter.request("scopes", frameId=waiting["stackFrames"][0]["id"]) == {"scopes": []}
+    asking = waiting["stackFrames"][names.index("ask")]["id"]
+    scopes = {each["name"]: each for each in adapter.request("scopes", frameId=asking)["scopes"]}
+    found = adapter.variables(scopes["Locals"]["variablesReference"])
+    assert found["result"]["value"] == "<optimised out>"
+    request = adapter.variables(found["request"]["variablesReference"])
+    assert request["pool"]["value"] == "1"
+    registers = adapter.variables(scopes["Registers"]["variablesReference"])
+    assert registers["eax"]["value"] == "<not known in this frame>"
+    assert registers["ebp"]["value"].startswith("0x8012")
+    assert "cr3" not in registers
+    assert adapter.request("evaluate", expression="request->pool == 1", frameId=asking)["result"] == "1 (0x1)"
+    for name in ("ebp", "eax"):
+        with pytest.raises(Refused, match=rf"^{name} cannot be set$"):
+            adapter.request(
+                "setVariable",
+                variablesReference=scopes["Registers"]["variablesReference"],
+                name=name,
+                value="1",
+            )
+    for frame in (asking, waiting["stackFrames"][0]["id"]):
+        with pytest.raises(Refused, match=r"^registers can be set in the innermost frame of what runs$"):
+            adapter.request("setExpression", expression="$ebx", value="1", frameId=frame)
+    changed = adapter.request("setExpression", expression="request->size", value="77", frameId=asking)
+    assert changed["value"] == "77"
+    assert adapter.request("evaluate", expression="request->size", frameId=asking)["result"] == "77"
+    with pytest.raises(Refused, match=r"^there is no frame 99999999 here$"):
+        adapter.request("scopes", frameId=99999999)
     some = adapter.request("stackTrace", threadId=2, startFrame=1, levels=1)["stackFrames"]
     assert some == waiting["stackFrames"][1:2]
     with pytest.raises(Refused, match=r"^there is no thread 77$"):
