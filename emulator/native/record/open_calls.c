@@ -51,6 +51,8 @@ bool kc_open_copy(struct open_calls *to, const struct open_calls *from)
 
 static bool is_in_backtrace(const struct backtrace *backtrace, uint32_t slot)
 {
+    if (backtrace->end && slot == backtrace->end - 4) /* of the outermost frame, which was called from outside of the kernel's code, as by Python */
+        return true;
     for (uint32_t i = 1; i < backtrace->count; i++)
         if (backtrace->slots[i] == slot)
             return true;
@@ -126,7 +128,8 @@ const struct open_call *kc_open_parent(kc *m, const struct open_calls *open, con
 {
     const struct open_call *parent = NULL;
     uint32_t esp = backtrace->slots[0], nearest = UINT32_MAX;
-    uint32_t height = backtrace->sure ? backtrace->height : UINT32_MAX; /* where its frames are */
+    uint32_t reach = backtrace->end ? backtrace->end - 4 - esp : 0;
+    uint32_t height = !backtrace->sure ? UINT32_MAX : reach > backtrace->height ? reach : backtrace->height; /* where its frames are */
     bool nearest_is_here = false;
 
     for (uint32_t i = open->count; i-- > 0;) {

@@ -42,3 +42,13 @@ def test_every_frame_is_found(image: KernelImage) -> None:
         names = [function[0].name for function in found if function is not None]
         inner = ["outer_allocate"] if call.depth else []
         assert names == [*inner, "third", "second", "first", "kmain", "_start"]
+
+
+def test_what_a_function_calls_that_python_has_called_is_inside_of_it(image: KernelImage) -> None:
+    machine = Machine(image)
+    stack = machine.ram.end - 0x1000
+    machine.cpu.set_registers(machine.registers()._replace(esp=stack, ebp=0))
+    recording = record(machine, [RecordedFunction("allocate", 1), RecordedFunction("outer_allocate", 1)])
+    machine.call("outer_allocate", 3)
+    found = [(call.depth, call.parent, call.function) for call in held_calls(recording)]
+    assert found == [(0, 0, "outer_allocate"), (1, 1, "allocate")]
