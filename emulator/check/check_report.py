@@ -40,6 +40,7 @@ class CheckReport:
         uninitialised: Uses of values that were never written were to be looked for, too.
         suppressed: How many findings each suppression has left out, by the line that it is.
         unknown: Parameters of the profile's functions that cannot be known in this kernel.
+        has_frames: The kernel has call frame information.
     """
 
     kernel: str
@@ -60,3 +61,4 @@ class CheckReport:
     suppressed: Mapping[str, int] = field(default_factory=dict)
     never_called: tuple[str, ...] = ()
     unknown: tuple[UnknownParameter, ...] = ()
+    has_frames: bool = True

@@ -250,6 +250,7 @@ class Check:
             profile_reason=self._profile.reason,
             never_called=trace.never_called,
             unknown=tuple(unknown_parameters(self._profile)),
+            has_frames=len(self._machine.image.unwind_table) > 0,
             sanitized=self._sanitize,
             uninitialised=self._uninitialised,
             checked=checked_kinds(

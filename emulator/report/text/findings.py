@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from emulator.check.findings import OF_ACCESSES, OF_VALUES, Kind
+from emulator.guest.symbolizer import NOTHING_KNOWN
 from emulator.report.text.ending import ending_text
 from emulator.report.text.frames import UNKNOWN_CALLER, call_trace_text
 from emulator.report.text.lacks import lack_lines
@@ -32,6 +33,10 @@ _FAILED_MAX: Final = 5
 _NAMES_MAX: Final = 8
 _DIFFERENCES_MAX: Final = 20  # lines
 _HALF_ROW: Final = 8  # bytes
+_NO_FRAMES: Final = (
+    "call traces end early: the kernel has no call frame information, nor do these functions keep a frame pointer; "
+    "-g -fno-asynchronous-unwind-tables makes a .debug_frame, which linker scripts keep"
+)
 
 _Line = tuple[str, str]  # text, and the colour or weight to paint it with
 
@@ -116,12 +121,21 @@ def summary_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterat
     if report.lockstep is not None:
         yield f"in lockstep: {report.lockstep}"
     yield from style.folded(_unchecked_text(report)) if report.unchecked else ()
+    if not report.has_frames and any(map(_ends_early, report.findings)):
+        yield from style.folded(_NO_FRAMES)
     unused = [line for line, count in report.suppressed.items() if not count]
     if unused:
         yield from style.folded(f"suppressions that were not used: {', '.join(map(printable, unused))}")
     profile = f"; profile {printable(report.profile)}" if report.profile else ""
     profile += f" ({printable(report.profile_reason)})" if report.profile_reason else ""
     yield f"{printable(ending_text(report.ending))} after {report.seconds:.1f} s{profile}"
+
+
+def _ends_early(finding: Finding) -> bool:
+    """Return whether a backtrace of a finding, or of its block, leaves out callers."""
+    block = finding.block
+    sites = (finding.call_site, None if block is None else block.allocated)
+    return any(site is not None and site.backtrace[-1:] == (NOTHING_KNOWN,) for site in sites)
 
 
 def _live_lines(report: CheckReport, style: Style) -> Iterator[str]:

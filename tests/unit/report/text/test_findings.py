@@ -8,7 +8,7 @@ from emulator.check.check_report import CheckReport
 from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding, Kind
 from emulator.check.hex_dumps import hex_dump
 from emulator.check.measures import AreaMeasures
-from emulator.guest.symbolizer import Frame
+from emulator.guest.symbolizer import NOTHING_KNOWN, Frame
 from emulator.report.text.findings import LINES_MAX, difference_lines, finding_lines, report_lines
 from emulator.report.text.style import Style
 from emulator.run.ending import Ending, How
@@ -224,3 +224,17 @@ def test_there_are_twenty_lines_at_most() -> None:
 def test_what_fails_is_red_and_names_are_harmless() -> None:
     lines = difference_lines([Difference(Importance.MORE, "k", "a\n\x1bb")], Style(colour=True))
     assert lines == ["\x1b[31m- a\\n\\x1bb\x1b[0m"]
+
+
+def test_why_call_traces_end_early_is_said_where_a_kernel_has_no_frames() -> None:
+    early = Finding(Kind.DIED, "", "a message", CallSite(0, 5, "f", (Frame(0x100020), NOTHING_KNOWN)))
+    whole = Finding(Kind.DIED, "", "a message", CallSite(0, 5, "f", (Frame(0x100020),)))
+    said = [
+        any(line.startswith("call traces end early") for line in report_lines(report, PLAIN))
+        for report in (
+            replace(REPORT, findings=(early,), has_frames=False),
+            replace(REPORT, findings=(whole,), has_frames=False),
+            replace(REPORT, findings=(early,)),
+        )
+    ]
+    assert said == [True, False, False]
