@@ -148,7 +148,7 @@ class Adapter:
             "stepIn": lambda arguments: self._step(arguments, self._kernel.moves.into),
             "stepOut": lambda arguments: self._step(arguments, lambda _: self._kernel.moves.out()),
             "stepBack": lambda arguments: self._step(arguments, self._kernel.moves.step_back),
-            "reverseContinue": lambda arguments: self._step(arguments, lambda _: self._kernel.moves.back()),
+            "reverseContinue": self._reverse_continue,
         }
 
     def serve(self) -> None:
@@ -282,8 +282,16 @@ class Adapter:
             self._after = lambda: self._move(self._kernel.moves.run)
         return {"allThreadsContinued": True}
 
+    def _reverse_continue(self, _: Arguments) -> Body:
+        self._check_configured()
+        self._after = lambda: self._move(self._kernel.moves.back)
+        return None
+
     def _step(self, arguments: Arguments, move: Callable[[str], Stop]) -> Body:
         self._check_configured()
+        thread = arguments.number("threadId")
+        if thread != self._kernel.view.running:
+            raise BadRequest(f"thread {thread} does not run: only what runs can be stepped")
         granularity = arguments.one_of("granularity", GRANULARITIES)
         self._after = lambda: self._move(lambda: move(granularity))
         return None

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from emulator.debug.dap.arguments import Arguments
     from emulator.debug.dap.client import Client
     from emulator.debug.dap.launch import Launch
-    from emulator.debug.stop import Stop
+    from emulator.debug.stop import Stop, WatchHit
     from emulator.guest.tasks import TaskReader
 
 _WATCHED_MAX: Final = 1 << 20  # bytes
@@ -146,8 +146,8 @@ class Session:
         return "step", "step", "", []
 
     def _description(self, stop: Stop, reason: str) -> str:
-        where = self.debugger.image.location(self.debugger.machine.registers().eip)
-        return f"{reason} at {where}" if stop.access is None else f"{reason}: {self._access_text(stop)}"
+        """Return why it has stopped in a few words: editors show them beside the thread's name, and the rest where one points at them."""
+        return reason if stop.access is None else f"{reason}: {_change_text(stop.access)}"
 
     def _access_text(self, stop: Stop) -> str:
         hit = stop.access
@@ -156,8 +156,7 @@ class Session:
         where = self.debugger.image.location(hit.pc)
         if not hit.is_write:
             return f"0x{hit.address:08x} read at {where}"
-        before, after = (f"0x{int.from_bytes(each, 'little'):x}" for each in (hit.before, hit.after))
-        return f"0x{hit.address:08x} written at {where}: {before} -> {after}"
+        return f"0x{hit.address:08x} written at {where}: {_change_text(hit)}"
 
     def _fault_text(self) -> str:
         fault = self.debugger.machine.interrupts.last_fault
@@ -379,3 +378,9 @@ class Session:
         before, after = (int.from_bytes(each, "little") for each in (found.before, found.after))
         when = moment_text(found.moment, found.event)
         return f"written at {where}: 0x{before:x} -> 0x{after:x}, {when}{called}"
+
+
+def _change_text(hit: WatchHit) -> str:
+    """Return what an access has made of some bytes."""
+    before, after = (f"0x{int.from_bytes(each, 'little'):x}" for each in (hit.before, hit.after))
+    return f"{before} -> {after}" if hit.is_write else f"{after} read"

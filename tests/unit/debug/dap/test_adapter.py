@@ -352,7 +352,8 @@ def test_data_breakpoints_stop_at_accesses_forwards_and_backwards(adapter: Debug
     assert point["verified"]
     stop = adapter.go("continue")
     assert (stop["reason"], stop["hitBreakpointIds"]) == ("data breakpoint", [point["id"]])
-    assert stop["text"].endswith(": 0x5 -> 0x9")
+    assert stop["description"] == "data breakpoint: 0x5 -> 0x9"
+    assert re.fullmatch(r"0x[0-9a-f]{8} written at writes\+0x\w+ kernel.c:\d+: 0x5 -> 0x9", stop["text"])
     assert adapter.evaluate("thing.colour") == "BLUE (9)"
     written = adapter.evaluate("who thing.colour", context="repl")
     assert written.startswith("written at writes+0x")
@@ -488,7 +489,8 @@ def test_what_is_typed_goes_to_events_and_back(adapter: DebugAdapter) -> None:
 def test_threads_are_the_tasks_of_a_kernel_whose_tasks_are_known(adapter: DebugAdapter) -> None:
     adapter.launch("firmware:btron_pools_wait")
     adapter.request("setFunctionBreakpoints", breakpoints=[{"name": "rel_blk"}])
-    assert adapter.start()["threadId"] == 1
+    stop = adapter.start()
+    assert (stop["threadId"], stop["description"]) == (1, "function breakpoint")
     threads = {each["id"]: each["name"] for each in adapter.request("threads")["threads"]}
     assert threads[1] == "task 1: running, priority 30"
     assert threads[2] == "task 2: waits for memory pool 1, priority 20"
@@ -524,6 +526,9 @@ def test_threads_are_the_tasks_of_a_kernel_whose_tasks_are_known(adapter: DebugA
     changed = adapter.request("setExpression", expression="request->size", value="77", frameId=asking)
     assert changed["value"] == "77"
     assert adapter.request("evaluate", expression="request->size", frameId=asking)["result"] == "77"
+    for command in ("next", "stepIn", "stepOut", "stepBack"):
+        with pytest.raises(Refused, match=r"^thread 2 does not run: only what runs can be stepped$"):
+            adapter.request(command, threadId=2)
     with pytest.raises(Refused, match=r"^there is no frame 99999999 here$"):
         adapter.request("scopes", frameId=99999999)
     some = adapter.request("stackTrace", threadId=2, startFrame=1, levels=1)["stackFrames"]
