@@ -20,6 +20,8 @@ from emulator.guest.disassembler import instructions_around
 from emulator.guest.storage import Unavailable
 from emulator.guest.symbolizer import Symbolizer
 from emulator.guest.tasks import task_reader
+from emulator.hle.kernels import error_names
+from emulator.report.text.calls import result_text
 from emulator.report.text.ending import ending_text
 from emulator.report.text.findings import finding_lines
 from emulator.report.text.style import Style
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from emulator.debug.dap.launch import Launch
     from emulator.debug.stop import Stop, WatchHit
     from emulator.guest.tasks import TaskReader
+    from emulator.trace.table import Call
 
 _WATCHED_MAX: Final = 1 << 20  # bytes
 _EXIT_FAILED: Final = 1
@@ -119,8 +122,7 @@ class Session:
     def reason(self, stop: Stop) -> tuple[str, str, str, list[int]]:  # noqa: PLR0911 - one for each kind
         """Return why the kernel has stopped: the protocol's word, a line for people, more of it, and the points that were hit."""
         if self._failed.call is not None:
-            call = self._failed.call
-            return "exception", "Allocation failed", f"{call.function} returned 0x{call.result or 0:x}", []
+            return "exception", "Allocation failed", self._failure_text(self._failed.call), []
         match stop.kind:
             case StopKind.BREAKPOINT | StopKind.WATCHPOINT if stop.point is not None:
                 placed = self.points.of(stop.point)
@@ -144,6 +146,12 @@ class Session:
             case StopKind.CANCELLED:
                 return "pause", "paused", "", []
         return "step", "step", "", []
+
+    def _failure_text(self, call: Call) -> str:
+        profile = self.debugger.profile
+        function = next(each for each in profile.functions if each.name == call.function)
+        result = result_text(function, call.result, call.out, error_names(profile.name))
+        return f"{call.function} returned {result.text}"
 
     def _description(self, stop: Stop, reason: str) -> str:
         """Return why it has stopped in a few words: editors show them beside the thread's name, and the rest where one points at them."""

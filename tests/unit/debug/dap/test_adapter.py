@@ -405,12 +405,18 @@ def test_without_checks_findings_cannot_be_had(adapter: DebugAdapter) -> None:
         adapter.request("exceptionInfo", threadId=1)
 
 
+def test_a_failed_allocation_has_the_name_of_its_error(adapter: DebugAdapter) -> None:
+    adapter.launch("firmware:btron_pools_wait")
+    adapter.request("setExceptionBreakpoints", filters=["allocation-failed"])
+    assert re.fullmatch(r"\w+ returned E_\w+", adapter.start()["text"])
+
+
 def test_failed_allocations_stop_the_run_at_their_return(adapter: DebugAdapter) -> None:
     adapter.launch("firmware:exhaust")
     adapter.request("setExceptionBreakpoints", filters=["allocation-failed"])
     stop = adapter.start()
     assert (stop["reason"], stop["description"]) == ("exception", "Allocation failed")
-    assert stop["text"].endswith(" returned 0x0")
+    assert stop["text"].endswith(" returned 0 (no block)")
     first = adapter.evaluate("where", context="repl")
     second = adapter.go("continue")
     assert second["description"] == "Allocation failed"
