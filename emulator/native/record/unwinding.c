@@ -257,7 +257,8 @@ static enum found find_interrupted(kc *m, struct unwound *unwound, uint32_t belo
 }
 
 /* Go to the caller whose return address lies at a slot. Without rules up to here the slot may be a wrong one. The first function of a
- * task was never called: what its slot holds is not the address after a call, but zero, or where another function begins. */
+ * task was never called: what its slot holds is not the address after a call, but zero, or where another function begins. After a call
+ * of what does not return, code may end. */
 static enum found go_to_caller(kc *m, struct unwound *unwound, uint32_t slot, uint32_t ebp, struct level *level)
 {
     struct backtrace *w = &unwound->backtrace;
@@ -267,7 +268,7 @@ static enum found go_to_caller(kc *m, struct unwound *unwound, uint32_t slot, ui
     note_interrupts(unwound, slot + 1);
     if (frame && frame->at.esp == slot)
         return leave_handler(m, unwound, frame, ebp, level);
-    if (!kc_is_code(m, address)) {
+    if (!kc_is_code(m, address) && !kc_is_after_call(m, address, &target)) {
         w->end = slot + 4;
         return !address || kc_ends_at(m, address) ? OUTERMOST : NOTHING;
     }

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator import boot
+from emulator import boot, debug
 from emulator.errors import BudgetUsedUp
 from emulator.guest.backtrace import StackFrame, backtrace
 from emulator.machine.machine import Machine
@@ -14,6 +14,7 @@ from emulator.trace.trace import Trace
 from tests.helpers.call_stack_kernels import WAYS, compile_with
 from tests.helpers.guest import FUNCTION, machine_of, symbol
 from tests.helpers.timelines import call_number, timeline_of
+from tests.unit.loader.elf_builder import BASE, FUNC, Elf, Load, Sym, build_elf
 from tests.unit.machine.board.test_interrupts import IDT
 
 if TYPE_CHECKING:
@@ -179,3 +180,19 @@ def test_a_machine_shows_the_backtrace_that_a_trace_has_at_every_event(kernel: s
             timeline.go_to(call.left)
             here, *around = (level.frame for level in backtrace(timeline.machine))
             assert (here.address, *around) == (callers[0].address, *callers[1:])
+
+
+def test_code_may_end_after_a_call_of_what_does_not_return(tmp_path: Path) -> None:
+    """No call frame information says anything here, and the return address is not in any segment."""
+    stop = b"\x55\x89\xe5\xe7\xf4\xf4"  # push ebp; mov ebp, esp; out 0xf4, eax; hlt
+    start = b"\xbc\x00\x00\x20\x00\xe8" + (-len(stop) - 10).to_bytes(
+        4, "little", signed=True
+    )  # mov esp; call
+    symbols = [Sym("stop", BASE, len(stop), FUNC), Sym("start", BASE + len(stop), len(start), FUNC)]
+    path = tmp_path / "kernel.elf"
+    path.write_bytes(build_elf(Elf([Load(BASE, stop + start)], symbols=symbols, entry=BASE + len(stop))))
+    with debug.debugger(str(path)) as d:
+        d.step(2)
+        for _ in range(3):
+            assert [level.frame.function for level in backtrace(d.machine)] == ["stop", "start"]
+            d.step()
