@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.errors import BadImage
-from emulator.guest.symbols import data_objects
+from emulator.guest.symbols import data_objects, writable_symbols
 from emulator.loader.dwarf.c_types import Encoding, part_at
 from emulator.loader.dwarf.variables import Variables
 from emulator.loader.functions.demangling import demangled
@@ -66,6 +66,7 @@ class Locator:
             self._on_stack(address, end, stack)
             or self._in_variable(address)
             or self._in_models(address, end)
+            or self._after_label(address)
             or Field(None, address, end)
         )
 
@@ -103,6 +104,30 @@ class Locator:
             return Field(location, location.start, location.end, Encoding.UNSIGNED)
         start = address - address % WORD_SIZE
         return Field(location, start, start + WORD_SIZE, Encoding.UNSIGNED)
+
+    def _after_label(self, address: int) -> Field | None:
+        """Return the word of writable data that a label of assembly names, which says no size: it reaches to the next symbol."""
+        image = self._machine.image
+        starts, labels = self._labels
+        index = bisect_right(starts, address) - 1
+        if index < 0 or labels[index].size:
+            return None
+        start, label = starts[index], labels[index]
+        ends = (
+            each.physical + each.size
+            for each in image.segments
+            if each.virtual <= label.address < each.virtual + each.size
+        )
+        end = next(ends)
+        size = end - start if address - start >= WORD_SIZE else min(WORD_SIZE, end - start)
+        return _word_of(label._replace(size=size), start, address) if address < end else None
+
+    @cached_property
+    def _labels(self) -> tuple[list[int], list[Symbol]]:
+        """Physical starts and symbols of all that is in writable segments, ascending, labels after objects at the same address."""
+        image = self._machine.image
+        found = sorted((image.physical(each.address), -each.size, each) for each in writable_symbols(image))
+        return [start for start, *_ in found], [symbol for *_, symbol in found]
 
     def _object_at(self, address: int) -> tuple[int, Symbol] | None:
         starts, symbols = self._objects

@@ -49,10 +49,7 @@ def data_symbol_lookup(image: KernelImage) -> Callable[[int], Symbol | None]:
 
     Its name is demangled.
     """
-    try:
-        symbols = [each for each in image.symbols.values() if is_writable(image, each.address)]
-    except BadImage:
-        symbols = []
+    symbols = writable_symbols(image)
     symbols.sort(key=lambda each: (each.address, each.size))
     starts = [each.address for each in symbols]
 
@@ -66,6 +63,14 @@ def data_symbol_lookup(image: KernelImage) -> Callable[[int], Symbol | None]:
         return found._replace(name=demangled(found.name))
 
     return symbol_at
+
+
+def writable_symbols(image: KernelImage) -> list[Symbol]:
+    """Return all symbols in writable segments."""
+    try:
+        return [each for each in image.symbols.values() if is_writable(image, each.address)]
+    except BadImage:
+        return []
 
 
 def is_writable(image: KernelImage, address: int) -> bool:

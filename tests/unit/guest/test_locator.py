@@ -113,3 +113,42 @@ def test_the_stack_belongs_to_the_functions_that_use_it(timeline: Timeline) -> N
 
 def test_nothing_is_known_of_other_memory(timeline: Timeline) -> None:
     assert Locator(timeline.machine).field_at(0x300005, 0x300007) == Field(None, 0x300005, 0x300007)
+
+
+LABELS = """
+        nop
+        .data
+        .globl  count
+        .globl  list
+count:  .long   0
+list:   .long   1, 2, 3
+        .type   sized, @object
+        .size   sized, 4
+        .globl  sized
+sized:  .long   4
+        .skip   8
+        .text
+"""
+
+
+def test_a_label_without_a_size_reaches_to_the_next_symbol() -> None:
+    machine = machine_of(LABELS)
+    found = {
+        (name, offset): located(machine, name, offset)
+        for name, offset in (("count", 0), ("count", 3), ("list", 0), ("list", 9), ("sized", 0), ("sized", 4))
+    }
+    assert {
+        key: None
+        if each.location is None
+        else (each.location.object, each.location.byte, each.end - each.start)
+        for key, each in found.items()
+    } == {
+        ("count", 0): ("count", None, 4),
+        ("count", 3): ("count", None, 4),
+        ("list", 0): ("list", None, 4),
+        ("list", 9): ("list", 8, 4),
+        ("sized", 0): ("sized", None, 4),
+        ("sized", 4): None,
+    }
+    assert found["list", 9].start == symbol(machine, "list") + 8
+    assert found["count", 0].encoding is Encoding.UNSIGNED
