@@ -229,15 +229,6 @@ bool kc_jumps_are_kept(void) { return kept; }
     }
 CHANGES(CHANGE)
 
-static uint64_t (*ram_address)(void *uc, void *memory);
-
-void kc_forget_code(kc *m, void *memory, uint32_t size)
-{
-    uint64_t start = ram_address(m->uc, memory);
-
-    tb_invalidate_phys_range_x86_64(m->uc, start, start + size);
-}
-
 /* A store to a page with blocks: often to data beside them, which drops none. */
 static size_t (*dropped)(void *translation);
 static void (*original_store)(void *uc, void *pages, uint64_t start, int size, uintptr_t host_pc);
@@ -249,6 +240,19 @@ void tb_invalidate_phys_page_fast_x86_64(void *uc, void *pages, uint64_t start, 
     size_t before = translation ? dropped(translation) : 0;
 
     original_store(uc, pages, start, size, host_pc);
+    if (!translation || dropped(translation) != before)
+        changed(true, false);
+}
+
+static uint64_t (*ram_address)(void *uc, void *memory);
+
+void kc_forget_code(kc *m, void *memory, uint32_t size)
+{
+    void *translation = m->jumps->translation;
+    size_t before = translation ? dropped(translation) : 0;
+    uint64_t start = ram_address(m->uc, memory);
+
+    original_tb_invalidate_phys_range(m->uc, start, start + size);
     if (!translation || dropped(translation) != before)
         changed(true, false);
 }
