@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from emulator.guest.storage import Storage
-    from emulator.loader.dwarf.value_types import ValueType
+    from emulator.loader.dwarf.value_types import Member, ValueType
 
 _BITS: Final = 8
 _TEXT_MAX: Final = 200  # characters of a string that are shown
@@ -178,7 +178,7 @@ class Value:
 
     def _aggregate_text(self, depth: int) -> str:
         if depth >= _DEPTH_MAX:
-            return "{...}"
+            return "{...}" if self.is_expandable else "{}"
         if self.type.kind is Kind.ARRAY and self.type.size is None:
             raise Unavailable("its length is not known")
         items = list(islice(self.children(), _ITEMS_MAX + 1))
@@ -203,7 +203,10 @@ class Value:
             return self._points_to_something
         if kind is Kind.ARRAY:
             return bool(self.type.count) and self.type.element.size is not None
-        return kind in (Kind.STRUCT, Kind.UNION) and bool(self.type.members)
+        try:
+            return kind in (Kind.STRUCT, Kind.UNION) and next(self._members(), None) is not None
+        except Unavailable:
+            return False
 
     @property
     def _points_to_something(self) -> bool:
@@ -220,6 +223,9 @@ class Value:
         Args:
             start: Of an array, the first element.
             count: Of an array, how many; None: all.
+
+        Raises:
+            Unavailable: Which variant of an enum of Rust it is, is not known.
         """
         kind = self.type.kind
         if kind is Kind.ARRAY:
@@ -227,10 +233,7 @@ class Value:
             for index in range(start, whole if count is None else min(whole, start + count)):
                 yield Part(f"[{index}]", self.element(index))
         elif kind in (Kind.STRUCT, Kind.UNION):
-            yield from (
-                Part(each.name, self._member(each.name, number))
-                for number, each in enumerate(self.type.members)
-            )
+            yield from (Part(each.name, self._part(each)) for each in self._members())
         elif self.is_expandable:
             target = self.target
             if target.type.kind in (Kind.STRUCT, Kind.UNION):
@@ -238,9 +241,19 @@ class Value:
             else:
                 yield Part("*", target)
 
-    def _member(self, name: str, number: int) -> Value:
-        del name
-        member = self.type.members[number]
+    def _members(self) -> Iterator[Member]:
+        """Yield the members that the value has."""
+        yield from self.type.members
+        variants = self.type.variants
+        if variants is not None:
+            by = self._part(variants.by)
+            number = int.from_bytes(by.storage.read(by.offset, by.type.size or 0), "little")
+            found = variants.members.get(number, variants.members.get(None))
+            if found is None:
+                raise Unavailable(f"{self.type.name} has no variant {number}")
+            yield found
+
+    def _part(self, member: Member) -> Value:
         return Value(self._memory, member.type, self.storage, self.offset + member.offset, member.bits)
 
     def element(self, index: int) -> Value:
@@ -275,8 +288,8 @@ class Value:
         Raises:
             Unavailable: There is none.
         """
-        for number, each in enumerate(self.type.members):
-            value = self._member(each.name, number)
+        for each in self._members():
+            value = self._part(each)
             if each.name == name:
                 return value
             if not each.name and value.type.kind in (Kind.STRUCT, Kind.UNION):

@@ -55,17 +55,18 @@ def cpp_kernel(directory: Path, compiler: str, options: Iterable[str]) -> Path:
     return _linked(directory, objects)
 
 
-def rust_kernel(directory: Path, options: Iterable[str]) -> Path:
-    """Compile the kernel in Rust, with the libraries of Debian's package for i386.
+def rust_kernel(directory: Path, options: Iterable[str], source: str = "kernel.rs") -> Path:
+    """Compile a kernel in Rust, with the libraries of Debian's package for i386.
 
     Args:
         directory: Where to put it.
         options: For rustc.
+        source: File beside this one.
     """
     core = package_file("libstd-rust-dev", "usr/lib/rustlib/i686-unknown-linux-gnu/lib/libcore-*.rlib")
     library = directory / "libkernel.a"
     sysroot = core.parents[4]
-    _run(*_RUST, "--sysroot", sysroot, *options, "-o", library, _SOURCES / "kernel.rs")
+    _run(*_RUST, "--sysroot", sysroot, *options, "-o", library, _SOURCES / source)
     return _linked(directory, [library])
 
 

@@ -11,6 +11,8 @@ import pytest
 import emulator.profile
 from emulator import boot
 from emulator.cli.main import main
+from emulator.debug.variables import Variables
+from emulator.guest.storage import Unavailable
 from emulator.machine.consoles import Console
 from emulator.profile.functions import Role
 from emulator.profile.known import match
@@ -114,3 +116,26 @@ def test_ids_of_findings_in_rust_last_though_hashes_change(
     functions = [frame["function"] for frame in one["block"]["allocated"]["stack"]]
     assert "kernel::greeting" in functions
     assert one["id"] == two["id"]
+
+
+@pytest.mark.parametrize("level", ["0", "2"])
+def test_an_enum_in_rust_shows_the_variant_that_it_is(tmp_path: Path, level: str) -> None:
+    kernel = rust_kernel(tmp_path, ["-g", "-C", f"opt-level={level}"], "enums.rs")
+    variables = Variables(boot(str(kernel)))
+    shown = {}
+    for name in ("STEPS", "SHAPES", "POINTERS", "ORDERS"):
+        found = variables.find(name)
+        assert found is not None
+        shown[name] = [each.value.text() for each in found.children()]
+    address = shown["POINTERS"][1].split()[4]
+    assert shown == {
+        "STEPS": ["{Back = {__0 = 3}}", "{On = {__0 = 4}}"],
+        "SHAPES": ["{Pair = {__0 = 4, __1 = -5}}", "{Empty = {}}", "{Circle = {radius = 7}}"],
+        "POINTERS": ["{None = {}}", f"{{Some = {{__0 = {address} <enums::SEVEN>}}}}"],
+        "ORDERS": ["{Some = {__0 = Less (255)}}", "{None = {}}"],
+    }
+    shapes = variables.find("SHAPES")
+    assert shapes is not None
+    assert shapes.element(2).member("Circle").member("radius").number == 7
+    with pytest.raises(Unavailable, match=r"^Shape has no member 'Empty'$"):
+        shapes.element(2).member("Empty")

@@ -3,7 +3,7 @@
 `emulator.loader.dwarf.types` says which part of a variable a byte is; here a value is read. A type is decoded as far as it is asked for, so
 that a list of structures that point to each other has an end. Damaged debug information is no error: such a type is of an unknown kind.
 
-Source: DWARF 5, section 5 (types); DWARF 3, section 5.5.6, for the older form of bit fields.
+Source: DWARF 5, section 5 (types; 5.7.10: variants); DWARF 3, section 5.5.6, for the older form of bit fields.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from emulator.loader.dwarf.type_names import TypeNames, text_of
 from emulator.loader.dwarf.types import behind_names, number_of, offset_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from elftools.dwarf.die import DIE
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _POINTER_SIZE: Final = 4
 _BITS: Final = 8
 _TAG: Final = "DW_TAG_{}_type"
+_VARIANT: Final = "DW_TAG_variant"
 _DWARF2_STORAGE: Final = "DW_AT_bit_offset"
 
 
@@ -85,6 +86,18 @@ class Member(NamedTuple):
     type: ValueType
     offset: int
     bits: tuple[int, int] | None
+
+
+class Variants(NamedTuple):
+    """Which member a value of an enum of Rust has, of several.
+
+    Attributes:
+        by: The number that says it, which is no member by itself.
+        members: By that number, in as many bytes as it has; None: by all others.
+    """
+
+    by: Member
+    members: Mapping[int | None, Member]
 
 
 class ValueType:
@@ -250,6 +263,36 @@ class ValueType:
             return tuple(self._member(each) for each in found if "DW_AT_external" not in each.attributes)
         except damage():
             return ()
+
+    @cached_property
+    def variants(self) -> Variants | None:
+        """Those of an enum of Rust whose variants have members; None: it is none."""
+        entry = self._complete
+        try:
+            parts = [] if entry is None else self._units.children(entry)
+            return next((self._variants(each) for each in parts if each.tag == "DW_TAG_variant_part"), None)
+        except damage():
+            return None
+
+    def _variants(self, part: Entry) -> Variants | None:
+        if "DW_AT_discr" not in part.attributes:  # there is one variant only
+            of = [self._variant(each) for each in self._units.children(part) if each.tag == _VARIANT]
+            return Variants(of[0], {None: of[0]}) if len(of) == 1 and of[0] is not None else None
+        by = self._member(part.get_DIE_from_attribute("DW_AT_discr"))
+        found: dict[int | None, Member] = {}
+        for each in self._units.children(part):
+            member = self._variant(each) if each.tag == _VARIANT else None
+            if "DW_AT_discr_list" in each.attributes or by.type.size is None:
+                return None
+            if member is not None:
+                value = each.attributes.get("DW_AT_discr_value")
+                found[None if value is None else value.value & (1 << by.type.size * _BITS) - 1] = member
+        return Variants(by, found)
+
+    def _variant(self, entry: Entry) -> Member | None:
+        """Return the member of a variant; None: it has none, or several."""
+        found = [each for each in self._units.children(entry) if each.tag == "DW_TAG_member"]
+        return self._member(found[0]) if len(found) == 1 else None
 
     def _member(self, entry: Entry) -> Member:
         of, offset = ValueType(self._units, entry), offset_of(entry)
