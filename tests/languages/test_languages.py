@@ -12,6 +12,7 @@ import emulator.profile
 from emulator import boot
 from emulator.cli.main import main
 from emulator.debug.variables import Variables
+from emulator.guest.locator import Locator
 from emulator.guest.storage import Unavailable
 from emulator.machine.consoles import Console
 from emulator.profile.functions import Role
@@ -19,6 +20,7 @@ from emulator.profile.known import match
 from emulator.profile.reader import read_profile
 from emulator.run.recorded import record_trace
 from emulator.trace.trace import Trace
+from kernel_model.audit import Location, LocationKind
 from tests.languages.compilers import cpp_kernel, rust_kernel
 
 if TYPE_CHECKING:
@@ -121,7 +123,13 @@ def test_ids_of_findings_in_rust_last_though_hashes_change(
 @pytest.mark.parametrize("level", ["0", "2"])
 def test_an_enum_in_rust_shows_the_variant_that_it_is(tmp_path: Path, level: str) -> None:
     kernel = rust_kernel(tmp_path, ["-g", "-C", f"opt-level={level}"], "enums.rs")
-    variables = Variables(boot(str(kernel)))
+    machine = boot(str(kernel))
+    variables = Variables(machine)
+    start = machine.image.symbols["SHAPES"].address
+    assert [Locator(machine).field_at(at, at + 1).location for at in (start + 1, start + 13)] == [
+        Location(LocationKind.VARIABLE, "SHAPES", start + 8 * item, start + 8 * item + 8, item=item)
+        for item in (0, 1)
+    ]
     shown = {}
     for name in ("STEPS", "SHAPES", "POINTERS", "ORDERS"):
         found = variables.find(name)

@@ -71,12 +71,18 @@ class Types:
             return Scalar(_POINTER_SIZE, Encoding.POINTER)
         size = number_of(entry, "DW_AT_byte_size")
         if entry.tag in _STRUCTS:
-            return Struct(size, tuple(self._members(entry, depth)))
+            return self._struct(entry, size, depth)
         if entry.tag == "DW_TAG_array_type":
             return self._array(entry, depth)
         if entry.tag == "DW_TAG_enumeration_type":
             return Scalar(size, Encoding.UNSIGNED)
         return Scalar(size, _ENCODINGS.get(number_of(entry, "DW_AT_encoding"), Encoding.BYTES))
+
+    def _struct(self, entry: Entry, size: int, depth: int) -> CType:
+        """Return a struct or union; bytes where it is an enum of Rust, of which each value has other members."""
+        if any(each.tag == "DW_TAG_variant_part" for each in self._units.children(entry)):
+            return Scalar(size, Encoding.BYTES)
+        return Struct(size, tuple(self._members(entry, depth)))
 
     def _members(self, entry: Entry, depth: int) -> Iterator[Member]:
         for child in self._units.children(entry):
