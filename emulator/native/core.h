@@ -168,6 +168,8 @@ bool kc_stop_at(kc *m, const kc_moment *moment);
 /* They end with it where so many more instructions have begun from here on, too; 0: any number may. */
 void kc_stop_after(kc *m, uint64_t instructions);
 uint64_t kc_steps_left(const kc *m);
+/* From now on runs end in front of the first instruction that would begin, which is a handler's where an interrupt comes before it. */
+void kc_settle(kc *m, bool yes);
 /* The newest exception whose handler was entered, and the one before it. */
 void kc_faults(const kc *m, kc_moment *newest, kc_moment *before);
 /* Between runs: is the next instruction the first of a handler, of an interrupt or an exception? */

@@ -270,7 +270,14 @@ class Travel:
         except BaseException:
             self._moved_from(before)
             raise
-        return self._halted(outcome, before)
+        halt = self._halted(outcome, before)
+        return self._settled() if halt is Halt.EVENT and not self._entered else halt
+
+    def _settled(self) -> Halt:
+        """Where calls have returned, take the interrupt that comes before the next instruction, as it is taken wherever a machine stops in front of one."""
+        with self._stops.settling():
+            halt = self._run(None, 0)
+        return Halt.EVENT if halt is Halt.TARGET else halt
 
     def _halted(self, outcome: Outcome, before: Instant) -> Halt:
         now = self._stops.now

@@ -231,6 +231,15 @@ class Stops:
         lib.kc_stop_at_faults(self._core.raw, self.at_faults)
 
     @contextmanager
+    def settling(self) -> Iterator[None]:
+        """Let runs inside the block end in front of the first instruction that would begin: a handler's, where an interrupt comes before it."""
+        lib.kc_settle(self._core.raw, True)  # noqa: FBT003 - as C has it
+        try:
+            yield
+        finally:
+            lib.kc_settle(self._core.raw, False)  # noqa: FBT003
+
+    @contextmanager
     def trail(self, size: int) -> Iterator[Callable[[], list[Executed]]]:
         """Keep the newest instructions of runs inside the block, which are slower; what it gives returns them, the oldest first.
 

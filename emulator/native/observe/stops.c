@@ -34,6 +34,7 @@ struct stops {
     kc_moment notes_before;
     uint64_t steps;  /* instructions that may still begin; 0: any number */
     kc_moment begun; /* the newest of them */
+    bool settles;    /* the next instruction ends the run, whatever it is */
     bool is_asking;
     kc_moment here;    /* while Python is asked */
     uint32_t reached;  /* the newest breakpoint, and when */
@@ -145,8 +146,9 @@ void kc_on_told(kc *m, uint32_t linear, uint32_t before, uintptr_t host_pc)
         kc_end_rest(m, count, before == 0, host_pc);
     if (is_told && m->stops->trail)
         note_position(m, linear, here);
-    bool has_hit = kc_is_due(m, &here) && has_watched(m, here, host_pc), is_new = !kc_is_passed(m, &here) && is_stop(m, linear, here, host_pc);
-    if (kc_run_goes_on(m) && (has_hit || is_new)) {
+    bool settles = m->stops->settles, has_hit = !settles && kc_is_due(m, &here) && has_watched(m, here, host_pc);
+    bool is_new = !settles && !kc_is_passed(m, &here) && is_stop(m, linear, here, host_pc);
+    if (kc_run_goes_on(m) && (settles || has_hit || is_new)) {
         kc_restore_eip(m, host_pc);
         kc_end_before(m, KC_STOP, host_pc);
     }
@@ -194,6 +196,12 @@ void kc_stop_after(kc *m, uint64_t instructions)
     m->stops->steps = instructions;
     m->stops->begun = kc_moment_at(m, 0);
     kc_tell_all(m, instructions || m->stops->trail);
+}
+
+void kc_settle(kc *m, bool yes)
+{
+    m->stops->settles = yes;
+    kc_tell_all(m, yes || m->stops->steps || m->stops->trail);
 }
 
 uint64_t kc_steps_left(const kc *m) { return m->stops->steps; }

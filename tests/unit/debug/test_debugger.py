@@ -12,10 +12,13 @@ import pytest
 from emulator import debug
 from emulator.debug import Moment, StopKind
 from emulator.errors import Cancelled, GuestStopped
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from emulator.run.ending import How
 from tests.helpers.debuggers import state_of
 from tests.helpers.guest import FUNCTION, machine_of
 from tests.helpers.variable_kernel import compile_variables
+from tests.unit.machine.board.test_interrupts import IDT, ON_TICK, TIMER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -380,3 +383,39 @@ def test_a_change_in_front_of_a_call_that_is_recorded_stops_nothing_later() -> N
         d.go_to(0)
         assert d.go_to(end).moment == end
         assert d.machine.memory.read(word, 1) == b"\1"
+
+
+RETURNS = f"""{FUNCTION}{IDT}
+        lidt    idtr
+        {TIMER.replace("0xa9", "3").replace("0x40, 0x04", "0x40, 0")}
+        sti
+        movl    $800, %esi
+1:      pushl   $8
+        call    take
+        addl    $4, %esp
+        decl    %esi
+        jne     1b
+        cli
+        exit    0
+{ON_TICK}
+        function take
+        movl    $0x200000, %eax
+        ret
+        ends    take
+"""
+"""Some ticks of its timer come before the instruction that a call returns to."""
+
+
+def test_where_a_call_has_returned_the_interrupt_that_comes_next_has_been_taken() -> None:
+    profile = Profile("test", (TracedFunction("take", "heap", Role.ALLOC, ("size",), Result.POINTER, 0),))
+    with debug.Debugger(machine_of(RETURNS), profile) as d:
+        start, at_handler = d.moment, 0
+        for number in range(2, 1600, 2):
+            d.go_to_event(number)
+            if d.machine.registers().eip == d.image.symbols["on_tick"].address:
+                at_handler += 1
+                moment, state = d.moment, state_of(d)
+                d.go_to(start)
+                d.go_to(moment)
+                assert state_of(d) == state
+        assert at_handler
