@@ -54,6 +54,9 @@ class Connection:
             item = self._decoder.next()
             if isinstance(item, bytes):
                 if self._needs_acks:
+                    self._decoder.drop_repeats(
+                        item
+                    )  # gdb waits two seconds, and a kernel may take longer to load
                     self._write(b"+")
                 return item
             if item is None:

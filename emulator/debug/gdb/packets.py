@@ -65,6 +65,11 @@ class Decoder:
         """Return the payload of the next packet, or what else has come; None: nothing has."""
         return self._items.popleft() if self._items else None
 
+    def drop_repeats(self, packet: bytes) -> None:
+        """Forget a packet where it has come again at once: a client that waits for its acknowledgement sends nothing else."""
+        while self._items and self._items[0] == packet:
+            self._items.popleft()
+
     def take_interrupt(self) -> bool:
         """Return whether Ctrl-C has come, ahead of what else may wait, and forget it."""
         if Mark.INTERRUPT not in self._items:
