@@ -56,6 +56,7 @@ EXPORTED void helper_le_stq_mmu_x86_64(void *state, uint64_t address, uint64_t v
 EXPORTED void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address);
 EXPORTED void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uintptr_t host_pc);
 EXPORTED void helper_ljmp_protected_x86_64(void *state, int selector, uint64_t eip, uint64_t next);
+EXPORTED void helper_write_eflags_x86_64(void *state, uint64_t flags, uint32_t mask);
 EXPORTED void helper_lcall_protected_x86_64(void *state, int selector, uint64_t eip, int shift, uint64_t next);
 EXPORTED void helper_wrmsr_x86_64(void *state);
 

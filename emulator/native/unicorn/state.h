@@ -99,10 +99,9 @@ static inline uint32_t kc_general(kc *m, unsigned number)
     return kc_registers_are_found(m) ? m->state->eax[2 * number] : kc_reg(m, ids[number]); /* 64 bits each */
 }
 enum { KC_STEPS = 1 << 8, KC_RESUMES = 1 << 16, KC_ALIGNS = 1 << 18, KC_MPX = 3 << 25 };
-static inline uint32_t kc_block_flags(const kc *m)
-{
-    return *m->state->modes | (*m->state->eflags & (KC_STEPS | 3 << KC_IOPL_AT | KC_RESUMES | KC_VIRTUAL_8086 | KC_ALIGNS));
-}
+enum { KC_BLOCK_EFLAGS = KC_STEPS | 3 << KC_IOPL_AT | KC_RESUMES | KC_VIRTUAL_8086 | KC_ALIGNS };
+static inline uint32_t kc_block_flags(const kc *m) { return *m->state->modes | (*m->state->eflags & KC_BLOCK_EFLAGS); }
+static inline const uint32_t *kc_eflags_at(const kc *m) { return m->state->eflags; }
 /* EIP as the engine keeps it, in 64 bits. */
 static inline const uint64_t *kc_long_eip(const kc *m) { return (const uint64_t *)m->state->eip; }
 static inline void kc_leave_shadow(kc *m) { *m->state->modes &= ~(uint32_t)KC_SHADOW; }

@@ -29,7 +29,7 @@
 
 enum { MOVI_I64 = 0x40, LD32U_I64 = 0x47, LD_I64 = 0x49, ST8_I64 = 0x4a, ST32_I64 = 0x4c, ST_I64 = 0x4d, ADD_I64 = 0x4e, SUB_I64 = 0x4f, SET_LABEL = 1, ADD_I32 = 0x11, EXTEND = 0x6d }; /* tcg-opc.h of QEMU 5.0 */
 enum { AND_FROM_OR = -1, XOR_FROM_OR = 1 }; /* tcg-opc.h: and, or, xor */
-enum { TYPE_I64 = 1, ALWAYS = 1, EQUAL = 8, NOT_LESS_UNSIGNED = 5 };                                            /* tcg.h */
+enum { TYPE_I64 = 1, ALWAYS = 1, EQUAL = 8, DIFFERENT = 9, NOT_LESS_UNSIGNED = 5 };                                            /* tcg.h */
 enum { BLOCK_BASE = 8, BLOCK_FLAGS = 16, BLOCK_SIZE = 20, BLOCK_ICOUNT = 22, BLOCK_KIND = 24, BLOCK_CODE = 32 };                                        /* struct TranslationBlock */
 enum { FOR_ONCE = 1 << 16 }; /* CF_NOCACHE */
 enum { OPERATION_WORDS = 6 }; /* enough of struct TCGOp to hold the arguments of a constant */
@@ -68,6 +68,7 @@ typedef char *var; /* a variable of the code that is translated */
     X(void, tcg_gen_brcond_i64, (tcg *, int, uintptr_t, uintptr_t, void *)) \
     X(void, tcg_gen_movcond_i64, (tcg *, int, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t)) \
     X(void, tcg_gen_lookup_and_goto_ptr, (tcg *)) \
+    X(void, tcg_gen_exit_tb, (tcg *, void *, unsigned)) \
     X(void *, gen_new_label, (tcg *)) \
     X(void, tcg_gen_callN, (tcg *, void *, var, int, var *)) \
     X(void, tcg_func_start, (tcg *)) \
@@ -87,6 +88,7 @@ static struct {
 static __thread __attribute__((tls_model("initial-exec"))) struct {
     uint64_t pc;
     uint32_t flags;     /* of the CPU while it is executed, 0: they may change */
+    bool loads_eflags;  /* which may change some of them */
     bool tracks;        /* each of its instructions is told */
     bool is_ours;       /* a callback may run an engine that is not */
     bool is_for_once;   /* its code lies in no RAM: the engine forgets it when it looks for the instruction at a place in it */
@@ -269,6 +271,7 @@ void tcg_gen_callN_x86_64(tcg *state, void *function, var result, int count, var
     }
     if (changes_flags(function))
         block.flags = 0;
+    block.loads_eflags |= function == (void *)helper_write_eflags_x86_64;
     block.asks |= function != T.flags && function != T.carry;
     T.tcg_gen_callN(state, function, result, count, arguments);
 }
@@ -292,11 +295,18 @@ static void emit_jump(tcg *state, kc *m, const struct jump *table)
     forget(state, used, 6);
 }
 
+/* The table for what comes after the block. NULL: ask the engine. */
+static const struct jump *jumps_from(tcg *state)
+{
+    bool may_look = goto_pointer && block.is_ours && block.flags && numbers_hold(state);
+
+    return may_look ? kc_jumps_of(kc_running(), state, block.flags) : NULL;
+}
+
 EXPORTED void tcg_gen_lookup_and_goto_ptr_x86_64(tcg *state);
 void tcg_gen_lookup_and_goto_ptr_x86_64(tcg *state)
 {
-    bool may_look = goto_pointer && block.is_ours && block.flags && numbers_hold(state);
-    const struct jump *table = may_look ? kc_jumps_of(kc_running(), state, block.flags) : NULL;
+    const struct jump *table = jumps_from(state);
 
     if (table) {
         emit_jump(state, kc_running(), table);
@@ -304,6 +314,30 @@ void tcg_gen_lookup_and_goto_ptr_x86_64(tcg *state)
         T.tcg_gen_lookup_and_goto_ptr(state);
         goto_pointer = block.operation;
     }
+}
+
+/* The engine is left behind each `popf`, as an interrupt may come. One that comes is taken where the next block asks (flags.c). So if the
+ * flags that blocks depend on are still the same, goto where the table says. */
+EXPORTED void tcg_gen_exit_tb_x86_64(tcg *state, void *tb, unsigned from);
+void tcg_gen_exit_tb_x86_64(tcg *state, void *tb, unsigned from)
+{
+    const struct jump *table = block.loads_eflags && !tb ? jumps_from(state) : NULL;
+
+    if (table) {
+        kc *m = kc_running();
+        void *differ = T.gen_new_label(state);
+        size_t eflags_at;
+        var base = base_of(state, m, kc_eflags_at(m), &eflags_at), now = T.tcg_temp_new_internal(state, TYPE_I64, false);
+        var same = constant(state, block.flags & KC_BLOCK_EFLAGS);
+        T.tcg_gen_op3(state, LD32U_I64, (uintptr_t)now, (uintptr_t)base, eflags_at);
+        T.tcg_gen_andi_i64(state, arg(state, now), arg(state, now), KC_BLOCK_EFLAGS);
+        T.tcg_gen_brcond_i64(state, DIFFERENT, arg(state, now), arg(state, same), differ);
+        emit_jump(state, m, table);
+        T.tcg_gen_op1(state, SET_LABEL, (uintptr_t)differ);
+        forget_base(state, base);
+        forget(state, (var[]){now, same}, 2);
+    }
+    T.tcg_gen_exit_tb(state, tb, from);
 }
 
 /* The bytes of a word of a bit each, times 255. */
