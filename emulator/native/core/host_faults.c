@@ -65,8 +65,9 @@ static void on_fault(int level, int signal, siginfo_t *info, void *context)
 {
     int saved = errno;
 
-    bool is_of_poison = info->si_code == SI_KERNEL || (uintptr_t)info->si_addr - KC_POISONED_AT < KC_POISONED_SIZE;
-    if (info->si_code > 0 && (is_of_poison ? kc_windows_on_poison(context) : is_dealt_with((uintptr_t)info->si_addr, context))) {
+    uintptr_t at = (uintptr_t)info->si_addr;
+    bool is_of_poison = info->si_code == SI_KERNEL || at - KC_POISONED_AT < KC_POISONED_SIZE || at >= KC_LINUX_AT;
+    if (info->si_code > 0 && (is_of_poison ? kc_windows_on_poison(context) : is_dealt_with(at, context))) {
         errno = saved;
         return;
     }

@@ -46,6 +46,7 @@
 #include "unicorn/interpose.h"
 #include "unicorn/jumps.h"
 #include "unicorn/reports.h"
+#include "unicorn/shadow_segment.h"
 
 #define WINDOW_SIZE (1ull << 32)
 #define SHADOWS_AT (1ull << 44)    /* where nobody else maps anything as a rule */
@@ -77,6 +78,8 @@ struct windows {
     uint8_t *shadow; /* NULL: accesses are not checked here */
     bool waits;      /* until it is near: they are to be checked, and go the ordinary way */
     const uint8_t *nothing; /* one in which nothing is poisoned, as soon as there was a shadow */
+    bool is_exempt;         /* code that is not an allocator's accesses all by that one */
+    uintptr_t others;       /* where the host's segment for it begins otherwise */
     uint32_t suspended;
     uint32_t *numbers; /* by linear page: its place in `pages`, from 1 */
     struct shown_page pages[PAGES_MAX];
@@ -892,8 +895,22 @@ static __attribute__((noinline)) const uint8_t *nothing_poisoned(void)
 
 void kc_windows_exempt(kc *m, bool begins)
 {
-    if (m->windows->shadow && !kc_tells_uninitialised(m)) /* which has stores change it */
-        kc_put_shadow(m, begins ? m->windows->nothing : m->windows->shadow);
+    struct windows *w = m->windows;
+
+    if (w->shadow && w->is_exempt != begins && !kc_tells_uninitialised(m)) { /* which has stores change it */
+        kc_begin_segment((uintptr_t)(begins ? w->nothing : w->shadow));
+        w->is_exempt = begins;
+    }
+}
+
+/* Checked accesses look up the shadow in a segment of the thread's. */
+static void lead_to_shadow(kc *m)
+{
+    struct windows *w = m->windows;
+
+    w->is_exempt = false;
+    if (w->runs && w->shadow)
+        kc_begin_segment((uintptr_t)w->shadow);
 }
 
 static void drop_shadow(kc *m)
@@ -966,7 +983,7 @@ static bool check_here(kc *m)
 
     if (!come_near(m) || !(w->nothing = nothing_poisoned()) || !reserve_shadow(m))
         return false;
-    kc_windows_exempt(m, false);
+    lead_to_shadow(m);
     kc_flush_code(m);
     return true;
 }
@@ -999,6 +1016,7 @@ void kc_windows_run(kc *m, bool begins)
         w->waits = false;
         kc_windows_suspend(m, false);
     }
+    lead_to_shadow(m);
 }
 
 void kc_window_now(const kc *m, kc_window *out)

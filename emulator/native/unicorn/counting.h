@@ -22,7 +22,6 @@ struct counter {
     uint64_t added;    /* see there */
     uint64_t look_at;  /* a block that starts with so many executed, or more, asks */
     struct last last __attribute__((aligned(8)));
-    uint64_t shadow; /* where checked accesses look up their shadow */
 };
 
 struct counting {
@@ -57,9 +56,6 @@ void kc_block_starts(kc *m, uint32_t pc, uint32_t count);
 int kc_run_fast(kc *m, bool exactly);
 /* Run at most `count` instructions, one by one. */
 int kc_run_exactly(kc *m, size_t count);
-
-/* Checked accesses look up their shadow there from now on: at this host address + the guest's. */
-static inline void kc_put_shadow(kc *m, const uint8_t *shadow) { m->counting->counter->shadow = (uintptr_t)shadow; }
 
 static inline struct counter kc_counter(const kc *m) { return *m->counting->counter; }
 static inline void kc_put_counter(kc *m, struct counter counter) { *m->counting->counter = counter; }

@@ -60,10 +60,11 @@ void kc_fast_access_skip(void *context, const struct fast_access *access);
 /* Its block is to be translated anew, if it is still there. */
 void kc_fast_access_forget(kc *m, const struct fast_access *access);
 
-/* What the sum of an address and its shadow has above the guest's 32 bits lies from here on, where the process has nothing, or is no
- * address at all. */
+/* What the sum of an address and its shadow has above the guest's 32 bits lies from here on, where the process has nothing, or among Linux's own
+ * addresses, or is no address at all. */
 #define KC_POISONED_AT 0x8000000000ull
 #define KC_POISONED_SIZE (0x1000000000ull + (1ull << 33))
+#define KC_LINUX_AT (1ull << 63)
 enum { KC_POISON_SHIFT = 32 };
 
 /* Of eight bytes of the shadow at once: each byte is 1; times a byte, it has that eight times. */

@@ -26,12 +26,14 @@
 #include "unicorn/interpose.h"
 #include "unicorn/jumps.h"
 #include "unicorn/reports.h"
+#include "unicorn/shadow_segment.h"
 
-enum { MOVI_I64 = 0x40, LD32U_I64 = 0x47, LD_I64 = 0x49, ST8_I64 = 0x4a, ST32_I64 = 0x4c, ST_I64 = 0x4d, ADD_I64 = 0x4e, SUB_I64 = 0x4f, SET_LABEL = 1, ADD_I32 = 0x11, EXTEND = 0x6d }; /* tcg-opc.h of QEMU 5.0 */
+enum { MOVI_I64 = 0x40, LD32U_I64 = 0x47, LD32S_I64 = 0x48, LD_I64 = 0x49, ST8_I64 = 0x4a, ST32_I64 = 0x4c, ST_I64 = 0x4d, ADD_I64 = 0x4e, SUB_I64 = 0x4f, SET_LABEL = 1, ADD_I32 = 0x11, EXTEND = 0x6d }; /* tcg-opc.h of QEMU 5.0 */
 enum { AND_FROM_OR = -1, XOR_FROM_OR = 1 }; /* tcg-opc.h: and, or, xor */
 enum { TYPE_I64 = 1, ALWAYS = 1, EQUAL = 8, DIFFERENT = 9, NOT_LESS_UNSIGNED = 5 };                                            /* tcg.h */
 enum { BLOCK_BASE = 8, BLOCK_FLAGS = 16, BLOCK_SIZE = 20, BLOCK_ICOUNT = 22, BLOCK_KIND = 24, BLOCK_CODE = 32 };                                        /* struct TranslationBlock */
 enum { FOR_ONCE = 1 << 16 }; /* CF_NOCACHE */
+enum { NO_ROOM = -1 }; /* what tcg_gen_code() returns then: the block is translated once more */
 enum { OPERATION_WORDS = 6 }; /* enough of struct TCGOp to hold the arguments of a constant */
 enum { NEXT = 1, ARGUMENTS = 3 }; /* words of it; the operation itself is the first byte */
 enum { UNKNOWN = 0x3c0ffee5 };
@@ -103,6 +105,7 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
     uint64_t *added, *last; /* constants that are known only at the block's end */
     uint64_t *stores[2];    /* operations that are for those that ask */
     bool asks;
+    uint32_t segment_loads; /* see shadow_segment.h */
     void *looks, *goes_on;  /* places in the block, see emit_count() */
 } block;
 
@@ -455,27 +458,24 @@ static void emit_defining(tcg *state, bool is_store, uintptr_t value, uintptr_t 
     forget(state, (var[]){at, now, sum}, 3);
 }
 
-/* The sum of an address and its shadow, as fast_accesses.c explains it; loaded by an operation of the access's size. */
-static var poisoned(tcg *state, kc *m, uintptr_t address, unsigned load_shadow)
+/* The sum of an address and its shadow, as fast_accesses.c explains it; loaded by an operation of the access's size that extends the sign. */
+static var poisoned(tcg *state, uintptr_t address, unsigned load_shadow)
 {
-    size_t offset;
-    var base = base_of(state, m, m->counting->counter, &offset), shadow = load(state, base, offset + AT(shadow));
-    var sum = T.tcg_temp_new_internal(state, TYPE_I64, false), at = T.tcg_temp_new_internal(state, TYPE_I64, false);
+    var sum = T.tcg_temp_new_internal(state, TYPE_I64, false);
 
-    T.tcg_gen_op3(state, ADD_I64, (uintptr_t)at, (uintptr_t)shadow, (uintptr_t)state + address);
-    if (load_shadow == LD_I64) { /* its upper half would be lost above */
+    if (load_shadow == LD_I64) { /* its upper half would be lost below */
         var half = T.tcg_temp_new_internal(state, TYPE_I64, false);
-        T.tcg_gen_op3(state, LD32U_I64, (uintptr_t)half, (uintptr_t)at, 4);
-        T.tcg_gen_op3(state, LD32U_I64, (uintptr_t)sum, (uintptr_t)at, 0);
+        T.tcg_gen_op3(state, LD32S_I64, (uintptr_t)half, (uintptr_t)state + address, KC_IN_SEGMENT + 4);
+        T.tcg_gen_op3(state, LD32S_I64, (uintptr_t)sum, (uintptr_t)state + address, KC_IN_SEGMENT);
         T.tcg_gen_op3(state, kc_or_operation(), (uintptr_t)sum, (uintptr_t)sum, (uintptr_t)half);
         forget(state, &half, 1);
+        block.segment_loads++;
     } else {
-        T.tcg_gen_op3(state, load_shadow, (uintptr_t)sum, (uintptr_t)at, 0);
+        T.tcg_gen_op3(state, load_shadow, (uintptr_t)sum, (uintptr_t)state + address, KC_IN_SEGMENT);
     }
+    block.segment_loads++;
     T.tcg_gen_shli_i64(state, arg(state, sum), arg(state, sum), KC_POISON_SHIFT);
     T.tcg_gen_op3(state, ADD_I64, (uintptr_t)sum, (uintptr_t)sum, (uintptr_t)state + address);
-    forget(state, (var[]){at, shadow}, 2);
-    forget_base(state, base);
     return sum;
 }
 
@@ -515,13 +515,14 @@ static void emit_return(tcg *state, uintptr_t value, uintptr_t address, unsigned
     forget(state, (var[]){at, marks, sum}, 3);
 }
 
-static void emit_access(tcg *state, kc *m, bool is_store, uintptr_t value, uintptr_t address, unsigned operation, unsigned load_shadow, const struct fast_window *window)
+/* is_store, value, address: as in emit_fast(); loads: those of the access's size, with the sign extended or not. */
+static void emit_access(tcg *state, bool is_store, uintptr_t value, uintptr_t address, unsigned operation, const uint8_t loads[2], const struct fast_window *window)
 {
     if (window->is_defining) {
-        emit_defining(state, is_store, value, address, operation, load_shadow, window);
+        emit_defining(state, is_store, value, address, operation, loads[0], window);
         return;
     }
-    var at = window->shadow ? poisoned(state, m, address, load_shadow) : NULL;
+    var at = window->shadow ? poisoned(state, address, loads[1]) : NULL;
     if (!at && !window->is_near) {
         at = T.tcg_temp_new_internal(state, TYPE_I64, false);
         T.tcg_gen_addi_i64(state, arg(state, at), address, (int64_t)window->base);
@@ -537,20 +538,20 @@ static void emit_access(tcg *state, kc *m, bool is_store, uintptr_t value, uintp
 /* An access as one operation on the host's memory, see fast_accesses.c. False: it cannot be. */
 static bool emit_fast(tcg *state, bool is_store, uintptr_t value, uintptr_t address, uintptr_t mode, unsigned kind)
 {
-    enum { KINDS = 8, SIZE = 3, WORDS = 2 }; /* two bits of size, and one for the sign */
-    static const uint8_t loads[KINDS] = {0x43, 0x45, 0x47, LD_I64, 0x44, 0x46, 0x48, LD_I64}, stores[KINDS] = {0x4a, 0x4b, 0x4c, ST_I64, 0x4a, 0x4b, 0x4c, ST_I64};
+    enum { KINDS = 8, SIZE = 3, WORDS = 2, SIGN = 4 };
+    static const uint8_t loads[][2] = {{0x43, 0x44}, {0x45, 0x46}, {LD32U_I64, LD32S_I64}, {LD_I64, LD_I64}}, stores[] = {ST8_I64, 0x4b, ST32_I64, ST_I64};
     kc *m = kc_running();
     struct fast_window window;
 
     if (!block.is_ours || block.tracks || block.is_for_once || mode != KC_SUPERVISOR || kind >= KINDS || !kc_goes_fast(m, kc_instruction_at(), &window) || !numbers_hold(state) ||
-        !kc_fast_accesses_hold(m, state))
+        !kc_fast_accesses_hold(m, state) || (window.shadow && !kc_segment_is_usable()))
         return false;
-    unsigned operation = is_store ? stores[kind] : loads[kind];
+    unsigned operation = is_store ? stores[kind & SIZE] : loads[kind & SIZE][(kind & SIGN) != 0];
     bool is_word = (kind & SIZE) == WORDS;
     if (is_word && !is_store && (window.returns == KC_TAKES_RETURN || window.returns == KC_READS_RETURN))
         emit_return(state, value, address, operation, &window);
     else
-        emit_access(state, m, is_store, value, address, operation, loads[kind & SIZE], &window);
+        emit_access(state, is_store, value, address, operation, loads[kind & SIZE], &window);
     if (is_word && is_store && window.returns == KC_PUSHES_RETURN)
         emit_mark(state, address, &window);
     check_exit_request_x86_64(state);
@@ -632,6 +633,8 @@ int tcg_gen_code_x86_64(tcg *state, uint8_t *tb)
     memcpy(&code, tb + BLOCK_CODE, sizeof code);
     if (size > 0 && block.state == state && block.added && !kc_count_in_register(code, (size_t)size, kc_block_as_last(tb).count))
         kc_counting_by_hooks(kc_running());
+    if (size > 0 && block.state == state && !kc_load_from_segment(code, (size_t)size, block.segment_loads))
+        return NO_ROOM;
     return size;
 }
 
