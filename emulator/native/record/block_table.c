@@ -115,7 +115,7 @@ struct place *kc_place_at(struct block_table *t, uint32_t area, uint32_t address
         return NULL;
     number = ++t->now.place_count;
     struct place *place = kc_place_change(t, place_of(t, number));
-    *place = (struct place){.address = address, .area = area};
+    *place = (struct place){.address = address, .area = (uint8_t)area};
     put_into_slot(t, number);
     return place;
 }
@@ -131,30 +131,32 @@ static void forget_places(struct block_table *t, uint32_t count)
 
 /* -- pieces -------------------------------------------------------------------------------------- */
 
-/* The bits of [first, last) of a page that are in one of its words, of 64 each. */
-static uint64_t bits_in(uint32_t word, uint32_t first, uint32_t last)
-{
-    uint64_t from = word == first / 64 ? UINT64_MAX << first % 64 : UINT64_MAX;
-    return word == (last - 1) / 64 ? from & UINT64_MAX >> (63 - (last - 1) % 64) : from;
-}
+/* Bits of a word of 64: those from one on, and those before another one. */
+static uint64_t from_bit(uint32_t first) { return UINT64_MAX << first % 64; }
+static uint64_t before_bit(uint32_t last) { return UINT64_MAX >> (63 - (last - 1) % 64); }
 
-/* True: some were taken before. */
+/* [first, last) of a page's bits. True: some were taken before. */
 static bool take(uint64_t *taken, uint32_t first, uint32_t last)
 {
-    uint64_t before = 0;
+    uint64_t *word = taken + first / 64, *end = taken + (last - 1) / 64, bits = from_bit(first), before = 0;
 
-    for (uint32_t word = first / 64; word <= (last - 1) / 64; word++) {
-        uint64_t bits = bits_in(word, first, last);
-        before |= taken[word] & bits;
-        taken[word] |= bits;
+    for (; word < end; word++, bits = UINT64_MAX) {
+        before |= *word & bits;
+        *word |= bits;
     }
+    bits &= before_bit(last);
+    before |= *word & bits;
+    *word |= bits;
     return before;
 }
 
 static void leave(uint64_t *taken, uint32_t first, uint32_t last)
 {
-    for (uint32_t word = first / 64; word <= (last - 1) / 64; word++)
-        taken[word] &= ~bits_in(word, first, last);
+    uint64_t *word = taken + first / 64, *end = taken + (last - 1) / 64, bits = from_bit(first);
+
+    for (; word < end; word++, bits = UINT64_MAX)
+        *word &= ~bits;
+    *word &= ~(bits & before_bit(last));
 }
 
 static bool is_from_elsewhere(const struct block *block)

@@ -27,14 +27,15 @@ struct block_piece {
     uint32_t block, next_of_block, next_in_page, previous_in_page;
 };
 
-/* What was ever made at an address. */
+/* What was ever made at an address. 32 bytes, so that one lies in few of the host's cache lines. */
 struct place {
-    uint32_t address, area;
+    uint32_t address;
     uint32_t block;          /* the one that lives there */
     uint32_t displaced;      /* the one whose place was handed out again last; it may be forgotten by now */
     uint32_t run;            /* bytes of the latest run of pages that began here */
-    uint32_t deferred;       /* frees that come once more */
     int64_t owners;
+    uint32_t deferred;       /* frees that come once more */
+    uint8_t area;
     bool is_of_all;          /* the address stands for all blocks of no bytes */
 };
 
