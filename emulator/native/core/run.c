@@ -472,7 +472,6 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     if (kc_seeks_stale(m))
         kc_on_entries_changed(m); /* memory and devices are Python's between runs */
     kc_windows_on_writes(m);
-    kc_windows_exempt(m, false);
     int error = kc_may_run(m) ? run_guest(m, max_instructions) : 0;
     kc_windows_run(m, false);
     kc_run_mark(m, false);

@@ -79,7 +79,6 @@ struct windows {
     bool waits;      /* until it is near: they are to be checked, and go the ordinary way */
     const uint8_t *nothing; /* one in which nothing is poisoned, as soon as there was a shadow */
     bool is_exempt;         /* code that is not an allocator's accesses all by that one */
-    uintptr_t others;       /* where the host's segment for it begins otherwise */
     uint32_t suspended;
     uint32_t *numbers; /* by linear page: its place in `pages`, from 1 */
     struct shown_page pages[PAGES_MAX];
@@ -898,7 +897,7 @@ void kc_windows_exempt(kc *m, bool begins)
     struct windows *w = m->windows;
 
     if (w->shadow && w->is_exempt != begins && !kc_tells_uninitialised(m)) { /* which has stores change it */
-        kc_begin_segment((uintptr_t)(begins ? w->nothing : w->shadow));
+        kc_begin_segment(begins ? w->nothing : w->shadow);
         w->is_exempt = begins;
     }
 }
@@ -910,7 +909,7 @@ static void lead_to_shadow(kc *m)
 
     w->is_exempt = false;
     if (w->runs && w->shadow)
-        kc_begin_segment((uintptr_t)w->shadow);
+        kc_begin_segment(w->shadow);
 }
 
 static void drop_shadow(kc *m)

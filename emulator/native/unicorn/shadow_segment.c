@@ -15,7 +15,7 @@
 
 #include "unicorn/shadow_segment.h"
 
-enum { SET_GS = 0x1001, GET_GS = 0x1004 }; /* asm/prctl.h */
+enum { SET_GS = 0x1001 }; /* ARCH_SET_GS, asm/prctl.h */
 enum { DISPLACEMENT = 4, PREFIXES = DISPLACEMENT - 1, GS = 0x65 };
 enum { REX_W = 0x48, MOVSLQ = 0x63, TWO_BYTES = 0x0f, MOVSBQ = 0xbe, MOVSWQ = 0xbf };
 enum { MOD = 0xc0, MOD_8 = 0x40, MOD_32 = 0x80, RM = 7, HAS_SIB = 4, SIB_NO_INDEX = 0x24 };
@@ -67,11 +67,4 @@ bool kc_load_from_segment(uint8_t *code, size_t size, uint32_t loads)
     return !fails;
 }
 
-uintptr_t kc_begin_segment(uintptr_t start)
-{
-    uintptr_t before = 0;
-
-    syscall(SYS_arch_prctl, GET_GS, &before);
-    syscall(SYS_arch_prctl, SET_GS, start);
-    return before;
-}
+void kc_begin_segment(const void *start) { syscall(SYS_arch_prctl, SET_GS, start); }

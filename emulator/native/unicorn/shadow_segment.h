@@ -13,7 +13,7 @@ enum { KC_IN_SEGMENT = 0x0e060700 };
 /* Let so many loads in some code of the host be from the segment. False: they are not, and no code can have any from now on. */
 bool kc_load_from_segment(uint8_t *code, size_t size, uint32_t loads);
 bool kc_segment_is_usable(void);
-/* The segment of this thread begins there from now on. Returns where it began. */
-uintptr_t kc_begin_segment(uintptr_t start);
+/* The segment of this thread begins there from now on. */
+void kc_begin_segment(const void *start);
 
 #endif

@@ -312,6 +312,33 @@ def test_many_different_flags(mmu: Mmu) -> None:
     assert run(source, mmu, 16) == [1, 2] * 8
 
 
+#: Executes the same `popf` eight times, with EDX as the flags the last time.
+POP_OFTEN = """
+        movl    $8, %ecx
+        movl    $2, %eax
+2:      cmpl    $1, %ecx
+        cmovel  %edx, %eax
+        pushl   %eax
+        popfl
+behind: movl    $7, %ebx
+        nop
+        loop    2b
+"""
+
+
+@pytest.mark.parametrize("flags", [0x0102, 0x3102], ids=hex)
+def test_a_trap_flag_is_popped(mmu: Mmu, flags: int) -> None:
+    """The instruction behind `popf` raises #DB, although it was gone on with before."""
+    machine = machine_of(exceptions(f"movl ${flags}, %edx\n after 5f {POP_OFTEN}5:"), mmu=mmu)
+    assert machine.run(timeout_s=10).exit_value == 0
+    assert results_of(machine, 3) == [1, 0, symbol(machine, "behind") + 5]
+
+
+def test_code_behind_popf_is_written(mmu: Mmu) -> None:
+    source = f"movl $3, %esi\n movl $2, %edx\n3: {POP_OFTEN} put ebx\n incl behind + 1\n decl %esi\n jnz 3b\n exit 0"
+    assert run(source, mmu, 3) == [7, 8, 9]
+
+
 # A function that is reached by indirect calls only.
 COUNTS = (
     FUNCTION
