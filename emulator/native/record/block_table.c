@@ -197,7 +197,7 @@ static void count_piece(struct block_table *t, const struct block_piece *piece)
     page->from_elsewhere += is_from_elsewhere(kc_block_at(t, piece->block));
     if (piece->size == PAGE_SIZE)
         page->whole++;
-    else
+    else if (!page->is_closed)
         page->overlaps |= take_piece(taken_change(t, piece->physical), piece);
 }
 
@@ -212,7 +212,7 @@ static void uncount_piece(struct block_table *t, const struct block_piece *piece
         page->whole--;
     else if (page->overlaps)
         take_again(t, piece->physical);
-    else
+    else if (!page->is_closed)
         leave(taken_change(t, piece->physical), first, first + piece->size);
 }
 
@@ -259,8 +259,13 @@ bool kc_piece_add(struct block_table *t, uint32_t block, uint64_t physical, uint
 
 void kc_page_close(struct block_table *t, uint64_t physical, bool yes)
 {
-    if (kc_block_page(t, physical)->is_closed != yes)
-        page_change(t, physical)->is_closed = yes;
+    if (kc_block_page(t, physical)->is_closed == yes)
+        return;
+    struct page *page = page_change(t, physical);
+    page->is_closed = yes;
+    page->overlaps = false;
+    if (!yes)
+        take_again(t, (uint32_t)physical);
 }
 
 void kc_block_hold(struct block_table *t, uint32_t block)

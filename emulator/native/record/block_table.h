@@ -46,7 +46,7 @@ struct page {
     uint32_t from_elsewhere; /* pieces of blocks that were made inside of calls of other areas */
     uint32_t newest;         /* when the newest block was made that ever lay in it */
     bool overlaps;           /* a byte may be in more than one of the pieces that `taken` has */
-    bool is_closed;          /* of bytes that no piece has none may be accessed */
+    bool is_closed;          /* of bytes that no piece has none may be accessed: which these are nobody needs to know, and `taken` does not say */
 };
 
 /* All of it but the arrays. */

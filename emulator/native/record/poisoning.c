@@ -47,7 +47,7 @@ static void poison_free_bytes(kc *m, const struct block_table *t, uint64_t physi
     const uint64_t written = as_written && kc_tells_uninitialised(m) ? KC_EACH_BYTE * KC_WRITTEN : 0;
     uint8_t *shadow = NULL;
 
-    if (!size || kc_block_page(t, physical)->whole)
+    if (!size || kc_block_page(t, physical)->whole || kc_block_page(t, physical)->is_closed)
         return;
     for (uint64_t at = 0; at < size; at += sizeof all) {
         uint32_t part = size - at < sizeof all ? (uint32_t)(size - at) : sizeof all;
@@ -143,7 +143,10 @@ static void hold(kc *m, struct block_table *t, uint32_t number)
     kc_block_hold(t, number);
     for (uint32_t next = kc_block_at(t, number)->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
         const struct block_piece *piece = kc_block_piece(t, next);
+        bool was_closed = kc_block_page(t, piece->physical)->is_closed;
+        kc_page_close(t, piece->physical, false);
         poison_free_bytes(m, t, piece->physical, piece->size, KC_GAP, true);
+        kc_page_close(t, piece->physical, was_closed);
         close_part(m, t, piece->physical, piece->size);
     }
 }
@@ -167,7 +170,8 @@ static uint32_t find_stock(const struct block_table *t, const struct block_piece
     const struct block *block = kc_block_at(t, part->block);
     const struct page *page = kc_block_page(t, part->physical);
 
-    if (!page->from_elsewhere || (!page->overlaps && page->whole + kc_is_taken(t, part->physical) < 2)) /* the part itself is one */
+    bool knows = !page->is_closed && !page->overlaps;
+    if (!page->from_elsewhere || (knows && page->whole + kc_is_taken(t, part->physical) < 2)) /* the part itself is one */
         return 0;
     for (uint32_t next = page->pieces; next; next = kc_block_piece(t, next)->next_in_page) {
         const struct block_piece *piece = kc_block_piece(t, next);
@@ -197,9 +201,9 @@ void kc_unpoison_unsized(kc *m, struct block_table *t, uint64_t physical)
 {
     uint64_t end = physical, page_end = (physical | PAGE_MASK) + 1;
 
+    kc_page_close(t, physical, false);
     while (end < page_end && !kc_block_page(t, physical)->whole && !kc_is_taken(t, end))
         end++;
-    kc_page_close(t, physical, false);
     kc_shadow_set(m, physical, end - physical, KC_ACCESSIBLE);
 }
 
