@@ -66,20 +66,6 @@ void kc_shadow_unmark(kc *m, uint64_t physical)
         m->shadow->bytes[physical] = KC_ACCESSIBLE;
 }
 
-/* memset(), for what is mostly a few bytes. */
-static void set_bytes(uint8_t *bytes, uint64_t size, enum kc_poison value)
-{
-    uint64_t word = KC_EACH_BYTE * value;
-
-    if (size < sizeof word || size > 16 * sizeof word) {
-        memset(bytes, value, size);
-        return;
-    }
-    for (uint64_t at = 0; at < size - sizeof word; at += sizeof word)
-        memcpy(bytes + at, &word, sizeof word);
-    memcpy(bytes + size - sizeof word, &word, sizeof word);
-}
-
 void kc_shadow_set(kc *m, uint64_t physical, uint64_t size, enum kc_poison value)
 {
     uint64_t end = physical + size < m->memory_end ? physical + size : m->memory_end, next;
@@ -89,7 +75,7 @@ void kc_shadow_set(kc *m, uint64_t physical, uint64_t size, enum kc_poison value
         uint8_t *bytes = kc_shadow_change(m, physical, value != KC_ACCESSIBLE);
         if (!bytes)
             continue;
-        set_bytes(bytes, next - physical, value);
+        memset(bytes, value, next - physical);
         kc_kasan_follow(m, physical, next - physical);
     }
 }
