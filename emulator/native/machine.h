@@ -85,6 +85,9 @@ struct part {
 enum { KC_PARTS = 36 };
 extern const struct part kc_parts[KC_PARTS];
 
+/* Of functions that are seldom called: they stay out of those that call them often. */
+#define SELDOM __attribute__((noinline, cold))
+
 /* Make room for a part. -1: no memory. */
 #define KC_NEW(part) ((part = calloc(1, sizeof *(part))) ? 0 : -1)
 

@@ -40,7 +40,7 @@ void kc_array_close(struct kept_array *a)
     *a = (struct kept_array){0};
 }
 
-bool kc_array_grow(struct kept_array *a, uint64_t parts)
+__attribute__((noinline, cold)) bool kc_array_grow(struct kept_array *a, uint64_t parts)
 {
     uint64_t larger = parts > 2 * a->parts ? parts : 2 * a->parts;
     uint8_t *bits = realloc(a->is_kept, bits_size(larger));
@@ -57,7 +57,7 @@ bool kc_array_grow(struct kept_array *a, uint64_t parts)
     return true;
 }
 
-bool kc_array_keep_part(struct kept_array *a, uint64_t part)
+__attribute__((noinline, cold)) bool kc_array_keep_part(struct kept_array *a, uint64_t part)
 {
     struct kept_part *kept = malloc(sizeof *kept + a->part_size);
 

@@ -95,7 +95,7 @@ void kc_end_at_event(kc *m, const struct reached *probe, bool is_exit)
     kc_end(m, KC_EVENT);
 }
 
-void kc_no_memory(kc *m)
+SELDOM void kc_no_memory(kc *m)
 {
     m->run->no_memory = true;
     kc_end(m, KC_NO_MEMORY);

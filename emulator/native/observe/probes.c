@@ -45,14 +45,9 @@ static void record(kc *m, const struct probe *p, uint32_t esp)
         kc_call_jumps(m, p->kind == KC_JUMP);
 }
 
-static void reach(kc *m, const struct probe *p)
+/* Tell others than the record of calls. */
+static __attribute__((noinline)) void tell(kc *m, const struct probe *p, uint32_t esp)
 {
-    uint32_t esp = kc_esp(m);
-
-    if (kc_steps_over(m) || p->off)
-        return;
-    if (records(p))
-        record(m, p, esp);
     if (p->actions & KC_REPORT)
         kc_on_report(m, p->number);
     if (p->actions & (KC_NOTIFY | KC_REPLACE)) {
@@ -65,6 +60,18 @@ static void reach(kc *m, const struct probe *p)
             U.uc_reg_write(m->uc, UC_X86_REG_EAX, &eax);
         }
     }
+}
+
+static void reach(kc *m, const struct probe *p)
+{
+    uint32_t esp = kc_esp(m);
+
+    if (kc_steps_over(m) || p->off)
+        return;
+    if (records(p))
+        record(m, p, esp);
+    if (p->actions != KC_RECORD)
+        tell(m, p, esp);
 }
 
 static struct probe **slot_of(kc *m, uint32_t address) { return &m->probes->slots[address * 2654435761u >> 22]; }

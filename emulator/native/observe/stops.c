@@ -136,7 +136,7 @@ static bool is_stop(kc *m, uint32_t linear, kc_moment here, uintptr_t host_pc)
     return breaks(m, linear, here, host_pc) || is_last || kc_is_stop(m, &here);
 }
 
-void kc_on_told(kc *m, uint32_t linear, uint32_t before, uintptr_t host_pc)
+__attribute__((noinline)) void kc_on_told(kc *m, uint32_t linear, uint32_t before, uintptr_t host_pc)
 {
     uint64_t end = kc_count(m), count = end - kc_last_block(m).count + before;
     bool is_told = kc_tracks(m), follows = is_told && kc_follows_values(m, before == 0);

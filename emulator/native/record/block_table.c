@@ -91,7 +91,7 @@ static void put_into_slot(struct block_table *t, uint32_t number)
     *slot_of(t, place->area, place->address) = (struct place_slot){number, place->address};
 }
 
-static bool grow_slots(struct block_table *t)
+static SELDOM bool grow_slots(struct block_table *t)
 {
     struct place_slot *larger = calloc(2ull << t->slot_bits, sizeof *larger);
 
@@ -175,7 +175,7 @@ static bool take_piece(uint64_t *taken, const struct block_piece *piece)
 }
 
 /* Find out anew which bytes of a page are taken. */
-static void take_again(struct block_table *t, uint32_t physical)
+static SELDOM void take_again(struct block_table *t, uint32_t physical)
 {
     uint64_t *taken = taken_change(t, physical);
     bool overlaps = false;

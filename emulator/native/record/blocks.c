@@ -331,7 +331,7 @@ static struct page_run run_of(const struct block_table *t, const struct operatio
 }
 
 /* A block that was made inside of another call, and of which the allocator hands out a part now, was none. */
-static void find_stock(kc *m, const struct operation *o, bool pages)
+static SELDOM void find_stock(kc *m, const struct operation *o, bool pages)
 {
     struct block_table *t = &m->blocks->now.table;
     uint64_t start = pages ? o->address & ~PAGE_MASK : o->address, end = start + (o->size ? o->size : pages ? PAGE_SIZE : 1);
@@ -403,7 +403,7 @@ static void give_birth(kc *m, const struct operation *o, bool pages)
 }
 
 /* A block had been given back before its place was handed out again by another task: the call that did so has returned only now. */
-static void die_earlier(kc *m, const struct place *place, const struct operation *o)
+static SELDOM void die_earlier(kc *m, const struct place *place, const struct operation *o)
 {
     struct block_table *t = &m->blocks->now.table;
     const struct block *block = place->displaced ? kc_block_at(t, place->displaced) : NULL;
@@ -439,7 +439,7 @@ static void change_owners(kc *m, const struct operation *o, uint32_t address)
         die(m, place->block, o->event, o->call, o->is_resized);
 }
 
-static void reset(kc *m, const struct operation *o)
+static SELDOM void reset(kc *m, const struct operation *o)
 {
     struct block_table *t = &m->blocks->now.table;
 
@@ -516,7 +516,7 @@ static void insert(struct operation *list, uint32_t count, const struct operatio
 }
 
 /* All that was done to an area inside of a call happens. */
-static void settle(kc *m, uint32_t root, uint32_t area, bool pages)
+static SELDOM void settle(kc *m, uint32_t root, uint32_t area, bool pages)
 {
     struct blocks *b = m->blocks;
     struct known *known = &b->now;
@@ -542,7 +542,7 @@ static void settle(kc *m, uint32_t root, uint32_t area, bool pages)
 }
 
 /* Memory is given to an allocator at its start, or anew when it forgets its blocks. If it lies in one variable, that was made for it. */
-static void seed(kc *m, const kc_block_function *f, const uint32_t *values)
+static SELDOM void seed(kc *m, const kc_block_function *f, const uint32_t *values)
 {
     static const struct objects none;
     struct block_table *t = &m->blocks->now.table;

@@ -49,7 +49,7 @@ struct calls {
 
 static uint64_t now_ns(const kc *m) { return m->calls->at_stop ? m->calls->now.stopped_ns : kc_clock_ns(m); }
 
-static void end_here(kc *m, const struct reached *probe, bool is_exit)
+static SELDOM void end_here(kc *m, const struct reached *probe, bool is_exit)
 {
     m->calls->now.stopped_ns = now_ns(m);
     kc_end_at_event(m, probe, is_exit);
@@ -163,7 +163,7 @@ static void new_call(kc *m, uint32_t entry, const struct slot *slot, uint32_t ca
 }
 
 /* A copy inside of another function is passed, and not called: it ends where it begins. */
-static void passed(kc *m, const struct reached *probe, uint32_t entry, const struct slot *slot)
+static SELDOM void passed(kc *m, const struct reached *probe, uint32_t entry, const struct slot *slot)
 {
     kc_calls *c = m->calls->rows;
     struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));

@@ -138,7 +138,7 @@ static void close_part(kc *m, struct block_table *t, uint64_t physical, uint64_t
         kc_page_close(t, physical, true);
 }
 
-static void hold(kc *m, struct block_table *t, uint32_t number)
+static SELDOM void hold(kc *m, struct block_table *t, uint32_t number)
 {
     kc_block_hold(t, number);
     for (uint32_t next = kc_block_at(t, number)->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
@@ -152,7 +152,7 @@ static void hold(kc *m, struct block_table *t, uint32_t number)
 }
 
 /* All pages of a run, too. */
-static void hold_whole(kc *m, struct block_table *t, uint32_t number)
+static SELDOM void hold_whole(kc *m, struct block_table *t, uint32_t number)
 {
     const struct block of = *kc_block_at(t, number);
 
@@ -208,7 +208,7 @@ void kc_unpoison_unsized(kc *m, struct block_table *t, uint64_t physical)
 }
 
 /* A piece, but for the bytes of blocks that live and were made after an event. */
-static void poison_all_but(kc *m, const struct block_table *t, const struct block_piece *piece, uint32_t after)
+static SELDOM void poison_all_but(kc *m, const struct block_table *t, const struct block_piece *piece, uint32_t after)
 {
     uint8_t is_taken[PAGE_SIZE] = {0};
     uint32_t piece_end = piece->physical + piece->size;
@@ -227,7 +227,7 @@ static void poison_all_but(kc *m, const struct block_table *t, const struct bloc
 }
 
 /* A part of one page, but what is initialised of it stays so. */
-static void poison_as_written(kc *m, uint64_t physical, uint32_t size)
+static SELDOM void poison_as_written(kc *m, uint64_t physical, uint32_t size)
 {
     uint8_t *shadow = kc_shadow_change(m, physical, true);
 

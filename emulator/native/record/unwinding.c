@@ -303,7 +303,7 @@ static enum found find_caller(kc *m, struct unwound *unwound, struct level *leve
 }
 
 /* Go up from a level to the outermost one, or as far as something is known. */
-static void go_up(kc *m, struct unwound *unwound, struct level level)
+static __attribute__((noinline)) void go_up(kc *m, struct unwound *unwound, struct level level)
 {
     struct backtrace *w = &unwound->backtrace;
     enum found found = CALLER;

@@ -79,7 +79,7 @@ uintptr_t kc_hooks_called_from(void)
 
 /* A block that counts itself asks, behind its last instruction, before it has counted itself. The place from which it does says nothing,
  * so where the run ends, or an interrupt is taken, EIP is set to the block's start. Else nothing has changed. */
-static void block_starts(kc *m, uint32_t pc, uint32_t count)
+static __attribute__((noinline)) void block_starts(kc *m, uint32_t pc, uint32_t count)
 {
     kc_block_starts(m, pc, count);
     uint32_t eip = kc_reg(m, UC_X86_REG_EIP);
