@@ -85,6 +85,14 @@ int64_t kc_translate(kc *m, uint32_t linear)
     return located(m, kc_reg(m, UC_X86_REG_CR3), linear, &w);
 }
 
+SELDOM void kc_words_apart(kc *m, uint32_t linear, uint32_t *out, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t at = kc_translate(m, linear + 4 * i);
+        out[i] = at < 0 || (uint64_t)at + 4 > m->memory_end ? 0 : kc_load32(m, (uint64_t)at);
+    }
+}
+
 int64_t kc_translate_shown(kc *m, uint32_t linear)
 {
     uc_tlb_entry shown;

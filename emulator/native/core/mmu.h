@@ -109,6 +109,7 @@ static inline int64_t kc_filled_at(const kc *m, uint32_t page, bool write)
 }
 
 /* Copy `count` words that lie at a linear address; words that are not mapped read as 0. */
+void kc_words_apart(kc *m, uint32_t linear, uint32_t *out, uint32_t count); /* one by one */
 static inline void kc_words(kc *m, uint32_t linear, uint32_t *out, uint32_t count)
 {
     int64_t at = kc_translate_used(m, linear);
@@ -116,11 +117,8 @@ static inline void kc_words(kc *m, uint32_t linear, uint32_t *out, uint32_t coun
 
     if (one_page && at >= 0 && (uint64_t)at + 4 * count <= m->memory_end) {
         __builtin_memcpy(out, kc_at(m, (uint64_t)at), 4 * count);
-        return;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        at = kc_translate(m, linear + 4 * i);
-        out[i] = at < 0 || (uint64_t)at + 4 > m->memory_end ? 0 : kc_load32(m, (uint64_t)at);
+    } else {
+        kc_words_apart(m, linear, out, count);
     }
 }
 

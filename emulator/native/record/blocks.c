@@ -76,17 +76,18 @@ static const uint8_t effects[] = {
 
 bool kc_follows_blocks(const kc *m) { return m->blocks->functions && m->blocks->recording == kc_recording(m); }
 
-static void *grown(void *list, uint32_t count, uint32_t *capacity, size_t size)
+static SELDOM void *grow(void *list, uint32_t *capacity, size_t size)
 {
     uint32_t larger = *capacity ? 2 * *capacity : 64;
 
-    if (count < *capacity)
-        return list;
     list = realloc(list, larger * size);
     if (list)
         *capacity = larger;
     return list;
 }
+
+/* A list with room for one more than `count`. NULL: no memory. */
+static void *grown(void *list, uint32_t count, uint32_t *capacity, size_t size) { return count < *capacity ? list : grow(list, capacity, size); }
 
 /* -- calls that are open ------------------------------------------------------------------------- */
 

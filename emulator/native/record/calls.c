@@ -77,7 +77,7 @@ static void next_allocation(kc *m, const struct reached *probe, uint32_t stack)
 
 /* Full rows are handed over by the call after them: the newest call is always there. Ctrl-C that came shortly before is raised by
  * Python as soon as it is called, so it may do nothing the first time. */
-static void make_room(kc *m)
+static SELDOM void make_room(kc *m)
 {
     const kc_calls *c = m->calls->rows;
 
@@ -139,7 +139,8 @@ static void add_row(kc *m, const struct reached *probe, const kc_call_entry *e, 
 static bool has_room(kc *m, const struct reached *probe)
 {
     m->calls->now.at_allocation = false;
-    make_room(m);
+    if (m->calls->rows->rows == KC_ROWS)
+        make_room(m);
     if (m->calls->now.events < UINT32_MAX - 1)
         return true;
     kc_end_at_event(m, probe, false);

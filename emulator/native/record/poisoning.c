@@ -41,7 +41,7 @@ static uint64_t zeros(uint64_t word)
 static uint64_t unset_bytes(uint32_t bits) { return zeros((bits & UINT8_MAX) * KC_EACH_BYTE & 0x8040201008040201u); }
 
 /* A part of one page: the bytes that no block has and that may be accessed so far. as_written: those that are initialised stay so. */
-static void poison_free_bytes(kc *m, const struct block_table *t, uint64_t physical, uint64_t size, enum kc_poison poison, bool as_written)
+static __attribute__((noinline)) void poison_free_bytes(kc *m, const struct block_table *t, uint64_t physical, uint64_t size, enum kc_poison poison, bool as_written)
 {
     const uint64_t all = KC_EACH_BYTE * poison;
     const uint64_t written = as_written && kc_tells_uninitialised(m) ? KC_EACH_BYTE * KC_WRITTEN : 0;
@@ -197,7 +197,7 @@ void kc_poison_around(kc *m, struct block_table *t, const struct objects *object
 }
 
 /* It has no pieces. */
-void kc_unpoison_unsized(kc *m, struct block_table *t, uint64_t physical)
+__attribute__((noinline)) void kc_unpoison_unsized(kc *m, struct block_table *t, uint64_t physical)
 {
     uint64_t end = physical, page_end = (physical | PAGE_MASK) + 1;
 

@@ -30,7 +30,7 @@ static uint32_t combined(uint32_t kind, uint32_t left, uint32_t right)
     }
 }
 
-uint32_t kc_computed(kc *m, const kc_operation *operation, const uint32_t values[KC_VALUES], uint32_t result)
+__attribute__((noinline)) uint32_t kc_computed(kc *m, const kc_operation *operation, const uint32_t values[KC_VALUES], uint32_t result)
 {
     uint32_t stack[KC_DEPTH], depth = 0;
 
