@@ -62,14 +62,6 @@ static uint32_t hash_of(const struct block_table *t, uint32_t area, uint32_t add
     return (address ^ area << 24) * 2654435769u >> (32 - t->slot_bits);
 }
 
-void kc_place_expect(const struct block_table *t, uint32_t area, uint32_t address)
-{
-    uint32_t number = t->slots[hash_of(t, area, address)].number;
-
-    if (number)
-        __builtin_prefetch(place_of(t, number), 1);
-}
-
 static struct place_slot *slot_of(const struct block_table *t, uint32_t area, uint32_t address)
 {
     uint32_t mask = (1u << t->slot_bits) - 1, at = hash_of(t, area, address);
@@ -403,11 +395,6 @@ void kc_block_die(struct block_table *t, uint32_t number, uint32_t event, uint32
     t->now.oldest_dead = kc_block_at(t, oldest)->next;
     t->now.dead_count--;
     release(t, oldest);
-    const struct block *next = kc_block_at(t, t->now.oldest_dead); /* of the next death: it was expected at this one */
-    if (next->pieces)
-        __builtin_prefetch(kc_block_piece(t, next->pieces), 1);
-    if (next->next)
-        __builtin_prefetch(kc_block_at(t, next->next), 1);
 }
 
 void kc_block_drop(struct block_table *t, uint32_t number)

@@ -121,8 +121,6 @@ const struct place *kc_place_find(const struct block_table *t, uint32_t area, ui
 /* The same, to be changed, made if need be. NULL: no memory. Places move when one is made. */
 struct place *kc_place_at(struct block_table *t, uint32_t area, uint32_t address);
 uint32_t kc_place_number(const struct block_table *t, const struct place *place);
-/* It will be asked for soon: let the host's caches have it by then. */
-void kc_place_expect(const struct block_table *t, uint32_t area, uint32_t address);
 
 /* Let a block live at its place, with one owner. 0: no memory. */
 uint32_t kc_block_add(struct block_table *t, const struct block *block);

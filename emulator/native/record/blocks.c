@@ -136,8 +136,6 @@ void kc_blocks_entered(kc *m, const struct open_call *call, uint32_t function, u
         .call = call->call, .parent = parent, .entered = event, .function = (uint8_t)function, .does = counts ? effects[f->role] : 0,
         .top = around && around->top ? around->top : f->role == KC_ROLE_OTHER ? 0 : call->call,
     };
-    if (counts && effects[f->role] == CHANGES && f->role != KC_ROLE_RESET)
-        kc_place_expect(&known->table, f->area, kc_named_by(f, call->values));
 }
 
 /* What the calls around one do to its area, the outermost of them that changes it, or itself, and the other areas whose calls these
@@ -163,7 +161,7 @@ static struct surroundings surroundings_of(kc *m, const struct active *call)
 }
 
 /* Forget calls that nothing needs any more: those inside of a call that has left, and it. */
-static void forget_calls(struct known *known, uint32_t top)
+static SELDOM void forget_calls(struct known *known, uint32_t top)
 {
     uint32_t kept = 0;
 
@@ -189,15 +187,12 @@ static bool add_operation(kc *m, const struct operation *operation)
     return true;
 }
 
-/* How a call ended, as far as it did. */
-struct ending { bool has_returned; uint32_t event, result, out; };
-
 /* What a call has done to its area, in the order of events. Returns how many operations that are. */
 static uint32_t operations_of(const kc *m, const struct active *call, const struct surroundings *around, const uint32_t *values,
-                              struct ending end, struct operation out[2])
+                              const kc_late *how, struct operation out[2])
 {
     const kc_block_function *f = function_of(m, call);
-    bool failed = end.has_returned && f->result == KC_RESULT_ERROR && end.result;
+    bool failed = how && f->result == KC_RESULT_ERROR && how->result;
     struct operation *each = out;
     uint32_t made = 0;
     bool makes, empties;
@@ -210,9 +205,9 @@ static uint32_t operations_of(const kc *m, const struct active *call, const stru
     switch (f->role) {
     case KC_ROLE_ALLOC:
     case KC_ROLE_REALLOC:
-        if (!end.has_returned)
+        if (!how)
             return 0;
-        makes = kc_has_made(f, m->blocks->failures, end.result, end.out, &made);
+        makes = kc_has_made(f, m->blocks->failures, how->result, how->out, &made);
         empties = makes || (each->may_be_empty && !each->size);
         if (f->role == KC_ROLE_REALLOC && empties && kc_names_block(f, values, false)) {
             each[1] = each[0];
@@ -224,7 +219,7 @@ static uint32_t operations_of(const kc *m, const struct active *call, const stru
             each++;
         }
         each->kind = BIRTH;
-        each->event = end.event;
+        each->event = how->left;
         each->address = made;
         return (uint32_t)(each - out) + makes;
     case KC_ROLE_FREE:
@@ -234,10 +229,12 @@ static uint32_t operations_of(const kc *m, const struct active *call, const stru
         each->address = kc_named_by(f, values);
         return !failed && kc_names_block(f, values, f->pages) && !(around->does & SEEDS);
     case KC_ROLE_SHARE:
+        if (!how)
+            return 0;
         each->kind = SHARED;
-        each->event = end.event;
+        each->event = how->left;
         each->address = kc_named_by(f, values);
-        return !failed && end.has_returned && kc_names_block(f, values, f->pages);
+        return !failed && kc_names_block(f, values, f->pages);
     case KC_ROLE_RESET:
         each->kind = RESET;
         each->event = call->entered;
@@ -564,7 +561,8 @@ static SELDOM void seed(kc *m, const kc_block_function *f, const uint32_t *value
     }
 }
 
-static void end_call(kc *m, const struct open_call *open, struct ending end)
+/* how: it has returned; NULL: it never will. */
+static void end_call(kc *m, const struct open_call *open, const kc_late *how)
 {
     struct known *known = &m->blocks->now;
     struct active *call = find_call(known, open->call);
@@ -576,7 +574,7 @@ static void end_call(kc *m, const struct open_call *open, struct ending end)
     if (call->does & CHANGES) {
         struct surroundings around = surroundings_of(m, call);
         struct operation done[2];
-        uint32_t count = operations_of(m, call, &around, open->values, end, done);
+        uint32_t count = operations_of(m, call, &around, open->values, how, done);
         bool is_root = around.root == call->call, happens = is_root && !known->operation_count; /* mostly */
         for (uint32_t i = 0; i < count; i++)
             if (happens)
@@ -588,20 +586,21 @@ static void end_call(kc *m, const struct open_call *open, struct ending end)
         if (known->table.is_torn)
             kc_no_memory(m);
     }
-    if ((call->does & SEEDS || (f->role == KC_ROLE_RESET && !f->pages)) && end.has_returned)
+    if ((call->does & SEEDS || (f->role == KC_ROLE_RESET && !f->pages)) && how)
         seed(m, f, open->values);
-    if (!top || top == call->call)
-        forget_calls(known, call->call);
-    else if (known->operation_count == before && call == &known->calls[known->call_count - 1])
+    bool is_top = !top || top == call->call;
+    if (call == &known->calls[known->call_count - 1] && (is_top || known->operation_count == before)) /* mostly */
         known->call_count--;
+    else if (is_top)
+        forget_calls(known, call->call);
 }
 
 void kc_blocks_left(kc *m, const struct open_call *call, const kc_late *how)
 {
-    end_call(m, call, (struct ending){true, how->left, how->result, how->out});
+    end_call(m, call, how);
 }
 
-void kc_blocks_abandoned(kc *m, const struct open_call *call) { end_call(m, call, (struct ending){0}); }
+void kc_blocks_abandoned(kc *m, const struct open_call *call) { end_call(m, call, NULL); }
 
 /* -- looking at blocks --------------------------------------------------------------------------- */
 
