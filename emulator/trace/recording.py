@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     ]
     """What takes calls out of a recording: see `record_calls`."""
 
-_NONE: Final = np.zeros(1, np.uint8)
 
 
 class _KeptColumns(Mapping[str, "Column"]):
@@ -96,11 +96,17 @@ def _narrowed(column: Column) -> tuple[np.generic, Column]:
     """Return the lowest value of a column, and what each is above it, in as few bytes as this takes."""
     lowest, highest = column.min(), column.max()
     if lowest == highest:
-        return lowest, np.broadcast_to(_NONE, len(column))
+        return lowest, _zeros(len(column))
     kind = np.min_scalar_type(int(highest) - int(lowest))
     if kind.itemsize >= column.itemsize:
         return column.dtype.type(0), column.copy()
     return lowest, np.subtract(column, lowest, out=np.empty(len(column), kind), casting="unsafe")
+
+
+@lru_cache(maxsize=8)
+def _zeros(count: int) -> Column:
+    """Return so many zeros, which take one byte."""
+    return np.broadcast_to(np.zeros(1, np.uint8), count)
 
 
 def record_calls(machine: Machine, profile: Profile, on_calls: TakeCalls | None = None) -> Recording:
@@ -124,12 +130,13 @@ def record_calls(machine: Machine, profile: Profile, on_calls: TakeCalls | None 
     functions = [_recorded(function) for function in _with_entries(profile, machine.image)]
     if on_calls is None:
         return record(machine, functions)
+    kinds = column_types(profile)
 
     def take(rows: CallRows) -> None:
         stacks = (
             (call - rows.first_call, recording.stack(number)) for number, call in recording.new_stacks()
         )
-        on_calls(_chunk(rows, profile), recording.late_returns(), stacks)
+        on_calls(_chunk(rows, kinds), recording.late_returns(), stacks)
 
     recording = record(machine, functions, take)
     return recording
@@ -142,7 +149,7 @@ def newest_calls(recording: Recording, profile: Profile) -> CallTable:
         recording: From `record_calls`.
         profile: What is recorded.
     """
-    return CallTable((_chunk(recording.rows(), profile),), profile)
+    return CallTable((_chunk(recording.rows(), column_types(profile)),), profile)
 
 
 def newest_call(recording: Recording, profile: Profile) -> Call:
@@ -287,10 +294,7 @@ def _recorded(function: TracedFunction) -> RecordedFunction:
     )
 
 
-def _chunk(rows: CallRows, profile: Profile) -> Chunk:
+def _chunk(rows: CallRows, kinds: Mapping[str, type[np.generic]]) -> Chunk:
     """Return the core's rows as a chunk, without a copy."""
-    columns = {
-        name: np.frombuffer(rows.buffer(name), kind, rows.count)
-        for name, kind in column_types(profile).items()
-    }
+    columns = {name: np.frombuffer(rows.buffer(name), kind, rows.count) for name, kind in kinds.items()}
     return Chunk(rows.first_call, rows.count, columns)
