@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     """What takes calls out of a recording: see `record_calls`."""
 
 
-
 class _KeptColumns(Mapping[str, "Column"]):
     """Columns of calls, kept in few bytes, and put together again when they are asked for.
 
