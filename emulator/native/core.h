@@ -520,8 +520,9 @@ uint32_t kc_open_calls(kc *m);
  * From the first such request on, translated code is slower. */
 void kc_stop_at_event(kc *m, uint32_t event);
 
-/* From now on calls are not recorded, until that ends: whoever does this goes back to a snapshot before then. Where accesses are checked, they are nevertheless. */
-void kc_record_nothing(kc *m, bool begins);
+/* From now on calls are not recorded, and accesses not checked, until that ends: whoever does this goes back to a snapshot before then, and takes none. Where the kernel
+ * checks its own accesses by what is known of blocks, all goes on. */
+void kc_record_nothing(kc *m, bool nothing);
 /* Does the machine stand at a function's first instruction, whose call is the newest event? */
 bool kc_stands_at_event(kc *m);
 

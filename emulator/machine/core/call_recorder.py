@@ -136,7 +136,7 @@ class CallRecorder:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Record nothing inside the block, before the end of which the machine goes back to a snapshot from before it."""
+        """Record no calls and check no accesses inside the block, before the end of which the machine goes back to a snapshot from before it. No other one is taken there."""
         lib.kc_record_nothing(self._core.raw, True)  # noqa: FBT003 - of C
         try:
             yield

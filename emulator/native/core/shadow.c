@@ -234,6 +234,8 @@ int kc_shadow_replace(kc *m, int copy)
     return map_anew(m, copy, MAP_SHARED) ? 0 : -1;
 }
 
+void kc_shadow_rest(kc *m, bool yes) { m->shadow->rests = yes; }
+
 const uint8_t *kc_shadow_bytes(const kc *m) { return m->shadow->bytes; }
 
 /* -- life, snapshots ----------------------------------------------------------------------------- */

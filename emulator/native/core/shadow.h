@@ -18,6 +18,7 @@ struct shadow {
     uint8_t *read_only;      /* one bit a page: bytes in it are only to be read; the others are not accessed much */
     struct kept_array pages;
     uint32_t openings;
+    bool rests;              /* for a while it is as if nobody checked */
 };
 
 int kc_shadow_init(kc *m);
@@ -33,6 +34,9 @@ void kc_shadow_exclude(kc *m, uint64_t start, uint64_t end);
 void kc_shadow_close(kc *m);
 /* As kc_ram_replace(). */
 int kc_shadow_replace(kc *m, int copy);
+
+/* While it rests, accesses are not looked at, and what it says is of no use. */
+void kc_shadow_rest(kc *m, bool yes);
 
 static inline bool kc_has_shadow(const kc *m) { return m->shadow->bytes; }
 
@@ -51,13 +55,13 @@ void kc_shadow_watch(kc *m, uint64_t physical);
 /* Set a part of RAM; what lies outside of it does not matter. */
 void kc_shadow_set(kc *m, uint64_t physical, uint64_t size, enum kc_poison value);
 
-static inline bool kc_tells_uninitialised(const kc *m) { return m->shadow->fresh; }
+static inline bool kc_tells_uninitialised(const kc *m) { return m->shadow->fresh && !m->shadow->rests; }
 
 /* A page is going to be written, for the first time perhaps: what is not written of it is uninitialised then. */
 void kc_shadow_touch_page(kc *m, uint64_t physical);
 static inline void kc_shadow_touch(kc *m, uint64_t physical)
 {
-    if (m->shadow->fresh && physical < m->memory_end && kc_bit(m->shadow->fresh, physical >> PAGE_SHIFT))
+    if (kc_tells_uninitialised(m) && physical < m->memory_end && kc_bit(m->shadow->fresh, physical >> PAGE_SHIFT))
         kc_shadow_touch_page(m, physical);
 }
 /* A part of RAM was written: it is initialised; where it may not be accessed, an allocator has done it, or nobody counts it. */
@@ -89,13 +93,13 @@ void kc_shadow_guard(kc *m, uint64_t start, uint64_t end);
 /* Has each write to a page to be looked at? */
 static inline bool kc_is_read_only(const kc *m, uint64_t physical)
 {
-    return m->shadow->bytes && physical < m->memory_end && kc_bit(m->shadow->read_only, (uint32_t)(physical >> PAGE_SHIFT));
+    return m->shadow->bytes && !m->shadow->rests && physical < m->memory_end && kc_bit(m->shadow->read_only, (uint32_t)(physical >> PAGE_SHIFT));
 }
 
 /* Has each access to a page to be looked at? */
 static inline bool kc_is_poisoned(const kc *m, uint64_t physical)
 {
-    return m->shadow->bytes && physical < m->memory_end && m->shadow->watched[physical >> (PAGE_SHIFT + 3)] >> (physical >> PAGE_SHIFT & 7) & 1;
+    return m->shadow->bytes && !m->shadow->rests && physical < m->memory_end && m->shadow->watched[physical >> (PAGE_SHIFT + 3)] >> (physical >> PAGE_SHIFT & 7) & 1;
 }
 
 #endif

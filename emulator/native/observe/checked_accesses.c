@@ -55,7 +55,7 @@ struct moment { uint32_t pc, esp, space, events; uint64_t interrupts; };
 struct report { kc_report of; uint32_t probe; };
 
 struct checked_accesses {
-    bool open, ends_run;
+    bool open, ends_run, rests;
     kc_extent *allocator, *read_only, *compiled;
     struct report *reports;
     uint32_t allocator_count, read_only_count, compiled_count, report_count, openings;
@@ -67,7 +67,7 @@ struct checked_accesses {
     } seen;
 };
 
-bool kc_checks(const kc *m) { return m->checked_accesses->open; }
+bool kc_checks(const kc *m) { return m->checked_accesses->open && !m->checked_accesses->rests; }
 
 uint32_t kc_checks_opening(const kc *m) { return m->checked_accesses->open ? m->checked_accesses->openings : 0; }
 
@@ -518,6 +518,21 @@ int kc_sanitize_open(kc *m, const kc_checking *checks)
     return 0;
 }
 
+bool kc_checks_rest(kc *m, bool yes)
+{
+    struct checked_accesses *c = m->checked_accesses;
+
+    if (!c->open || c->rests == yes)
+        return true;
+    if (c->compiled_count) /* such code reads what is known of blocks */
+        return false;
+    c->rests = yes;
+    kc_shadow_rest(m, yes);
+    kc_windows_check(m, !yes);
+    kc_fill_again(m);
+    return true;
+}
+
 static void forget_extents(struct checked_accesses *c)
 {
     free(c->allocator);
@@ -535,7 +550,7 @@ void kc_sanitize_close(kc *m)
         kc_forget_ahead(m);
         kc_windows_check(m, false);
     }
-    c->open = false;
+    c->open = c->rests = false;
     kc_blocks_close(m);
     kc_definedness_close(m);
     kc_shadow_close(m);

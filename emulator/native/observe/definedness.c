@@ -56,7 +56,7 @@ struct definedness {
     uint16_t slots[SLOTS];      /* numbers of some origins, by hash */
 };
 
-static bool follows(const kc *m) { return m->definedness->marks; }
+static bool follows(const kc *m) { return m->definedness->marks && kc_tells_uninitialised(m); }
 
 /* -- where values come from ------------------------------------------------------------------------ */
 

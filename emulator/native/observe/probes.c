@@ -177,11 +177,9 @@ static bool only_records(kc *m, uint32_t address)
 }
 
 /* Code of instructions that nobody wants to know of is translated as other code. */
-void kc_record_nothing(kc *m, bool begins)
+void kc_record_nothing(kc *m, bool nothing)
 {
-    bool nothing = begins && !kc_checks(m);
-
-    if (m->probes->records_nothing == nothing)
+    if (m->probes->records_nothing == nothing || !kc_checks_rest(m, nothing))
         return;
     m->probes->records_nothing = nothing;
     for (int i = 0; i < PROBE_SLOTS; i++)

@@ -49,10 +49,11 @@ def _many_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(travel, "_FIRST", 20_000)
 
 
+@pytest.mark.parametrize("sanitize", [False, True, "uninitialised"])
 @pytest.mark.parametrize("kernel", ["demo", "btron_demo", "btron_pools_wait", "vm_fault"])
-def test_the_last_write_is_the_one_that_a_run_under_watch_finds(kernel: str) -> None:
+def test_the_last_write_is_the_one_that_a_run_under_watch_finds(kernel: str, sanitize: bool | str) -> None:
     random = Random(kernel)
-    with debug.debugger(f"firmware:{kernel}") as d:
+    with debug.debugger(f"firmware:{kernel}", sanitize=sanitize) as d:
         end = d.run().moment
         here = state_of(d)
         written = [at for at in range(0x100000, 0x140000, 4096) if any(d.machine.memory.read(at, 4096))]

@@ -8,6 +8,7 @@ import pytest
 
 from emulator import boot
 from emulator.check.accesses.bad_accesses import bad_accesses
+from emulator.debug import Debugger
 from emulator.guest.symbolizer import Symbolizer
 from emulator.machine.execution import Returned
 from emulator.profile.known import match
@@ -216,3 +217,21 @@ def test_a_block_that_begins_in_the_middle_of_eight_bytes_is_known_to_the_byte(
     start = run.machine.address_of("arena") + 4
     seen = [access.linear - start for access in run.checks.seen().accesses]
     assert seen == [-1, 10]
+
+
+def test_the_last_writer_is_searched_in_the_run_whose_checks_find_something(kernel: Path) -> None:
+    machine = boot(str(kernel))
+    profile = match(parse_profile(PROFILE, "p"), machine.image)
+    with Debugger(machine, profile, sanitize=True) as d, d.only():
+        d.run()
+        assert d.mistakes()
+        address = d.image.symbols["used"].address
+        after = d.machine.memory.read(address, 4)
+        write = d.who(address)
+        assert write is not None
+        assert write.after == after != write.before
+        d.go_to(write.moment)
+        assert d.machine.registers().pc == write.pc
+        assert d.machine.memory.read(address, 4) == write.before
+        d.step()
+        assert d.machine.memory.read(address, 4) == after
