@@ -115,7 +115,7 @@ class Debugger:
         self._checks = AccessChecks(self, sanitize)
         self._travel = Travel(machine, budget)
         if self._calls is not None:
-            self._travel.on_jump = self._calls.pause
+            self._travel.on_return, self._travel.on_jump = self._calls.leave, self._calls.arrive
         self._backwards = Backwards(self, self._travel, self._points, self._checks)
         self._lines = Lines(self)
 

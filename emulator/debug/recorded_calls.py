@@ -8,7 +8,7 @@ from emulator.errors import Cancelled
 from emulator.guest.symbolizer import Symbolizer
 from emulator.replay.travel import Halt
 from emulator.trace.logged import LoggedTrace
-from emulator.trace.recording import CallLog
+from emulator.trace.recording import RepeatedLog
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine
@@ -29,12 +29,17 @@ class RecordedCalls:
 
     def __init__(self, machine: Machine, profile: Profile) -> None:
         self._image = machine.image
-        self._log = CallLog(machine, profile)
+        self._log = RepeatedLog(machine, profile)
         self._whole: LoggedTrace | None = None
 
-    def pause(self) -> None:
-        """Record no more: the machine goes on without the calls in between."""
-        self._log.pause()
+    def leave(self) -> None:
+        """Take the calls that there are: the machine is going to go back."""
+        self._log.flush()
+
+    def arrive(self) -> None:
+        """Record no more if calls are lacking: the machine has gone forwards without those in between."""
+        if not self._log.knows_all:
+            self._log.pause()
 
     def trace(self, travel: Travel) -> LoggedTrace:
         """Return the calls so far, or those of the whole run, if it was finished.
@@ -72,5 +77,6 @@ class RecordedCalls:
         self._whole = LoggedTrace(self._log.finish(), self._log.recording, Symbolizer(self._image))
 
     def reopen(self) -> None:
-        """Say that the run goes on in another way than the one that was finished."""
+        """Say that the run goes on in another way from here than the one that is known."""
         self._whole = None
+        self._log.forget_later()

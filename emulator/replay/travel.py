@@ -100,7 +100,8 @@ class Travel:
     Attributes:
         machine: See *machine*.
         ending: How the run ended; None while the machine does not stand at its end.
-        on_jump: Called when the machine goes forwards to a checkpoint, without the calls in between.
+        on_jump: Called when the machine has gone forwards to a checkpoint, without the calls in between.
+        on_return: Called when the machine is going to go back.
         steps_left: Instructions that might still have begun on the last way forwards, if they were counted.
 
     Raises:
@@ -128,6 +129,7 @@ class Travel:
         self._keeps = True  # keeps and passes those that are due; else what is written is noted
         self._output = [b"" for _ in machine.output]  # the most of it that was shown by consoles
         self.on_jump: Callable[[], None] = _do_nothing
+        self.on_return: Callable[[], None] = _do_nothing
         self.keep()
 
     @property
@@ -476,6 +478,7 @@ class Travel:
 
     def _return(self, position: int) -> None:
         """Go back to a checkpoint; those after it stay ahead, where that can be."""
+        self.on_return()
         self._output = [
             max(known, bytes(now), key=len)
             for known, now in zip(self._output, self.machine.output.values(), strict=True)

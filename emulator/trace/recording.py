@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     ]
     """What takes calls out of a recording: see `record_calls`."""
 
+_OF_RETURNS: Final = ("left", "left_time_ns", "result", "out", "returned")
 
 class _KeptColumns(Mapping[str, "Column"]):
     """Columns of calls, kept in few bytes, and put together again when they are asked for.
@@ -72,7 +73,7 @@ class _KeptColumns(Mapping[str, "Column"]):
         del self._columns[name]
         return column
 
-    def put(self, name: str, rows: Sequence[int], values: Sequence[int]) -> None:
+    def put(self, name: str, rows: Sequence[int] | Column, values: Sequence[int] | int) -> None:
         """Replace the values in some rows of a column."""
         column = self[name]
         column[rows] = values
@@ -238,7 +239,7 @@ class CallLog:
             return Blocks(*(np.empty(0, np.uint32) for _ in Blocks._fields))
         return area_history(calls, area).blocks
 
-    def _take(self, chunk: Chunk, late_returns: Sequence[LateReturn], _new_stacks: object) -> None:
+    def _take(self, chunk: Chunk, late_returns: Sequence[LateReturn], new_stacks: object) -> None:  # noqa: ARG002 - kept by the recording
         self._forget_from(chunk.first_call)
         if chunk.rows:
             self._kept.append(_KeptRows(chunk.first_call, chunk.rows, _KeptColumns.of(chunk.columns)))
@@ -264,12 +265,77 @@ class CallLog:
         return np.concatenate(parts) if parts else np.empty(0, column_types(self.profile)[name])
 
 
+class RepeatedLog(CallLog):
+    """The same of a machine that goes back only to come the same way again: calls that are still to come are kept.
+
+    Args:
+        machine: See `CallLog`.
+        profile: See `CallLog`.
+
+    Raises:
+        KernelMismatch, UnsupportedFunction, ValueError: See `CallLog`.
+    """
+
+    def __init__(self, machine: Machine, profile: Profile) -> None:
+        self._last_event = 0  # up to which all is known
+        super().__init__(machine, profile)
+
+    @property
+    def knows_all(self) -> bool:
+        """Whether all calls so far are known, when those that were not handed over are (`flush`)."""
+        return self.recording.event_count <= self._last_event
+
+    def flush(self) -> None:
+        """Take the calls that there are: the machine is going to leave."""
+        self.recording.flush()
+
+    def calls(self) -> CallTable:
+        """Return all calls so far."""
+        self.recording.flush()
+        return CallTable([Chunk(*kept) for kept in self._until_now()], self.profile)
+
+    def finish(self) -> CallTable:
+        """See `CallLog.finish`."""
+        self.forget_later()
+        self._last_event = 0
+        return super().finish()
+
+    def forget_later(self) -> None:
+        """Forget the calls that were still to come: the machine goes another way from here on."""
+        self.recording.flush()
+        self._kept = self._until_now()
+        self._last_event = min(self._last_event, self.recording.event_count)
+
+    def _take(self, chunk: Chunk, late_returns: Sequence[LateReturn], new_stacks: object) -> None:
+        event = self.recording.event_count
+        if event > self._last_event:  # else all of them are known
+            super()._take(chunk, late_returns, new_stacks)
+            self._last_event = event
+
+    def _until_now(self) -> list[_KeptRows]:
+        event, rows = self.recording.event_count, self.recording.rows()
+        if event >= self._last_event:
+            return list(self._kept)
+        last = rows.first_call + rows.count - 1
+        return [_until(each, last, event) for each in self._kept if each.first_call <= last]
+
+
+def _until(kept: _KeptRows, last: int, event: int) -> _KeptRows:
+    """Return the calls up to one, as they stood at an event: some had not returned."""
+    rows = min(kept.rows, last + 1 - kept.first_call)
+    columns = kept.columns.first(rows)
+    open_then = np.flatnonzero(columns["left"] > event)
+    for name in _OF_RETURNS if open_then.size else ():
+        columns.put(name, open_then, 0)
+    return _KeptRows(kept.first_call, rows, columns)
+
+
 def _complete(kept: _KeptRows, late_returns: Sequence[LateReturn]) -> None:
     """Note returns of calls that were taken before."""
     rows = [late.call - kept.first_call for late in late_returns]
-    for name in ("left", "left_time_ns", "result", "out"):
+    for name in _OF_RETURNS[:-1]:
         kept.columns.put(name, rows, [getattr(late, name) for late in late_returns])
-    kept.columns.put("returned", rows, [True] * len(rows))
+    kept.columns.put(_OF_RETURNS[-1], rows, [True] * len(rows))
 
 
 def _with_entries(profile: Profile, image: KernelImage) -> Iterator[TracedFunction]:

@@ -24,6 +24,15 @@ def state_of(debugger: Debugger) -> tuple[object, ...]:
     )
 
 
+_COLUMNS = ("parent", "function", "entered", "time_ns", "left", "left_time_ns", "result", "out")
+
+
+def calls_of(debugger: Debugger) -> list[tuple[int, ...]]:
+    """Return the calls so far, each with its number, and how it ended."""
+    calls = debugger.trace().calls
+    return list(zip(*(getattr(calls, name).tolist() for name in _COLUMNS), strict=True))
+
+
 _RETURN, _NOTHING = bytes([Poison.RETURN]), bytes([Poison.ACCESSIBLE])
 
 

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from emulator.debug import Debugger, Moment, StopKind
 from emulator.loader.image import KernelImage
 from emulator.replay import travel
-from tests.helpers.debuggers import checked_state_of
+from tests.helpers.debuggers import calls_of, checked_state_of
 from tests.helpers.random_programs import (
     COPY,
     FETCH,
@@ -186,12 +186,15 @@ class Sequences(RuleBasedStateMachine):
 
     @rule()
     def report(self) -> None:
-        """Say what the bad accesses so far are."""
-        here = self.debugger.moment
+        """Say what the bad accesses and the calls so far are, without going through the run again."""
+        here, kept = self.debugger.moment, self.debugger.checkpoints
         found = [each.finding for each in self.debugger.mistakes()]
+        calls = calls_of(self.debugger)
+        assert (self.debugger.moment, self.debugger.checkpoints) == (here, kept)
         with self.new(here) as other:
             other.go_to(here)
             expected = [each.finding for each in other.mistakes()]
+            assert calls == calls_of(other)
         assert found[: len(expected)] == expected
         assert len(found) <= len(expected) + 1  # the one that it stands in front of
 
@@ -213,7 +216,7 @@ def test_any_sequence_of_commands() -> None:
     run_state_machine_as_test(
         Sequences,
         settings=settings(
-            max_examples=25, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=15, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 

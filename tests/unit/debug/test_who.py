@@ -10,7 +10,7 @@ from emulator import boot, debug
 from emulator.debug import Debugger, Moment
 from emulator.machine.core.stops import Instant
 from emulator.replay import travel
-from tests.helpers.debuggers import state_of
+from tests.helpers.debuggers import calls_of, checked_state_of, state_of
 from tests.helpers.guest import FUNCTION, machine_of
 
 PAGING = (
@@ -55,7 +55,7 @@ def test_the_last_write_is_the_one_that_a_run_under_watch_finds(kernel: str, san
     random = Random(kernel)
     with debug.debugger(f"firmware:{kernel}", sanitize=sanitize) as d:
         end = d.run().moment
-        here = state_of(d)
+        here = checked_state_of(d) if sanitize else state_of(d)
         written = [at for at in range(0x100000, 0x140000, 4096) if any(d.machine.memory.read(at, 4096))]
         for page in random.sample(written, 6):
             word = page + 4 * random.randrange(1024)
@@ -68,7 +68,7 @@ def test_the_last_write_is_the_one_that_a_run_under_watch_finds(kernel: str, san
             from emulator.replay.newest_write import newest_write
 
             write = newest_write(found, [range(word, word + 4)])
-            assert state_of(d) == here
+            assert (checked_state_of(d) if sanitize else state_of(d)) == here
             assert (write is None) == (expected is None)
             if write is not None and expected is not None:
                 before, after = (int.from_bytes(each, "little") for each in (write.before, write.after))
@@ -180,6 +180,34 @@ def test_what_checks_know_counts_as_memory_of_checkpoints(monkeypatch: pytest.Mo
             kept.append(d.checkpoints)
     assert kept[0].kept == 9 > kept[1].kept > 2
     assert kept[0].size < 40 * 4096 < kept[1].size <= 180 * 4096
+
+
+@pytest.mark.parametrize("sanitize", [False, True])
+def test_calls_are_known_wherever_the_machine_has_gone(sanitize: bool) -> None:
+    random = Random(3)
+    with (
+        debug.debugger("firmware:btron_demo", sanitize=sanitize) as d,
+        debug.debugger("firmware:btron_demo") as straight,
+    ):
+        end = d.run().moment
+        places = sorted(random.sample(range(1, straight.go_to(end).moment.instructions), 6))
+        straight.go_to(0)
+        expected = {}
+        for each in places:
+            straight.go_to(each)
+            expected[each] = calls_of(straight)
+        assert len({len(each) for each in expected.values()}) > 1
+        for number in range(30):
+            each = random.choice(places)
+            d.go_to(each)
+            if number % 3 == 0:
+                d.who(d.image.symbols["idt"].address)
+            elif number % 3 == 1:
+                d.step(3)
+                d.go_to(each)
+            kept = d.checkpoints
+            assert calls_of(d) == expected[each]
+            assert d.checkpoints == kept  # nothing was gone through again for that
 
 
 def test_the_end_of_a_run_is_come_back_to_as_it_was() -> None:
