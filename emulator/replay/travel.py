@@ -372,6 +372,7 @@ class Travel:
         if self._behind < len(checkpoints) and checkpoints[self._behind].moment <= here:
             if checkpoints[self._behind].moment == here and checkpoints[self._behind].snapshot.go_ahead():
                 self._behind += 1
+                self._arrived()
                 return
             self._forget_ahead()
         if not self._make_room():

@@ -421,3 +421,17 @@ def test_where_a_call_has_returned_the_interrupt_that_comes_next_has_been_taken(
                 d.go_to(moment)
                 assert state_of(d) == state
         assert at_handler
+
+
+def test_a_change_behind_a_checkpoint_of_the_same_moment_is_done_again() -> None:
+    with debug.debugger("firmware:demo") as d:
+        first = len(d.machine.memory) - 8
+        second = first + 4
+        d.go_to(5000)
+        d.write_memory(first, b"\1")
+        d.who(second)  # keeps a checkpoint here
+        d.write_memory(second, b"\2")
+        d.step_back(100)
+        assert (d.machine.memory.read(first, 1), d.machine.memory.read(second, 1)) == (b"\0", b"\0")
+        d.step(200)  # past the checkpoint
+        assert (d.machine.memory.read(first, 1), d.machine.memory.read(second, 1)) == (b"\1", b"\2")
