@@ -118,14 +118,16 @@ static void undo(struct kept_array *a)
 /* What one of two neighbours keeps leads to the other one from now on. */
 static void exchange(struct kept_array *a, struct kept_point *from, struct kept_point *to)
 {
-    for (struct kept_part *part = from->parts; part; part = part->next) {
-        uint8_t *here = part_at(a, part);
-        for (uint32_t i = 0; i < a->part_size; i++) {
-            uint8_t before = here[i];
-            here[i] = part->bytes[i];
-            part->bytes[i] = before;
+    uint8_t before[1024];
+
+    for (struct kept_part *part = from->parts; part; part = part->next)
+        for (uint32_t done = 0, size; done < a->part_size; done += size) {
+            uint8_t *here = part_at(a, part) + done, *there = part->bytes + done;
+            size = a->part_size - done < sizeof before ? a->part_size - done : sizeof before;
+            memcpy(before, here, size);
+            memcpy(here, there, size);
+            memcpy(there, before, size);
         }
-    }
     to->parts = from->parts;
     from->parts = NULL;
 }
