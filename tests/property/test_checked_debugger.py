@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from emulator.debug import Debugger, Moment, StopKind
 from emulator.loader.image import KernelImage
 from emulator.replay import travel
-from tests.helpers.debuggers import calls_of, checked_state_of
+from tests.helpers.debuggers import calls_of, checked_state_of, findings_of
 from tests.helpers.random_programs import (
     COPY,
     FETCH,
@@ -188,12 +188,12 @@ class Sequences(RuleBasedStateMachine):
     def report(self) -> None:
         """Say what the bad accesses and the calls so far are, without going through the run again."""
         here, kept = self.debugger.moment, self.debugger.checkpoints
-        found = [each.finding for each in self.debugger.mistakes()]
+        found = findings_of(self.debugger)
         calls = calls_of(self.debugger)
         assert (self.debugger.moment, self.debugger.checkpoints) == (here, kept)
         with self.new(here) as other:
             other.go_to(here)
-            expected = [each.finding for each in other.mistakes()]
+            expected = findings_of(other)
             assert calls == calls_of(other)
         assert found[: len(expected)] == expected
         assert len(found) <= len(expected) + 1  # the one that it stands in front of
