@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -297,8 +297,9 @@ class RepeatedLog(CallLog):
     def finish(self) -> CallTable:
         """See `CallLog.finish`."""
         self.forget_later()
-        self._last_event = 0
-        return super().finish()
+        calls = super().finish()
+        self._last_event = 0  # all are gone from here
+        return calls
 
     def forget_later(self) -> None:
         """Forget the calls that were still to come: the machine goes another way from here on."""

@@ -210,6 +210,16 @@ def test_calls_are_known_wherever_the_machine_has_gone(sanitize: bool) -> None:
             assert d.checkpoints == kept  # nothing was gone through again for that
 
 
+def test_calls_of_a_run_that_was_recorded_and_changed_then_are_known() -> None:
+    with debug.debugger("firmware:btron_demo") as d, debug.debugger("firmware:btron_demo") as straight:
+        end = d.record().moment
+        for each in (d, straight):
+            each.go_to(end.instructions // 2)
+            each.write_memory(len(d.machine.memory) - 4, b"\1", physical=True)
+            each.go_to(end.instructions * 3 // 4)
+        assert calls_of(d) == calls_of(straight) != []
+
+
 def test_the_end_of_a_run_is_come_back_to_as_it_was() -> None:
     with debug.debugger("firmware:btron_demo") as d:
         stop = d.run()
