@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _OF_RETURNS: Final = ("left", "left_time_ns", "result", "out", "returned")
 
+
 class _KeptColumns(Mapping[str, "Column"]):
     """Columns of calls, kept in few bytes, and put together again when they are asked for.
 
