@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     ]
     """What takes calls out of a recording: see `record_calls`."""
 
-_OF_RETURNS: Final = ("left", "left_time_ns", "result", "out", "returned")
+_OF_RETURNS: Final = ("left", "left_time_ns", "result", "out")  # besides whether there was one
 
 
 class _KeptColumns(Mapping[str, "Column"]):
@@ -327,7 +327,7 @@ def _until(kept: _KeptRows, last: int, event: int) -> _KeptRows:
     rows = min(kept.rows, last + 1 - kept.first_call)
     columns = kept.columns.first(rows)
     open_then = np.flatnonzero(columns["left"] > event)
-    for name in _OF_RETURNS if open_then.size else ():
+    for name in (*_OF_RETURNS, "returned") if open_then.size else ():
         columns.put(name, open_then, 0)
     return _KeptRows(kept.first_call, rows, columns)
 
@@ -335,9 +335,9 @@ def _until(kept: _KeptRows, last: int, event: int) -> _KeptRows:
 def _complete(kept: _KeptRows, late_returns: Sequence[LateReturn]) -> None:
     """Note returns of calls that were taken before."""
     rows = [late.call - kept.first_call for late in late_returns]
-    for name in _OF_RETURNS[:-1]:
+    for name in _OF_RETURNS:
         kept.columns.put(name, rows, [getattr(late, name) for late in late_returns])
-    kept.columns.put(_OF_RETURNS[-1], rows, [True] * len(rows))
+    kept.columns.put("returned", rows, [True] * len(rows))
 
 
 def _with_entries(profile: Profile, image: KernelImage) -> Iterator[TracedFunction]:

@@ -13,6 +13,7 @@
 
 #include "core/bits.h"
 #include "core/kept_arrays.h"
+#include "machine.h"
 
 struct kept_part { struct kept_part *next; uint64_t number; uint8_t bytes[]; };
 
@@ -40,7 +41,7 @@ void kc_array_close(struct kept_array *a)
     *a = (struct kept_array){0};
 }
 
-__attribute__((noinline, cold)) bool kc_array_grow(struct kept_array *a, uint64_t parts)
+SELDOM bool kc_array_grow(struct kept_array *a, uint64_t parts)
 {
     uint64_t larger = parts > 2 * a->parts ? parts : 2 * a->parts;
     uint8_t *bits = realloc(a->is_kept, bits_size(larger));
@@ -57,7 +58,7 @@ __attribute__((noinline, cold)) bool kc_array_grow(struct kept_array *a, uint64_
     return true;
 }
 
-__attribute__((noinline, cold)) bool kc_array_keep_part(struct kept_array *a, uint64_t part)
+SELDOM bool kc_array_keep_part(struct kept_array *a, uint64_t part)
 {
     struct kept_part *kept = malloc(sizeof *kept + a->part_size);
 
