@@ -23,7 +23,7 @@
 
 enum { TABLES = 8 }; /* for that many values of flags */
 enum { BLOCKS = 4096, PAGES = 64 };
-enum { FILLED = 128 }; /* places of a table that are emptied one by one: a guest that often empties the TLB fills few in between */
+enum { FILLED = 128 }; /* places of a table that are emptied one by one: a guest that often empties the TLB, or writes code, fills few in between */
 #define NOWHERE UINT64_MAX
 
 struct jumps {
@@ -39,7 +39,8 @@ struct jumps {
     } tables[TABLES];
     struct page { uint64_t linear, physical; } pages[PAGES];        /* as the TLB has them */
     struct block { uint64_t key, page, code; } blocks[BLOCKS];      /* key: see key_of(); page: the physical one; code 0: none */
-    bool has_blocks;
+    uint32_t block_count;                                           /* of the blocks that were noted, as a table's */
+    uint16_t noted[FILLED];
     bool is_loose;     /* a jump of the tables leads to a page that the window does not show */
 };
 
@@ -67,6 +68,23 @@ static void fill(struct table *table, uint32_t place, struct jump jump)
     table->count += table->count <= FILLED;
 }
 
+static void forget_blocks(struct jumps *jumps)
+{
+    bool all = jumps->block_count > FILLED;
+
+    for (uint32_t i = 0; i < (all ? BLOCKS : jumps->block_count); i++)
+        jumps->blocks[all ? i : jumps->noted[i]].code = 0;
+    jumps->block_count = 0;
+}
+
+static void note(struct jumps *jumps, struct block *place, struct block block)
+{
+    *place = block;
+    if (jumps->block_count < FILLED)
+        jumps->noted[jumps->block_count] = (uint16_t)(place - jumps->blocks);
+    jumps->block_count += jumps->block_count <= FILLED;
+}
+
 static void forget(kc *m, bool blocks, bool translations)
 {
     struct jumps *jumps = m->jumps;
@@ -77,10 +95,8 @@ static void forget(kc *m, bool blocks, bool translations)
     if (translations)
         for (int i = 0; i < PAGES; i++)
             jumps->pages[i].linear = NOWHERE;
-    if (blocks && jumps->has_blocks)
-        for (int i = 0; i < BLOCKS; i++)
-            jumps->blocks[i].code = 0;
-    jumps->has_blocks &= !blocks;
+    if (blocks)
+        forget_blocks(jumps);
 }
 
 void kc_jumps_start(kc *m)
@@ -167,8 +183,7 @@ static uintptr_t ask(kc *m, struct block *block, uint64_t key, void **answer)
     const uint8_t *found = block_of(m->jumps->translation, code);
     uint64_t page = page_of(m, (uint32_t)key);
     if (found && !kc_crosses_page(found)) { /* else a second page counts, too */
-        *block = (struct block){key, page, code};
-        m->jumps->has_blocks = true;
+        note(m->jumps, block, (struct block){key, page, code});
     } else {
         m->jumps->is_loose |= !found || !kc_windows_show_code(m, ((uint32_t)key | PAGE_MASK) + 1);
     }

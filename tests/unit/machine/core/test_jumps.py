@@ -66,6 +66,36 @@ def test_code_that_a_call_leads_to_is_written(mmu: Mmu) -> None:
     assert run(source, mmu, 4) == [1, 2, 3, 4]
 
 
+def test_code_is_written_when_many_calls_led_elsewhere(mmu: Mmu) -> None:
+    """More than are forgotten one by one."""
+    source = """
+        .macro  call_all
+        xorl    %ebx, %ebx
+        movl    $first, %eax
+1:      call    *%eax
+        addl    $16, %eax
+        cmpl    $last, %eax
+        jbe     1b
+        put     ebx
+        .endm
+        call_all
+        call_all
+        incb    last + 2        # addl $1, %ebx
+        call_all
+        call_all
+        exit    0
+        .balign 4096
+first:  .rept   250
+        addl    $1, %ebx
+        ret
+        .balign 16
+        .endr
+        .set    last, . - 16
+        .balign 4096
+    """
+    assert run(source, mmu, 4) == [250, 250, 251, 251]
+
+
 def test_code_that_a_return_leads_to_is_written(mmu: Mmu) -> None:
     source = """
         movl    $8, %ecx
