@@ -255,8 +255,8 @@ class Debugger:
         """
         return self._lines.finish()
 
-    def run_to(self, address: int, condition: Condition | None = None) -> Stop:
-        """Go on to an instruction; what stops runs stops this, too.
+    def run_to(self, address: int | Collection[int], condition: Condition | None = None) -> Stop:
+        """Go on to an instruction, or to the first one of several; what stops runs stops this, too.
 
         Args:
             address: Linear.
@@ -328,8 +328,8 @@ class Debugger:
         """
         return self._lines.finish_back()
 
-    def run_back_to(self, address: int, condition: Condition | None = None) -> Stop:
-        """Go back to an instruction; what stops runs stops this, too. See `run_to`."""
+    def run_back_to(self, address: int | Collection[int], condition: Condition | None = None) -> Stop:
+        """Go back to an instruction, or to the newest of several; what stops runs stops this, too. See `run_to`."""
         with self._points.going_to(address, condition):
             return self.back()
 

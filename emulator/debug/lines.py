@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _FRAME: Final = 3 * WORD_SIZE  # what an interrupt pushes in the same ring: EIP, CS, EFLAGS
 _STACK_OF_LINE: Final = 1 << 12  # bytes; further up it is another stack
+_ARGUMENTS_MAX: Final = (
+    256  # bytes with the return address; where a function's results are larger, callers pass their address
+)
 _LONGEST_CALL: Final = 15  # bytes
 _FIRST_WINDOW: Final = 1 << 10
 _LAST_WINDOW: Final = 1 << 16  # instructions
@@ -31,6 +34,16 @@ _RETS: Final = b"\xc2\xc3\xca\xcb"
 _IRET: Final = 0xCF
 _CALLS: Final = b"\xe8\x9a"
 _INDIRECT: Final = 0xFF, (2, 3)  # an opcode, and which values of the middle field of the next byte are calls
+
+
+def has_returned(esp: int, slot: int) -> bool:
+    """Return whether ESP is what a call leaves that has returned, perhaps with its arguments taken off: another task's is not.
+
+    Args:
+        esp: After the call.
+        slot: Where its return address was.
+    """
+    return slot < esp <= slot + _ARGUMENTS_MAX
 
 
 class Lines:
@@ -79,7 +92,7 @@ class Lines:
             ValueError: Who called it is not known.
         """
         back_at, slot = self._return()
-        return self._run_to(back_at, lambda esp: slot < esp <= slot + (1 << 12))
+        return self._run_to(back_at, lambda esp: has_returned(esp, slot))
 
     def _instruction(self, *, into: bool) -> Stop:
         """Execute an instruction, with handlers that come in between, and functions that are not gone into."""
@@ -95,7 +108,7 @@ class Lines:
             return stop
         if into and self._has_lines(now.eip):
             return stop
-        return self._run_to(self._word(now.on_stack(now.esp)), lambda esp: esp > now.esp)
+        return self._run_to(self._word(now.on_stack(now.esp)), lambda esp: has_returned(esp, now.esp))
 
     def _leave_handler(self) -> Stop:
         machine = self._machine

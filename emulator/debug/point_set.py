@@ -11,7 +11,7 @@ from emulator.debug.stop import Access, StopKind, WatchHit
 from emulator.machine.core.stops import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from emulator.debug.kernel_debugger import Debugger
     from emulator.machine.core.stops import Breakpoint as NativeBreakpoint
@@ -68,9 +68,12 @@ class PointSet:
             self._points.remove(point)
 
     @contextmanager
-    def going_to(self, address: int, condition: Callable[[Debugger], bool] | None) -> Iterator[None]:
-        """Stop at an instruction inside the block, too; that is a step to where it was to go."""
-        self._place_to_go = Breakpoint(self._debugger, 0, (address,), condition)
+    def going_to(
+        self, address: int | Collection[int], condition: Callable[[Debugger], bool] | None
+    ) -> Iterator[None]:
+        """Stop at an instruction, or at several, inside the block, too; that is a step to where it was to go."""
+        addresses = (address,) if isinstance(address, int) else tuple(address)
+        self._place_to_go = Breakpoint(self._debugger, 0, addresses, condition)
         try:
             yield
         finally:

@@ -104,6 +104,12 @@ def instruction_at(machine: Machine, eip: int, pc: int) -> str:
     return _text(machine.image, found[0]) if found else "(no instruction)"
 
 
+def address_after(machine: Machine, pc: int) -> int:
+    """Return the linear address after an instruction at another one; of what is no instruction, that of the next byte."""
+    found = _decode(machine, pc, pc + LONGEST_INSTRUCTION, 0)
+    return pc + (int(found[0].size) if found else 1) & WORD_MAX
+
+
 def call_length(machine: Machine) -> int:
     """Return the bytes of the instruction at EIP if it is a call; 0: it is none."""
     from capstone import CS_GRP_CALL

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from emulator.debug.dap.arguments import BadRequest
+from emulator.debug.lines import has_returned
 from emulator.debug.stop import StopKind
 from emulator.errors import Cancelled
 from emulator.guest.disassembler import call_length
+from emulator.x86 import WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,8 +98,8 @@ class Moves:
     def _over_call(self, length: int) -> Stop:
         """Go to the instruction after a call, in the same frame."""
         registers = self._debugger.machine.registers()
-        esp, after = registers.esp, registers.eip + length
-        return self._debugger.run_to(after, lambda debugger: debugger.machine.registers().esp >= esp)
+        slot, after = registers.esp - WORD_SIZE, registers.pc + length & WORD_MAX
+        return self._debugger.run_to(after, lambda d: has_returned(d.machine.registers().esp, slot))
 
     def _heard(self, move: Callable[[], Stop], *, goes_on: bool = False) -> Stop:
         """Move, and hear the client.

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import errno
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.debug.gdb.accesses import undo_newest_access, undone
 from emulator.debug.gdb.answers import Refused, answer
 from emulator.debug.gdb.points import Kind
 from emulator.debug.gdb.registers import NUMBERS, REGISTERS, register_bytes
+from emulator.debug.gdb.steps import Steps
 from emulator.debug.gdb.words import stop_lines
 from emulator.debug.stop import StopKind
 from emulator.errors import EmulatorError
@@ -56,6 +57,38 @@ _SIGNAL: Final = rb"[0-9a-fA-F]{2}"  # the guest gets none: what it gets are its
 _ACTION: Final = re.compile(
     rb"(?:([cs])|([CS])[0-9a-fA-F]{2}|(r)([0-9a-fA-F]{1,8}),([0-9a-fA-F]{1,8}))(?::(-1|[0-9a-fA-F]{1,8}))?"
 )
+_ALL: Final = -1
+"""The number that stands for all threads."""
+
+
+class _Action(NamedTuple):
+    """What a client wants one thread, or all the others, to do.
+
+    Attributes:
+        thread: Its number, or `_ALL`.
+        steps: It is to be stepped; else it goes on.
+        addresses: From which on to which.
+    """
+
+    thread: int
+    steps: bool
+    addresses: range
+
+
+def _actions(text: bytes) -> list[_Action]:
+    """Return the actions of a packet that count: for each thread it is the first one."""
+    actions: list[_Action] = []
+    for each in text.split(b";"):
+        found = _ACTION.fullmatch(each)
+        if found is None:
+            raise Refused(errno.EINVAL, "the packet is malformed")
+        move, with_signal, is_range, start, end, thread = found.groups()
+        addresses = range(int(start, 16), int(end, 16)) if is_range else range(0)
+        number = _ALL if thread is None else int(thread, 16)
+        steps = (move or with_signal or b"s").lower() == b"s"
+        if not any(other.thread in (_ALL, number) for other in actions):
+            actions.append(_Action(number, steps, addresses))
+    return actions
 
 
 class Moves:
@@ -85,15 +118,16 @@ class Moves:
         self._points = points
         self._threads = threads
         self._say = say
+        self._steps = Steps(debugger, threads)
         self.features: frozenset[bytes] = frozenset()
         self._last: Stop | None = None
         run = debugger.run
         self.answers: tuple[Answer, ...] = (
             answer("?", b"", self._stopped),
             answer("c", b"", lambda: self._move(run)),
-            answer("s", b"", self._step),
+            answer("s", b"", self._step_cpu),
             answer("C", _SIGNAL, lambda: self._move(run)),
-            answer("S", _SIGNAL, self._step),
+            answer("S", _SIGNAL, self._step_cpu),
             answer("bc", b"", lambda: self._move(self._back)),
             answer("bs", b"", lambda: self._move(self._step_back)),
             answer("vCont?", b"", lambda: b"vCont;c;C;s;S;r"),
@@ -101,41 +135,36 @@ class Moves:
         )
 
     def _resume(self, text: bytes) -> bytes:
-        """Do what the first action says that is for the thread that runs, as only that can move."""
-        actions = [_ACTION.fullmatch(each) for each in text.split(b";")]
-        if None in actions:
-            raise Refused(errno.EINVAL, "the packet is malformed")
+        """Step the thread that the packet says is to be stepped, or go on: there is one CPU, and what runs on it is the kernel's business."""
+        actions = _actions(text)
         running = self._threads.running()
-        for action in filter(None, actions):
-            move, with_signal, is_range, start, end, thread = action.groups()
-            number = -1 if thread is None else int(thread, 16)
-            if number not in (-1, running):
-                if (move or with_signal or b"s").lower() != b"c":
-                    raise self._refused(f"thread {number} does not run: only what runs can be stepped")
-                continue
-            if is_range:
-                return self._move(lambda: self._step_range(int(start, 16), int(end, 16)))  # noqa: B023 - called at once
-            return self._move(self._debugger.run) if (move or with_signal) in b"cC" else self._step()
-        raise Refused(errno.EINVAL, f"there is nothing to do for thread {running}, which runs")
-
-    def _step_range(self, start: int, end: int) -> Stop:
-        """Step until EIP is outside of [start, end), or something else stops the machine; one step at least."""
-        while True:
-            stop = self._debugger.step()
-            eip = self._debugger.machine.registers().eip
-            if stop.kind is not StopKind.STEP or not start <= eip < end:
-                return stop
+        step = next((each for each in actions if each.steps), None)
+        if step is not None:
+            thread = running if step.thread == _ALL else step.thread
+            alone = all(each.steps or each.thread == thread for each in actions)
+            return self._step(thread, step.addresses, alone=alone)
+        if not any(each.thread in (_ALL, running) for each in actions):
+            raise self._refused(f"there is nothing to do for thread {running}, which runs")
+        return self._move(self._debugger.run)
 
     def _back(self) -> Stop:
         """Go back to a breakpoint, or in front of an instruction that has accessed watched bytes."""
         return undo_newest_access(self._debugger) or undone(self._debugger, self._debugger.back())
 
     def _step_back(self) -> Stop:
+        return self._steps.backwards(self._undo_instruction, alone=self._threads.is_alone)
+
+    def _undo_instruction(self) -> Stop:
         return undo_newest_access(self._debugger) or self._debugger.step_back()
 
-    def _step(self) -> bytes:
-        """Step one instruction; which points there are makes no difference to that."""
-        return self._move(self._debugger.step, settles=False)
+    def _step_cpu(self) -> bytes:
+        """Step one instruction of whatever runs."""
+        return self._step(self._threads.running())
+
+    def _step(self, thread: int, addresses: range = range(0), *, alone: bool = True) -> bytes:
+        """Step a thread; where it is one instruction of what runs, it makes no difference which points there are."""
+        settles = bool(addresses) or not alone
+        return self._move(lambda: self._steps.forwards(thread, addresses, alone=alone), settles=settles)
 
     def _move(self, move: Callable[[], Stop], *, settles: bool = True) -> bytes:
         if settles:

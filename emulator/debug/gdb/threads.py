@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape, quoteattr
 from emulator.debug.gdb.answers import OK, Refused, answer
 from emulator.debug.gdb.registers import register_values
 from emulator.debug.threads import CPU, thread_of, threads_of
+from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
     from emulator.debug.gdb.answers import Answer
@@ -24,12 +25,16 @@ class Threads:
     Args:
         machine: That stands still.
         reader: Of its kernel's tasks; None: none are known.
+
+    Attributes:
+        is_alone: Whether the client wants one thread to move, and no other.
     """
 
     def __init__(self, machine: Machine, reader: TaskReader | None) -> None:
         self._machine = machine
         self._reader = reader
         self._chosen = 0  # for registers and memory; 0: that which runs
+        self.is_alone = False
         self.answers: tuple[Answer, ...] = (
             answer("H", rb"([gc])" + _ID, self._choose),
             answer("T", _ID, self._is_alive),
@@ -44,6 +49,12 @@ class Threads:
         if self._reader is None:
             return CPU
         return thread_of(self._number())
+
+    def goes_on_at(self, thread: int) -> int | None:
+        """Return the linear address of the instruction with which a thread that waits goes on; None: it is not known."""
+        task = self._all().get(thread)
+        eip = None if task is None else task.registers.get("eip")
+        return None if eip is None else self._machine.registers().cs_base + eip & WORD_MAX
 
     def chosen_registers(self) -> dict[str, int]:
         """Return the registers of the thread that the client has chosen, as far as they are known."""
@@ -86,6 +97,8 @@ class Threads:
             raise Refused(errno.ESRCH, f"there is no thread {number}")
         if what == b"g":
             self._chosen = max(number, 0)
+        else:
+            self.is_alone = number > 0
         return OK
 
     def _is_alive(self, thread: bytes) -> bytes:

@@ -14,6 +14,7 @@ from tests.helpers.c_kernel import compile_kernel
 from tests.helpers.call_stack_kernels import ENTRY
 from tests.helpers.guest import FUNCTION, machine_of
 from tests.helpers.inlining_kernel import compile_inlining
+from tests.helpers.task_kernel import KERNEL as TASKS
 from tests.helpers.variable_kernel import compile_variables
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ def function(debugger: Debugger) -> str:
     found = debugger.image.function_at(debugger.machine.registers().eip)
     assert found is not None
     return found[0].name
+
+
+def argument(debugger: Debugger) -> str:
+    """Return the value of the first argument of the function."""
+    return next(each.value.text() for each in Variables(debugger.machine).arguments(0))
 
 
 def in_kmalloc() -> Debugger:
@@ -97,7 +103,7 @@ def test_a_function_is_stepped_into_behind_its_prologue(tmp_path: Path) -> None:
         while function(d) == "kmain":
             d.step_line()
         assert function(d) == "leaf"
-        assert next(each.value.text() for each in Variables(d.machine).arguments(0)) == "3"
+        assert argument(d) == "3"
         d.step_line_back()
         assert function(d) == "kmain"
 
@@ -237,3 +243,17 @@ def test_without_source_lines_there_are_no_steps_by_lines(
         with pytest.raises(ValueError, match=r"^the kernel's file has no source lines: "):
             move(d)
         assert d.moment == here
+
+
+def test_a_line_that_switches_tasks_is_stepped_over_in_its_task(tmp_path: Path) -> None:
+    with debug.debugger(str(compile_kernel(tmp_path, TASKS, ["-g", "-O0"]))) as d:
+        place = d.break_at("kernel.c:13")
+        assert [(d.run().kind, argument(d)) for _ in range(3)][1:] == [
+            (StopKind.BREAKPOINT, "1"),
+            (StopKind.BREAKPOINT, "0"),
+        ]
+        place.remove()
+        assert d.next_line().kind is StopKind.STEP
+        assert (line(d), argument(d)) == (14, "0")
+        assert d.next_line_back().kind is StopKind.STEP
+        assert (line(d), argument(d)) == (13, "0")

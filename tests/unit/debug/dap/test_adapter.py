@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.debug.dap.adapter import CAPABILITIES
+from tests.helpers.c_kernel import compile_kernel
 from tests.helpers.cpp_kernel import SCOPED, compile_cpp
 from tests.helpers.debug_adapter import DebugAdapter, Refused, debug_adapter
+from tests.helpers.task_kernel import KERNEL as TASKS
 from tests.helpers.variable_kernel import SOURCE, compile_variables
 
 if TYPE_CHECKING:
@@ -695,3 +697,17 @@ def test_conditions_have_names_with_scopes_and_registers_of_the_fpu(
     ]
     assert adapter.start()["hitBreakpointIds"][:2] == [found[0]["id"], found[1]["id"]]
     assert adapter.evaluate("sched::queue.head") == "5"
+
+
+def test_calls_that_switch_tasks_are_stepped_over_by_instructions_in_their_task(
+    adapter: DebugAdapter, tmp_path: Path
+) -> None:
+    adapter.launch(str(compile_kernel(tmp_path, TASKS, ["-g", "-O0"])))
+    source = {"path": str(tmp_path / "kernel.c")}
+    adapter.request("setBreakpoints", source=source, breakpoints=[{"line": 13, "condition": "i == 1"}])
+    adapter.start()
+    adapter.request("setBreakpoints", source=source, breakpoints=[])
+    assert adapter.evaluate("self", frameId=1) == "0"
+    while adapter.frames()[0]["line"] == 13:
+        adapter.go("next", granularity="instruction")
+    assert adapter.evaluate("self", frameId=1) == "0"

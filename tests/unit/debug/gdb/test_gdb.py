@@ -122,10 +122,15 @@ def test_tasks_are_threads() -> None:
         "thread 4",
         "bt 2",
         "p $eax",
+        "delete",
         "stepi",
+        "info threads",
     ]
     text = gdb_transcript(TASKS, script)
-    (current,) = lines(text, r"^\* ")
+    current, stepped = lines(text, r"^\* ")
+    assert re.search(r'Thread 3 "task 3" \(running, priority [0-9]+\) ', stepped), (
+        "it was stepped where it runs"
+    )
     assert re.search(r'"task [0-9]+" \(running, priority [0-9]+\) +mpl_get', current)
     assert lines(text, r'"kernel" \(idle\) +dispatch \(\)')
     assert lines(text, r'"task [0-9]+" \(waits for memory pool [0-9]+, priority [0-9]+\) +dispatch \(\)')
@@ -133,7 +138,6 @@ def test_tasks_are_threads() -> None:
     assert "$1 = <unavailable>" in text, (
         "of a task that waits only those registers are known that it goes on with"
     )
-    assert lines(text, "^kmemu: thread 3 does not run: only what runs can be stepped")
 
 
 DESCRIBED = """

@@ -1,0 +1,119 @@
+"""Steps of one thread, over what lets others run."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.helpers.c_kernel import compile_kernel
+from tests.helpers.gdb import gdb_transcript
+from tests.helpers.task_kernel import KERNEL, PROFILE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+IN_FRONT_OF_SWITCH = ("break switch_to", *("continue",) * 4, "delete", "next")
+"""Task 1 is to switch for the second time, to task 2."""
+IN_FRONT_OF_CALL = ("break 13 if self == 0 && i == 1", "continue", "delete")
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("tasks")
+    (directory / "profile.toml").write_text(PROFILE)
+    return compile_kernel(directory, KERNEL, ["-g", "-O0"])
+
+
+def session(kernel: Path, *commands: str, begin: Sequence[str] = IN_FRONT_OF_SWITCH) -> str:
+    profile = str(kernel.with_name("profile.toml"))
+    return gdb_transcript(str(kernel), [*begin, *commands], "--profile", profile, "--timeout", "60")
+
+
+def threads(text: str) -> list[str]:
+    """Return the thread that was the present one at each `info threads`."""
+    return re.findall(r'^\* [0-9]+ +Thread [0-9]+ "(.+?)"', text, re.MULTILINE)
+
+
+def values(text: str) -> list[str]:
+    return re.findall(r"^\$[0-9]+ = (.+)$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", ["next", "step", "stepi 2"])
+def test_a_step_over_the_switch_ends_in_the_same_task(kernel: Path, command: str) -> None:
+    text = session(kernel, "info threads", "p count", command, "info threads", "p count", "next", "p $esp")
+    assert threads(text) == ["task 1", "task 1"]
+    before, after, _ = values(text)
+    assert (before, after) == ("{102, 1}", "{102, 102}"), "the other one has run meanwhile"
+
+
+def test_so_does_one_over_the_call_and_back(kernel: Path) -> None:
+    text = session(
+        *(kernel, "next", "p count", "next", "info threads", "p count", "reverse-next", "reverse-next"),
+        *("info threads", "p count"),
+        begin=IN_FRONT_OF_CALL,
+    )
+    assert threads(text) == ["task 1", "task 1"]
+    assert values(text) == ["{102, 102}", "{202, 102}", "{102, 1}"]
+
+
+def test_a_step_back_over_the_switch_ends_in_the_same_task(kernel: Path) -> None:
+    text = session(
+        *(kernel, "next", "reverse-next", "info threads", "p count", "next", "p count"),
+        *("reverse-stepi", "reverse-stepi", "info threads", "p count"),
+    )
+    assert threads(text) == ["task 1", "task 1"]
+    assert values(text) == ["{102, 1}", "{102, 102}", "{102, 1}"]
+
+
+def test_a_step_back_to_before_the_task_has_run_ends_where_the_cpu_was(kernel: Path) -> None:
+    first = ("break one", "continue", "delete")
+    text = session(kernel, *("reverse-stepi",) * 12, "info threads", begin=first)
+    assert threads(text) == ["kernel"]
+    assert "No more reverse-execution history" not in text
+
+
+def test_a_task_comes_back_where_it_will_go_on(tmp_path: Path) -> None:
+    begin, end = KERNEL.index("__attribute__((naked)) void switch_to"), KERNEL.index("void work")
+    other = KERNEL[begin:end].replace("switch_to", "other_switch")
+    source = (
+        KERNEL[:end]
+        + other
+        + KERNEL[end:].replace("    switch_to(", "    (self ? switch_to : other_switch)(")
+    )
+    (tmp_path / "profile.toml").write_text(PROFILE)
+    kernel = compile_kernel(tmp_path, source, ["-g", "-O0"])
+    begin_of = ("break other_switch", "continue", "continue", "delete", "next")
+    text = session(kernel, "p count", "stepi 2", "info threads", "p count", "bt", begin=begin_of)
+    assert threads(text) == ["task 1"]
+    assert values(text) == ["{102, 1}", "{102, 102}"]
+    assert re.search(r"^#0 +work \(self=0\)", text, re.MULTILINE)
+
+
+def test_a_breakpoint_in_another_task_stops_on_the_way(kernel: Path) -> None:
+    stopped = session(kernel, "break 14 if self == 1", "next", "info threads", "delete", "next", "p count")
+    assert threads(stopped) == ["task 2"]
+    passed = session(kernel, "break 14 thread 2", "next", "info threads", "next", "next", "info threads")
+    assert threads(passed) == ["task 1", "task 1"]
+
+
+def test_a_task_that_waits_is_stepped_where_it_runs(kernel: Path) -> None:
+    text = session(kernel, "thread 3", "p count", "next", "info threads", "p count")
+    assert threads(text) == ["task 2"]
+    assert values(text) == ["{102, 1}", "{102, 101}"]
+
+
+def test_with_scheduler_locking_the_cpu_is_stepped(kernel: Path) -> None:
+    text = session(
+        *(kernel, "set scheduler-locking on", "next", "info threads", "next", "next"),
+        *("info threads", "reverse-stepi", "info threads", "thread 2", "stepi"),
+    )
+    assert threads(text) == ["task 2", "task 2", "task 2"]
+    assert re.search("^0x[0-9a-f]+ in switch_to ", text, re.MULTILINE), (
+        "it stops as soon as another task runs"
+    )
+    assert re.search(
+        "^kmemu: thread 1 does not run: alone only what runs can be stepped$", text, re.MULTILINE
+    )
