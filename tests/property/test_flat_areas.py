@@ -61,7 +61,7 @@ PAGED = Profile(
     {"frames": PAGES},
 )
 MEMORY = KnownMemory(((0, 0xA0000), (0x100000, 0x500000)), ((0x1000, 0x1800),))
-ADDRESSES = st.sampled_from([*range(0x1000, 0x3000, 0x400), 0x2004, 0x200000, 0, FAILURE, 0xFFFF_FF00])
+ADDRESSES = st.sampled_from([*range(0x1000, 0x3000, 0x400), 0x2004, 0x200000, 0, 0x10, FAILURE, 0xFFFF_FF00])
 FRAMES = st.sampled_from([*range(1, 12), (1 << 20) - 1, 1 << 20, FAILURE])
 RESULTS = {
     Result.POINTER: ADDRESSES,
@@ -221,7 +221,15 @@ ENDS = {
     .call("free_frame", 0x10),
     "over a live one": TraceBuilder().call("alloc_frames", 2, result=0x10).call("alloc_frame", result=0x11),
     "shared": TraceBuilder().call("alloc_frame", result=0x10).call("share_frames", 0x10, 1),
-    "of no bytes": TraceBuilder().call("kmalloc", 0, result=0x2000),
+    "of no bytes, answered again": TraceBuilder()
+    .call("kmalloc", 0, result=0x2000)
+    .call("kmalloc", 0, result=0x2000),
+    "of no bytes, and given back before": TraceBuilder()
+    .call("kfree", 0x10)
+    .call("kmalloc", 0, result=0x10),
+    "of no bytes, and then of some": TraceBuilder()
+    .call("kmalloc", 0, result=0x10)
+    .call("kmalloc", 8, result=0x10),
     "inside of another": nested(),
     "forgotten": TraceBuilder().call("kmalloc", 8, result=0x2000).call("heap_init"),
 }
@@ -237,6 +245,17 @@ def test_runs_that_are_given_back_as_a_whole_end_none() -> None:
     builder = TraceBuilder().call("alloc_frames", 3, result=0x10).call("free_frames", 0x10, 3)
     builder.call("alloc_frames", 2, result=0x11).call("free_frames", 0x11, 2).call("heap_init")
     assert {"frames", "heap"} <= flat_histories(table(builder, 1 << 16)).keys()
+
+
+def test_blocks_of_no_bytes_end_none() -> None:
+    builder = TraceBuilder().call("kmalloc", 0, result=0x2000).call("kfree", 0x2000)
+    builder.call("kmalloc", 0, result=0x2000)
+    builder.call("kmalloc", 0, result=0x10).call("kmalloc", 0, result=0x10).call("kfree", 0x10)
+    builder.call("kmalloc", 8, result=0x3000).call("kmalloc", 0, result=0x3000)
+    calls = table(builder, 1 << 16)
+    flat = flat_histories(calls)["heap"]
+    assert flat.blocks.address.tolist() == [0x2000, 0x2000, 0x3000, 0x3000]
+    check_history(calls, "heap", flat)
 
 
 def test_blocks_at_thousands_of_places(tmp_path: Path) -> None:

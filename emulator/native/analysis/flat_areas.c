@@ -66,6 +66,7 @@ typedef struct {
     uint32_t address, block, size, longest; /* block: its number, from 1; 0: the place is free. longest: of all that were made there */
     bool is_live;
 } place;
+#define OF_ALL UINT32_MAX /* instead of a block: the address stands for all blocks of no bytes, and is no memory */
 
 typedef struct {
     place *places;
@@ -103,6 +104,8 @@ typedef struct {
     cover cover;
     int64_t bytes;
     uint32_t blocks; /* that live */
+    uint32_t places_of_all;
+    bool strayed_low; /* something was given back in the page of the null pointer, where nothing was */
 } area;
 
 /* A call that makes a block, if it returns. */
@@ -192,6 +195,24 @@ static bool cover_memory(kc_flat *p, area *a, uint32_t address, uint32_t size)
     return a->out->is_flat;
 }
 
+/* May a block of no bytes be taken for one like any other? Its address may be the one that stands for all such blocks: it lies in the page
+ * of the null pointer, or is answered again before it was given back. */
+static bool takes_empty(kc_flat *p, area *a, place *at, uint32_t address)
+{
+    if (at->block ? at->longest || (!at->is_live && address >= KC_PAGE_BYTES) : address >= KC_PAGE_BYTES)
+        return true;
+    if (at->block == OF_ALL)
+        return false;
+    if (at->block || a->strayed_low) {
+        forget_area(p, a);
+        return false;
+    }
+    *at = (place){.address = address, .block = OF_ALL};
+    a->table.used++;
+    a->places_of_all++;
+    return false;
+}
+
 /* A call has returned. */
 static bool leave(kc_flat *p, const waiting *w)
 {
@@ -213,13 +234,17 @@ static bool leave(kc_flat *p, const waiting *w)
             forget_area(p, a);
             return true;
         }
-    } else if (!size && kc_may_be_empty(f)) { /* perhaps the address that stands for all such blocks */
-        forget_area(p, a);
-        return true;
     }
     if (a->table.used >= 1u << (a->table.bits - 1) && !grow(&a->table))
         return no_memory(p);
     place *at = find(&a->table, address);
+    if (!size && kc_may_be_empty(f)) {
+        if (!takes_empty(p, a, at, address))
+            return true;
+    } else if (at->block == OF_ALL) {
+        forget_area(p, a);
+        return true;
+    }
     if (!at->block)
         a->table.used++;
     else if (at->is_live)
@@ -251,11 +276,14 @@ static void give_back(kc_flat *p, area *a, const kc_block_function *f, const uin
     uint32_t given = f->role == KC_ROLE_FREE && kc_says_size(f) ? kc_size_of(f, values) : 0;
     place *at = find(&a->table, address);
 
+    if (at->block == OF_ALL)
+        return;
     if (!at->block || !at->is_live || (a->out->pages && given && whole_pages(given) != at->size)) {
         if (a->out->pages)
             forget_area(p, a);
         else
             out->stray[out->stray_count++] = call;
+        a->strayed_low |= address < KC_PAGE_BYTES;
         return;
     }
     out->sizes_fit &= f->role != KC_ROLE_FREE || !kc_says_size(f) || !at->size || given == at->size;
@@ -426,13 +454,13 @@ uint32_t kc_flat_places(const kc_flat *p, uint32_t number, uint32_t *address, ui
 
     for (uint64_t i = 0; i < 1ull << a->table.bits && address; i++) {
         const place *each = &a->table.places[i];
-        if (!each->block)
+        if (!each->block || each->block == OF_ALL)
             continue;
         address[count] = each->address;
         longest[count] = each->longest;
         newest[count++] = a->out->born[each->block - 1];
     }
-    return a->table.used;
+    return a->table.used - a->places_of_all;
 }
 
 void kc_flat_delete(kc_flat *p)
