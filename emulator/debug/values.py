@@ -10,7 +10,7 @@ import struct
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emulator.guest.storage import InMemory, Unavailable
+from emulator.guest.storage import InMemory, OnFpuStack, Unavailable
 from emulator.loader.dwarf.value_types import Kind
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ SCALARS: Final = frozenset(
 )
 """What is a number, a pointer or an enumerator."""
 _FLOATS: Final = {4: "<f", 8: "<d"}
+_X87_SIZE: Final = 10
 _X87_EXPONENT, _X87_BIAS, _X87_FRACTION = 0x7FFF, 16383 + 63, (1 << 63) - 1
 _PRINTABLE: Final = range(0x20, 0x7F)
 
@@ -159,11 +160,14 @@ class Value:
         return f"{' | '.join(parts)} ({number})"
 
     def _float_text(self) -> str:
+        if isinstance(self.storage, OnFpuStack):
+            data = self.storage.number.to_bytes(_X87_SIZE, "little")
+            return f"{_extended(data)} <in {self.storage.name}, if the stack of the FPU has not moved>"
         size = self.type.size or 0
         data = self.storage.read(self.offset, size)
         if size in _FLOATS:
             return repr(struct.unpack(_FLOATS[size], data)[0])
-        return _extended(int.from_bytes(data[:8], "little"), int.from_bytes(data[8:10], "little"))
+        return _extended(data)
 
     @property
     def _is_string(self) -> bool:
@@ -338,8 +342,9 @@ class Part(NamedTuple):
     value: Value
 
 
-def _extended(mantissa: int, exponent: int) -> str:
+def _extended(data: bytes) -> str:
     """Return a number in x87's extended format; as a product where Python's numbers do not reach."""
+    mantissa, exponent = int.from_bytes(data[:8], "little"), int.from_bytes(data[8:_X87_SIZE], "little")
     sign, power = "-" if exponent >> 15 else "", (exponent & _X87_EXPONENT) - _X87_BIAS
     if exponent & _X87_EXPONENT == _X87_EXPONENT:
         return f"{sign}inf" if not mantissa & _X87_FRACTION else "nan"

@@ -181,3 +181,17 @@ class Nowhere(_InBytes):
 
     def address(self, offset: int) -> None:
         """See `Storage`."""
+
+
+class OnFpuStack(Nowhere):
+    """A value that is said to be in a register of the FPU, of which that is not sure: compilers do not follow its stack.
+
+    Args:
+        name: Of the register: ``st0``.
+        number: What it holds, 80 bits.
+    """
+
+    def __init__(self, name: str, number: int) -> None:
+        super().__init__(f"it is in {name}, where compilers lose sight of it")
+        self.name = name
+        self.number = number

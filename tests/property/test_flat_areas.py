@@ -224,9 +224,7 @@ ENDS = {
     "of no bytes, answered again": TraceBuilder()
     .call("kmalloc", 0, result=0x2000)
     .call("kmalloc", 0, result=0x2000),
-    "of no bytes, and given back before": TraceBuilder()
-    .call("kfree", 0x10)
-    .call("kmalloc", 0, result=0x10),
+    "of no bytes, and given back before": TraceBuilder().call("kfree", 0x10).call("kmalloc", 0, result=0x10),
     "of no bytes, and then of some": TraceBuilder()
     .call("kmalloc", 0, result=0x10)
     .call("kmalloc", 8, result=0x10),

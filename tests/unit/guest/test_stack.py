@@ -58,7 +58,9 @@ def test_a_stack_without_a_name_is_16_kib_deep_at_most() -> None:
     assert stack_start(machine.image, top) == top - 16384
 
 
-def test_nobody_knows_where_a_stack_begins_in_a_kernel_without_symbols(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_knows_where_a_stack_begins_in_a_kernel_without_symbols(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     machine = unnamed_stack(256)
     top = symbol(machine, "stack_top")
     monkeypatch.setattr(KernelImage, "symbols", {})
