@@ -152,8 +152,10 @@ class Debugger:
             condition: Called with this debugger, in the middle of the run: whether to stop. It may look at everything, and change nothing.
 
         Raises:
+            TypeError: *condition* cannot be called.
             ValueError: There is no such place.
         """
+        _check_condition(condition)
         addresses = (where,) if isinstance(where, int) else read_places(where, self.image)
         if not 0 <= addresses[0] <= WORD_MAX:
             raise ValueError(f"{addresses[0]:#x} is no 32-bit address")
@@ -180,8 +182,12 @@ class Debugger:
             physical: Whether *address* is physical.
 
         Raises:
+            TypeError: *access* is no `Access`, or *condition* cannot be called.
             ValueError: They are not mapped, there is no RAM, or nothing is to be watched.
         """
+        if not isinstance(access, Access):
+            raise TypeError(f"access is Access.READ, Access.WRITE, or both, not {access!r}")
+        _check_condition(condition)
         if size < 1 or not access:
             raise ValueError(f"there is nothing to watch: {size} bytes, {access}")
         spans = spans_of_ram(self.machine, address, size, physical=physical)
@@ -262,6 +268,7 @@ class Debugger:
             address: Linear.
             condition: See `break_at`.
         """
+        _check_condition(condition)
         with self._points.going_to(address, condition):
             return self._forward()
 
@@ -330,6 +337,7 @@ class Debugger:
 
     def run_back_to(self, address: int | Collection[int], condition: Condition | None = None) -> Stop:
         """Go back to an instruction, or to the newest of several; what stops runs stops this, too. See `run_to`."""
+        _check_condition(condition)
         with self._points.going_to(address, condition):
             return self.back()
 
@@ -517,6 +525,11 @@ class Debugger:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _check_condition(condition: Condition | None) -> None:
+    if condition is not None and not callable(condition):
+        raise TypeError(f"a condition is called with the debugger, and {condition!r} cannot be")
 
 
 def debugger(

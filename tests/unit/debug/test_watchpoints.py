@@ -297,3 +297,19 @@ def test_what_the_last_write_was_is_kept_of_any_size() -> None:
         changes = watchpoint.changes()
         assert changes is not None
         assert changes[0].after == 1
+
+
+def test_what_is_no_access_or_no_condition_is_refused_at_once() -> None:
+    with debug.Debugger(machine_of(GUEST)) as d:
+        address = d.image.symbols["data"].address
+        with pytest.raises(TypeError, match=r"^access is Access\.READ, Access\.WRITE, or both, not 'read'$"):
+            d.watch(address, 4, "read")  # type: ignore[arg-type]
+        problem = r"^a condition is called with the debugger, and 'eax == 1' cannot be$"
+        with pytest.raises(TypeError, match=problem):
+            d.watch(address, 4, condition="eax == 1")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=problem):
+            d.break_at(address, "eax == 1")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=problem):
+            d.run_to(address, "eax == 1")  # type: ignore[arg-type]
+        assert d.points == ()
+        assert d.run().kind is StopKind.ENDED
