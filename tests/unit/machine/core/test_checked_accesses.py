@@ -866,3 +866,32 @@ def test_snapshots_are_not_ahead_where_other_things_were_checked() -> None:
     with machine.observers.check_accesses(ROLES, (), allocator_of(machine)):
         machine.snapshot()
         assert not start.reset_keeping()
+
+
+@pytest.mark.parametrize("leaves", ["reset", "reset_keeping"])
+def test_what_was_inside_of_a_call_may_be_outside_after_a_snapshot(leaves: str) -> None:
+    """At the same instruction, ESP and event, where the run is another one from the snapshot on."""
+    nested = """
+        cmpl    $0, saved
+        jne     1f
+        leal    20(%ebx), %eax
+        pushl   %eax
+        call    look
+        addl    $4, %esp
+1:      ret
+        ends    drop
+    """
+    begin, end = GUEST.index("function drop"), GUEST.index("function look")
+    guest = GUEST[:begin] + "function drop" + nested + "\n        " + GUEST[end:]
+    alone = "pushl %ebx; call drop; cmpl $0, saved; je 2f; subl $12, %esp; leal 20(%ebx), %eax; call wipe; 2:"
+    machine = Machine(assemble(guest.format(body=alone, block=BLOCK)))
+    record(machine, FUNCTIONS)
+    with machine.observers.check_accesses(ROLES, (), allocator_of(machine)) as checked:
+        machine.run(stop_at_event=2, timeout_s=60)
+        snapshot = machine.snapshot()
+        machine.run(timeout_s=60)
+        assert not checked.seen().accesses
+        getattr(snapshot, leaves)()
+        machine.memory.write(symbol(machine, "saved"), b"\1")
+        machine.run(timeout_s=60)
+        assert len(checked.seen().accesses) == 1

@@ -18,12 +18,14 @@ from tests.helpers.page_tables import (
     D,
     Entry,
     P,
+    PageTables,
     U,
     W,
     enable_paging,
     identity_tables,
     paged_machine,
 )
+from tests.helpers.rings import exceptions
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine
@@ -399,6 +401,30 @@ def test_a_fetch_from_a_missing_page_faults_at_its_target(mmu: Mmu) -> None:
     if mmu == "fast":
         assert words in {"read of", "fetch from"}
         assert (address, code) == (0x80000123, 0)
+
+
+def test_code_of_ring_3_that_runs_into_a_page_of_the_kernel_faults_there(mmu: Mmu) -> None:
+    steps = f"""{enable_paging()}
+        after   over
+        xorl    %esi, %esi
+        in_ring_3
+        jmp     last
+        .balign {PAGE}
+        .skip   {PAGE} - 4
+last:   incl    %esi
+fault:  .byte   0x81, 0xc6, 0           # addl $0x100, %esi
+closed: .byte   1, 0, 0
+        .skip   {PAGE} - 3
+over:   put     esi
+    """
+    machine = machine_of(exceptions(steps), mmu=mmu)
+    tables, closed = PageTables(machine.memory), symbol(machine, "closed")
+    for page in range(0, LARGE_PAGE, PAGE):
+        tables.map(page, page, P | W if page == closed else P | W | U)
+    machine.run(timeout_s=10)
+    vector, code, eip, cs, *_, esi = results_of(machine, 8)
+    assert (vector, code, eip, cs) == (14, P | U, symbol(machine, "fault"), 0x1B)
+    assert esi == 1, "what comes before in the same block has been executed"
 
 
 @pytest.mark.parametrize(
