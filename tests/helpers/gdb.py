@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from emulator.debug.kernel_debugger import Debugger
+    from emulator.guest.tasks import TaskReader
 
 PROGRAM = "gdb"
 _SETTINGS = ("set confirm off", "set pagination off", "set width 0", "set style enabled off")
@@ -50,12 +51,13 @@ def gdb_transcript(kernel: str, commands: Sequence[str], *options: str) -> str:
     return done.stdout
 
 
-def talk(debugger: Debugger, *packets: bytes) -> tuple[Left, list[bytes]]:
+def talk(debugger: Debugger, *packets: bytes, tasks: TaskReader | None = None) -> tuple[Left, list[bytes]]:
     """Let a client say something to a new session, and then leave.
 
     Args:
         debugger: What it debugs; it stands still afterwards, and without points.
         packets: Bytes as they are sent; acknowledgements are switched off before.
+        tasks: Of its kernel.
 
     Returns:
         How it has left; and the answers, console output included.
@@ -65,7 +67,7 @@ def talk(debugger: Debugger, *packets: bytes) -> tuple[Left, list[bytes]]:
         leave = encoded(b"D") * 3  # what came before may swallow one
         ours.sendall(encoded(b"QStartNoAckMode") + b"".join(packets) + leave)
         connection = Connection(theirs.fileno(), answered.fileno())
-        left = Session(Target(debugger, NewOutput()), connection).serve()
+        left = Session(Target(debugger, NewOutput(), tasks), connection).serve()
         connection.close()
         answered.seek(0)
         answers = decoded(answered.read())
@@ -73,9 +75,10 @@ def talk(debugger: Debugger, *packets: bytes) -> tuple[Left, list[bytes]]:
     return left, answers[1:-1] if left is Left.DETACHED else answers[1:]
 
 
-def ask(debugger: Debugger, *payloads: bytes) -> list[bytes]:
+def ask(debugger: Debugger, *payloads: bytes, tasks: TaskReader | None = None) -> list[bytes]:
     """Return the answers to some packets in one session, without text for the user."""
-    return [each for each in talk(debugger, *map(encoded, payloads))[1] if not is_output(each)]
+    answers = talk(debugger, *map(encoded, payloads), tasks=tasks)[1]
+    return [each for each in answers if not is_output(each)]
 
 
 def is_output(answer: bytes) -> bool:

@@ -124,6 +124,7 @@ class Moves:
         run = debugger.run
         self.answers: tuple[Answer, ...] = (
             answer("?", b"", self._stopped),
+            answer("qThreadStopInfo", rb"([0-9a-fA-F]{1,8})", self._stopped_thread),
             answer("c", b"", lambda: self._move(run)),
             answer("s", b"", self._step_cpu),
             answer("C", _SIGNAL, lambda: self._move(run)),
@@ -138,14 +139,21 @@ class Moves:
         """Step the thread that the packet says is to be stepped, or go on: there is one CPU, and what runs on it is the kernel's business."""
         actions = _actions(text)
         running = self._threads.running()
+        for number in {each.thread for each in actions} - {_ALL, running}:
+            self._threads.check(number)
         step = next((each for each in actions if each.steps), None)
         if step is not None:
             thread = running if step.thread == _ALL else step.thread
-            alone = all(each.steps or each.thread == thread for each in actions)
+            alone = self._locks and all(each.steps or each.thread == thread for each in actions)
             return self._step(thread, step.addresses, alone=alone)
-        if not any(each.thread in (_ALL, running) for each in actions):
+        if self._locks and not any(each.thread in (_ALL, running) for each in actions):
             raise self._refused(f"there is nothing to do for thread {running}, which runs")
         return self._move(self._debugger.run)
+
+    @property
+    def _locks(self) -> bool:
+        """Whether a thread that alone is to be moved is meant alone: lldb, which steps all threads so, gives up where that cannot be."""
+        return b"vContSupported+" in self.features
 
     def _back(self) -> Stop:
         """Go back to a breakpoint, or in front of an instruction that has accessed watched bytes."""
@@ -194,6 +202,12 @@ class Moves:
         reason = "" if self._last is None else self._reason(self._last)
         signal = _SIGTRAP if self._last is None else self._signal(self._last)
         return b"T%02x%b%bthread:%x;" % (signal, reason.encode(), b"".join(values), self._threads.running())
+
+    def _stopped_thread(self, thread: bytes) -> bytes:
+        """Return the same of one thread, with its name; one that does not run has no reason to stand."""
+        number = int(thread, 16)
+        stop = self._stopped() if number == self._threads.running() else b"T00thread:%x;" % number
+        return b"%bhexname:%b;" % (stop, self._threads.name(number).encode().hex().encode())
 
     def _reason(self, stop: Stop) -> str:
         match stop.kind:

@@ -50,6 +50,22 @@ class Threads:
             return CPU
         return thread_of(self._number())
 
+    def check(self, thread: int) -> None:
+        """Check that there is a thread.
+
+        Raises:
+            Refused: There is none.
+        """
+        self._task(thread)
+
+    def name(self, thread: int) -> str:
+        """Return what a thread is called.
+
+        Raises:
+            Refused: There is no such thread.
+        """
+        return self._name(self._task(thread))
+
     def goes_on_at(self, thread: int) -> int | None:
         """Return the linear address of the instruction with which a thread that waits goes on; None: it is not known."""
         task = self._all().get(thread)
@@ -93,22 +109,24 @@ class Threads:
 
     def _choose(self, what: bytes, thread: bytes) -> bytes:
         number = int(thread, 16)
-        if number > 0 and number not in self._all():
-            raise Refused(errno.ESRCH, f"there is no thread {number}")
+        if number > 0:
+            self.check(number)
         if what == b"g":
             self._chosen = max(number, 0)
         else:
             self.is_alone = number > 0
         return OK
 
+    def _task(self, thread: int) -> GuestTask:
+        task = self._all().get(thread)
+        if task is None:
+            raise Refused(errno.ESRCH, f"there is no thread {thread}")
+        return task
+
     def _is_alive(self, thread: bytes) -> bytes:
-        number = int(thread, 16)
-        if number not in self._all():
-            raise Refused(errno.ESRCH, f"there is no thread {number}")
+        self.check(int(thread, 16))
         return OK
 
     def _description(self, thread: bytes) -> bytes:
-        task = self._all().get(int(thread, 16))
-        if task is None:
-            raise Refused(errno.ESRCH, "there is no such thread")
+        task = self._task(int(thread, 16))
         return f"{self._name(task)}: {task.state}".encode().hex().encode()

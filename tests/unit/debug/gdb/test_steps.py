@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator.debug import debugger as debugging
+from emulator.guest.tasks import task_reader
 from tests.helpers.c_kernel import compile_kernel
-from tests.helpers.gdb import gdb_transcript
+from tests.helpers.gdb import ask, gdb_transcript
 from tests.helpers.task_kernel import KERNEL, PROFILE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from emulator.debug import Debugger
+    from emulator.guest.tasks import TaskReader
+
+SWITCH = 14
+"""Bytes of `switch_to` in front of the instruction that switches."""
 IN_FRONT_OF_SWITCH = ("break switch_to", *("continue",) * 4, "delete", "next")
 """Task 1 is to switch for the second time, to task 2."""
 IN_FRONT_OF_CALL = ("break 13 if self == 0 && i == 1", "continue", "delete")
@@ -117,3 +124,41 @@ def test_with_scheduler_locking_the_cpu_is_stepped(kernel: Path) -> None:
     assert re.search(
         "^kmemu: thread 1 does not run: alone only what runs can be stepped$", text, re.MULTILINE
     )
+
+
+@pytest.fixture
+def in_task_1(kernel: Path) -> Iterator[tuple[Debugger, TaskReader]]:
+    """The kernel in front of the instruction with which task 1 switches to task 2 for the second time."""
+    with debugging(str(kernel), profile=str(kernel.with_name("profile.toml"))) as d:
+        switch = d.image.symbols["switch_to"].address + SWITCH
+        place = d.break_at(switch)
+        for _ in range(4):
+            d.run()
+        place.remove()
+        reader = task_reader(d.machine, d.profile.tasks)
+        assert reader is not None
+        yield d, reader
+
+
+def test_lldb_steps_one_thread_and_the_others_run_meanwhile(in_task_1: tuple[Debugger, TaskReader]) -> None:
+    d, tasks = in_task_1
+    for packet in (b"vCont;s:1", b"vCont;s:2", b"vCont;s:1"):
+        (answer,) = ask(d, packet, tasks=tasks)
+        assert answer.endswith(b"thread:%b;" % packet[-1:])
+    assert ask(d, b"vCont;c:2", tasks=tasks)[0].startswith(b"T05"), "the other one runs, and it goes on"
+
+
+def test_for_gdb_one_thread_alone_is_what_the_cpu_does(in_task_1: tuple[Debugger, TaskReader]) -> None:
+    d, tasks = in_task_1
+    answers = ask(
+        *(d, b"qSupported:vContSupported+", b"vCont;s:1", b"vCont;s:1", b"vCont;c:1", b"vCont;s:2;c"),
+        tasks=tasks,
+    )[1:]
+    assert [each[-9:] for each in answers] == [b"thread:2;", b"E01", b"E01", b"thread:2;"]
+
+
+def test_lldb_learns_why_each_thread_stands(in_task_1: tuple[Debugger, TaskReader]) -> None:
+    d, tasks = in_task_1
+    names = [f"hexname:{name.encode().hex()};".encode() for name in ("task 1", "task 2")]
+    answers = ask(d, b"s", b"qThreadStopInfo1", b"qThreadStopInfo2", b"qThreadStopInfo9", tasks=tasks)
+    assert answers[1:] == [b"T00thread:1;" + names[0], answers[0] + names[1], b"E03"]
