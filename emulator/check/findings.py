@@ -44,6 +44,7 @@ class Kind(Enum):
     UNINITIALISED = "uninitialised-use"  # of what was read from a block, and never written
     READ_ONLY = "read-only-write"  # to the kernel's code, or its constants
     RETURN_WRITE = "return-address-write"  # over that of a function that goes on
+    BELOW_STACK = "below-stack-access"  # while interrupts are on
     USE_AFTER_SCOPE = "use-after-scope"
     STALE_TRANSLATION = "stale-translation"  # that the TLB holds, and page tables no longer say
     DIED = "kernel-died"  # a fault, or it hangs
@@ -66,6 +67,7 @@ OF_ACCESSES: Final = (
     Kind.UNALLOCATED,
     Kind.READ_ONLY,
     Kind.RETURN_WRITE,
+    Kind.BELOW_STACK,
     Kind.USE_AFTER_SCOPE,
 )
 """The kinds of which nothing is known unless each access is checked."""
@@ -136,6 +138,10 @@ _TEXTS: Final = {
     Kind.RETURN_WRITE: (
         "write over a return address",
         "The saved return address of a function that goes on was overwritten on the stack.",
+    ),
+    Kind.BELOW_STACK: (
+        "access below the stack",
+        "Memory below the stack pointer was accessed while interrupts were on, which overwrite it.",
     ),
     Kind.USE_AFTER_SCOPE: ("use after scope", "A variable was accessed after its scope had been left."),
     Kind.STALE_TRANSLATION: (

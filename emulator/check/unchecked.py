@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from emulator.trace.trace import Trace
 
 _OF_FREES: Final = (Kind.DOUBLE_FREE, Kind.INVALID_FREE)
-_OF_BLOCKS: Final = (*(each for each in OF_ACCESSES if each is not Kind.RETURN_WRITE), *OF_VALUES)
+_OF_STACKS: Final = (Kind.RETURN_WRITE, Kind.BELOW_STACK)
+_OF_BLOCKS: Final = (*(each for each in OF_ACCESSES if each not in _OF_STACKS), *OF_VALUES)
 _OF_UNSEEN: Final = {True: (*_OF_FREES, *_OF_BLOCKS), False: (Kind.OVERLAP, Kind.LEAK)}
 _OF_EITHER: Final = (*_OF_UNSEEN[True], *_OF_UNSEEN[False])
 _OF_ALLOCATIONS: Final = (Kind.OVERLAP, Kind.BAD_RESULT, Kind.LEAK)

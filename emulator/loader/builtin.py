@@ -47,6 +47,7 @@ DEFECTS = {
     "bad_pool": "puts a box into another pool (the same)",
     "bad_overflow": "writes a byte past the end of a block",
     "bad_late_write": "writes to a freed block",
+    "bad_below_stack": "loads what lies below ESP, with interrupts on; none comes",
     "bad_return": "writes over a return address; the function does not return",
     "bad_mapped_leak": "forgets a block of vmalloc()",
     "bad_mapped_free": "frees a frame that is still mapped",

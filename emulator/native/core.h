@@ -690,8 +690,9 @@ enum kc_poison {
     KC_GAP = 0x83,     /* an allocator has it, and no block lies there */
     KC_REDZONE = 0x85, /* it lies next to a block, and in none */
     KC_RETURN = 0x84,  /* a call has pushed it, and has not returned: it may be accessed, but stores are looked at. Bit 0 is clear */
-    KC_READ_ONLY = 0x87, /* it is the kernel's code, or a constant: it may be read. The shadow never has it */
-    /* What only code says that was compiled with KASAN, and never the shadow of RAM: */
+    KC_READ_ONLY = 0x87, /* it is the kernel's code, or a constant: it may be read. The shadow never has it, nor those below */
+    KC_BELOW_STACK = 4, /* it lies below ESP, while interrupts are on that push there */
+    /* What only code says that was compiled with KASAN: */
     KC_STACK = 1,      /* it lies next to a variable of a function that goes on */
     KC_SCOPE = 2,      /* it is a variable's whose scope was left */
     KC_GLOBAL = 3      /* it lies next to a static variable */
@@ -749,7 +750,7 @@ typedef struct {
     int32_t distance;        /* from the block's start to that byte, in bytes; negative: it lies below */
     kc_block block;
     /* KC_STACK, KC_SCOPE: where the function's variables begin (linear), with a word that says so; 0: not known. KC_RETURN: where the return
-     * address lies, what it is, and an instruction of the function that it belongs to. */
+     * address lies, what it is, and an instruction of the function that it belongs to. KC_BELOW_STACK: ESP (linear). */
     uint32_t frame;
     uint32_t variables;      /* the next word there: a string that describes them */
     uint32_t owner;          /* and the next: their function */

@@ -37,8 +37,9 @@ BAD: Final = {
     "bad_overflow": ["copy_name"],
     "bad_late_write": ["tick"],
     "bad_return": ["append"],
+    "bad_below_stack": ["flags_now"],
 }
-"""Functions of built-in kernels that access what is in no block, or write over a return address."""
+"""Functions of built-in kernels that access what is in no block or lies below ESP, or write over a return address."""
 LONG: Final = ("stress", "btron_stress", "vm_churn")
 
 

@@ -52,12 +52,14 @@ _AREAS: Final = {
     Poison.STACK: "stack",
     Poison.SCOPE: "stack",
     Poison.RETURN: "stack",
+    Poison.BELOW_STACK: "stack",
     Poison.GLOBAL: "globals",
 }
 _KINDS: Final = {
     Poison.UNINITIALISED: Kind.UNINITIALISED,
     Poison.READ_ONLY: Kind.READ_ONLY,
     Poison.RETURN: Kind.RETURN_WRITE,
+    Poison.BELOW_STACK: Kind.BELOW_STACK,
     Poison.STACK: Kind.OUT_OF_BOUNDS,
     Poison.SCOPE: Kind.USE_AFTER_SCOPE,
     Poison.GLOBAL: Kind.OUT_OF_BOUNDS,
@@ -186,7 +188,7 @@ class _Reader:
 
     def may_be_in_block(self, access: BadAccess) -> bool:
         """Return whether an access may lie in a block of which nothing is known: one that a copy of its allocator inside of another function has made."""
-        if access.poison in (Poison.READ_ONLY, Poison.RETURN):
+        if access.poison in (Poison.READ_ONLY, Poison.RETURN, Poison.BELOW_STACK):
             return False
         area = self._area(access)
         return any(access.event >= self._unseen_from(each) for each in ([area] if area else self._areas))
@@ -382,6 +384,8 @@ def _message(access: BadAccess) -> str:
     if kind is Kind.UNINITIALISED:
         return _USES[access.use] + _of_what(access)
     done = _done(access)
+    if kind is Kind.BELOW_STACK:
+        return f"{done}, {counted(access.frame - access.linear, 'byte')} below ESP, which an interrupt overwrites"
     block = access.block
     first = access.distance - access.offset  # from the block's start to the first byte that was accessed
     where = (

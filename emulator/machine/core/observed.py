@@ -142,6 +142,7 @@ class Poison(IntEnum):
     no block lies there. REDZONE: it lies next to a block. STACK: it lies next to a variable of a function that goes on. SCOPE: it is a variable's whose
     scope was left. GLOBAL: it lies next to a static variable. The last three are known of code that was compiled with KASAN.
     READ_ONLY: it is the kernel's code, or a constant. RETURN: it is the return address of a function that goes on, which only calls write.
+    BELOW_STACK: it lies below ESP while interrupts are on, which push there.
     """
 
     ACCESSIBLE = lib.KC_ACCESSIBLE
@@ -151,6 +152,7 @@ class Poison(IntEnum):
     REDZONE = lib.KC_REDZONE
     RETURN = lib.KC_RETURN
     READ_ONLY = lib.KC_READ_ONLY
+    BELOW_STACK = lib.KC_BELOW_STACK
     STACK = lib.KC_STACK
     SCOPE = lib.KC_SCOPE
     GLOBAL = lib.KC_GLOBAL
@@ -301,7 +303,7 @@ class BadAccess:
         last_ns: Virtual time of the last one.
         block: The block that it concerns; None: none is known.
         distance: From the block's start to that byte, in bytes; negative: it lies below.
-        frame: Linear address of the variables on the stack that it concerns, or of the return address; 0: of none, or not known.
+        frame: Linear address of the variables on the stack that it concerns, or of the return address; below the stack: ESP; 0: of none, or not known.
         variables: Linear address of a string that describes them; or what the return address is.
         owner: That of their function; or an instruction of the function that the return address belongs to.
         around: Physical address of the first byte of *memory* and *shadow*, a multiple of 16.

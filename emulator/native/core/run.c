@@ -302,7 +302,11 @@ bool kc_may_go_on(kc *m, uint32_t count)
     return false;
 }
 
-void kc_on_instruction(kc *m) { kc_on_stack_used(m, kc_esp(m)); }
+void kc_on_instruction(kc *m, uint32_t linear, uintptr_t host_pc)
+{
+    kc_on_stack_used(m, kc_esp(m));
+    kc_look_below_stack(m, linear, host_pc);
+}
 
 bool kc_may_run(const kc *m) { return !kc_called_off(m) && !m->run->no_memory; }
 

@@ -16,6 +16,8 @@
  * A store to the return address of a function that goes on is bad, too. The shadow says where one may lie (core/return_addresses.h); that one does,
  * and whose it is, is what the stack's backtrace says (record/unwinding.c).
  *
+ * What lies below ESP is overwritten by the next interrupt. Instructions that access it say so by their operand (observe/below_stack.c).
+ *
  * The kernel's code and constants, which Python names, may be read, and are no matter of the shadow: their pages are not writable in
  * the TLB, so that each write is told.
  *
@@ -35,6 +37,7 @@
 #include "core/run.h"
 #include "core/shadow.h"
 #include "core/windows.h"
+#include "observe/below_stack.h"
 #include "observe/checked_accesses.h"
 #include "observe/definedness.h"
 #include "record/blocks.h"
@@ -287,11 +290,17 @@ static bool is_code_stored(kc *m, uint32_t linear, uint32_t size, uint32_t slot,
     return ((now ^ value) & mask) == 0 || (size == sizeof words[0] && linear == base + slot && kc_is_code(m, (uint32_t)value));
 }
 
+/* Does EBP point to the frame of the instruction's own function, where its return address lies next? */
+static bool is_frame_pointer(kc *m, const struct backtrace *backtrace)
+{
+    return backtrace->count > 1 && backtrace->slots[1] == kc_ebp(m) + sizeof(uint32_t);
+}
+
 /* Is it known where the instruction's own function has its return address? Without rules only where that keeps a frame pointer: elsewhere
  * it is known by what lies there, which is what may have been left there. */
 static bool is_frame_known(kc *m, const struct backtrace *backtrace)
 {
-    return backtrace->count > 1 && (kc_has_rule(m, kc_reg(m, UC_X86_REG_EIP)) || backtrace->slots[1] == kc_ebp(m) + sizeof(uint32_t));
+    return is_frame_pointer(m, backtrace) || (backtrace->count > 1 && kc_has_rule(m, kc_reg(m, UC_X86_REG_EIP)));
 }
 
 /* May a store concern one whose place is not known? No push does, and no whole address of code. */
@@ -341,6 +350,30 @@ void kc_look_at_return(kc *m, uint32_t linear, uint32_t size, const uint64_t *va
             note_return(m, linear, size, i, backtrace, host_pc);
     }
     kc_forget_return(m, linear, size);
+}
+
+/* -- below ESP ---------------------------------------------------------------------------------------- */
+
+void kc_look_below_stack(kc *m, uint32_t linear, uintptr_t host_pc)
+{
+    struct below_stack below;
+    uint32_t base = kc_segment_base(m, SS);
+
+    if (!kc_is_below_stack(m, linear, &below))
+        return;
+    int64_t physical = kc_translate(m, base + below.at);
+    if (physical < 0 || (uint64_t)physical >= m->memory_end) /* it faults, or meets a device */
+        return;
+    kc_restore_eip(m, host_pc);
+    struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
+    if (below.by_ebp && !is_frame_pointer(m, backtrace))
+        return;
+    kc_bad_access here = {
+        .linear = base + below.at, .physical = (uint32_t)physical, .size = below.size, .access = below.write ? KC_WRITE : KC_READ,
+        .poison = KC_BELOW_STACK, .frame = base + below.esp,
+    };
+    kc_get_registers(m, &here.registers);
+    note(m, &here, (uint64_t)physical, NULL, backtrace, host_pc);
 }
 
 /* -- accesses ----------------------------------------------------------------------------------------- */

@@ -215,7 +215,8 @@ static void on_instruction(uc_engine *uc, uint64_t address, uint32_t size, void 
     c->others++;
     c->last_instruction = (uint32_t)address;
     c->counter->last = (struct last){(uint32_t)address, 0, (uint16_t)size};
-    kc_on_instruction(m);
+    uintptr_t list = kc_hooks_called_from();
+    kc_on_instruction(m, (uint32_t)address, list ? list : (uintptr_t)__builtin_return_address(0));
 }
 
 /* Unicorn's own counter ends the run, which needs the exit checks that fast code lacks; our hook says how many they were. */

@@ -101,6 +101,8 @@ void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address)
         block_starts(running, (uint32_t)address, (uint32_t)size);
     } else if (index == KC_TRACKED) {
         kc_on_told(running, (uint32_t)address, (uint32_t)size, here);
+    } else if (index == KC_MAY_BE_BELOW_STACK) {
+        kc_look_below_stack(running, (uint32_t)address, here);
     } else {
         hooks_called_from = here;
         original_tracecode(size, index, uc, address);

@@ -5,7 +5,7 @@
 #include "unicorn/state.h"
 
 #define EXPORTED __attribute__((visibility("default")))
-enum { KC_BLOCK_STARTS = 0x3f, KC_TRACKED = 0x3e }; /* where Unicorn has the type of a hook: not of any */
+enum { KC_BLOCK_STARTS = 0x3f, KC_TRACKED = 0x3e, KC_MAY_BE_BELOW_STACK = 0x3d }; /* where Unicorn has the type of a hook: not of any */
 
 /* Load libunicorn so that it finds our functions. NULL: dlerror() says why not. */
 void *kc_interpose_load(const char *library);
@@ -65,7 +65,7 @@ EXPORTED void helper_wrmsr_x86_64(void *state);
 bool kc_translation_load(void *unicorn);
 /* Is the block that this thread translates one of the machine that runs in it? A callback may run an engine that is not ours. */
 bool kc_translates_ours(void);
-/* An instruction of it starts: if each one is to be told, tell it. */
+/* An instruction of it starts: if it has to be told, tell it. */
 void kc_track_instruction(uint32_t linear, uint32_t before);
 /* How many instructions of that block were translated before the one that starts now. */
 uint32_t kc_next_instruction(void);

@@ -9,8 +9,8 @@
 uint64_t kc_next_look(kc *m);
 /* May the next block, with `count` instructions, be executed? If not, the run is ended, or kc_leave_for_interrupt() was called. */
 bool kc_may_go_on(kc *m, uint32_t count);
-/* An instruction is executed, where they are counted one by one. */
-void kc_on_instruction(kc *m);
+/* An instruction is executed next, at a place in translated code, where they are counted one by one. It may leave the block. */
+void kc_on_instruction(kc *m, uint32_t linear, uintptr_t host_pc);
 /* Has nothing ended the run yet? */
 bool kc_goes_on(const kc *m);
 /* An `out` during which the run was ended: nothing more is executed. */
@@ -90,6 +90,12 @@ void kc_look_at_access(kc *m, uint32_t linear, uint32_t size, bool write, uintpt
 void kc_look_at_code(kc *m, uint32_t linear);
 /* Is an instruction, linear, one of an allocator's, whose accesses are not checked? */
 bool kc_is_exempt(const kc *m, uint32_t pc);
+
+/* Is an instruction, linear, which is translated, one that may access what lies below ESP? `distance`: how far ESP lies above EBP in front of it, as far as
+ * that is known; then behind it. */
+bool kc_may_be_below_stack(kc *m, uint32_t linear, uint32_t *distance);
+/* Such an instruction is executed next, at a place in translated code. It may leave the block. */
+void kc_look_below_stack(kc *m, uint32_t linear, uintptr_t host_pc);
 
 /* -- observe/stops.c -- */
 /* Has the instruction at a linear address to be told, whatever the block is that it is in? */

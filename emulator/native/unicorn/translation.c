@@ -96,6 +96,7 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
     bool is_for_once;   /* its code lies in no RAM: the engine forgets it when it looks for the instruction at a place in it */
     bool starts;        /* its first check is still to come */
     uint32_t instructions; /* so far */
+    uint32_t stack_distance; /* see kc_may_be_below_stack() */
     uint32_t cut;          /* where it is to end: after so many; 0: nowhere */
     tcg *state;
     unsigned operation; /* emitted last */
@@ -237,18 +238,27 @@ static void emit_look(tcg *state, kc *m, uint32_t count)
     forget(state, look, 4);
 }
 
-void kc_track_instruction(uint32_t linear, uint32_t before)
+static void emit_told(tcg *state, uint32_t linear, uint32_t before, uint32_t why)
 {
-    tcg *state = block.state;
     uint32_t operations = block.operations;
 
-    if (!state || !(block.tracks || kc_breaks_at(kc_running(), linear)) || !numbers_hold(state))
+    if (!numbers_hold(state))
         return;
-    var told[] = {constant(state, before), constant(state, KC_TRACKED), constant(state, (uintptr_t)kc_running()->uc), constant(state, linear)};
+    var told[] = {constant(state, before), constant(state, why), constant(state, (uintptr_t)kc_running()->uc), constant(state, linear)};
     T.tcg_gen_callN(state, (void *)helper_uc_tracecode, NULL, 4, told);
     forget(state, told, 4);
     block.operations = operations;
     block.asks = true;
+}
+
+void kc_track_instruction(uint32_t linear, uint32_t before)
+{
+    if (!block.state)
+        return;
+    if (block.tracks || kc_breaks_at(kc_running(), linear))
+        emit_told(block.state, linear, before, KC_TRACKED);
+    if (kc_may_be_below_stack(kc_running(), linear, &block.stack_distance))
+        emit_told(block.state, linear, before, KC_MAY_BE_BELOW_STACK);
 }
 
 /* Helpers that change the flags of a block, or the base of CS, in its middle. */
@@ -663,6 +673,7 @@ static void translate(kc *m, void *cpu, uint8_t *tb, int longest)
     if (m && !kc_cpu(m))
         kc_note_cpu(m, cpu);
     block.is_ours = m && kc_cpu(m) == cpu;
+    block.stack_distance = block.is_ours ? kc_esp(m) - kc_ebp(m) : 0;
     block.starts = block.is_ours && kc_counts_itself(m);
     if (block.is_ours)
         kc_note_block(m, tb);

@@ -196,7 +196,7 @@ def test_a_test_that_failed_anyway_says_only_why(failure: Failure) -> None:
         ),
         (
             "kmem_expect('leak')",
-            "@pytest.mark.kmem_expect takes kinds of findings: double-free, invalid-free, wrong-size-free, wrong-pool-free, overlapping-blocks, bad-result, heap-corruption, null-access, out-of-bounds, use-after-free, unallocated-access, read-only-write, return-address-write, use-after-scope, uninitialised-use",
+            "@pytest.mark.kmem_expect takes kinds of findings: double-free, invalid-free, wrong-size-free, wrong-pool-free, overlapping-blocks, bad-result, heap-corruption, null-access, out-of-bounds, use-after-free, unallocated-access, read-only-write, return-address-write, below-stack-access, use-after-scope, uninitialised-use",
         ),
         ("kmemu(ram=1)", "@pytest.mark.kmemu(ram=...): 1 is no text"),
         ("kmemu(modules=1)", '@pytest.mark.kmemu(modules=...): 1 is no list of modules, each "FILE ARGS"'),

@@ -169,7 +169,7 @@ def test_more_bad_accesses_than_are_kept_are_said(
     done = kmemu("check", "firmware:bad_overflow", "--sanitize")
     assert "BUG: out-of-bounds" in done.out
     assert (
-        "unallocated access, write to read-only memory, write over a return address (there were more bad accesses than are kept)"
+        "unallocated access, write to read-only memory, write over a return address, access below the stack (there were more bad accesses than are kept)"
         in " ".join(done.out.split())
     )
 
@@ -178,7 +178,7 @@ def test_the_reference_mmu_checks_no_access_and_says_so(kmemu: Callable[..., Don
     done = kmemu("check", "firmware:bad_overflow", "--sanitize", "--memory", "reference")
     assert "BUG: out-of-bounds" not in done.out
     assert (
-        "unallocated access, write to read-only memory, write over a return address (with --memory reference nobody tells each access)"
+        "unallocated access, write to read-only memory, write over a return address, access below the stack (with --memory reference nobody tells each access)"
         in " ".join(done.out.split())
     )
 
