@@ -156,7 +156,20 @@ def _try_out(machine: Machine, options: Namespace, areas: list[DraftArea]) -> tu
     if ending.how is How.INTERRUPTED:
         complain("interrupted; the profile says what was seen until then")
     judge(areas, calls)
+    if ending.how is How.BUDGET:
+        _say_what_was_not_reached(areas, {each.function for each in calls})
     return len(calls), ending
+
+
+def _say_what_was_not_reached(areas: list[DraftArea], called: set[str]) -> None:
+    """Say which areas the run has shown nothing of, for it was too short."""
+    taken = {area.name: {each.name for each in area.suggestions if each.is_taken} for area in areas}
+    names = [name for name, functions in taken.items() if functions and not functions & called]
+    if names:
+        complain(
+            f"the run ended, by its budget, before it had called any function of {', '.join(names)};"
+            " --max-instructions and --timeout let it go on"
+        )
 
 
 def _introduction(image: KernelImage, calls: int, ending: Ending | None) -> str:

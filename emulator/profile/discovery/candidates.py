@@ -55,6 +55,9 @@ _POOLS: Final = frozenset(
 )
 
 
+_FILE_SYSTEMS: Final = frozenset(("fs", "vfs", "ext", "fat", "minix", "super", "superblock", "sb"))
+
+
 class Sureness(IntEnum):
     """How sure it is that a function is what it is taken for."""
 
@@ -176,6 +179,11 @@ def _name(symbol: str) -> str:
 
 def _judge(verb: Verb, declared: Prototype) -> tuple[int, tuple[str, ...]]:
     """Return points for a prototype, and the reasons."""
+    points, reasons = _judge_types(verb, declared)
+    return points - 4 * any(map(_is_file_system, declared.parameters)), reasons
+
+
+def _judge_types(verb: Verb, declared: Prototype) -> tuple[int, tuple[str, ...]]:
     if verb in (Verb.ALLOC, Verb.CALLOC, Verb.REALLOC):
         points, reason = _judge_result(declared)
         has_size = any(is_size(each) or may_be_size(each) for each in declared.parameters)
@@ -315,8 +323,16 @@ _ADDRESS_WORDS: Final = frozenset(
 )
 
 
+def _is_file_system(parameter: Parameter) -> bool:
+    """Return whether a parameter is a pointer to a file system: blocks that are taken from it are on a disk."""
+    words = {*words_of(parameter.type), *words_of(parameter.plain_type)}
+    return parameter.plain_type.endswith("*") and not _FILE_SYSTEMS.isdisjoint(words)
+
+
 def _block_rank(parameter: Parameter) -> int:
     plain_type = parameter.plain_type
+    if _is_file_system(parameter):
+        return 2
     if plain_type in _POINTER_BASES:
         return 1 if is_pool(parameter) else 5
     if plain_type.endswith("*") and not plain_type.endswith("**"):

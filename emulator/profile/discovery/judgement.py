@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from emulator.profile.discovery.areas import ENDING, LONELY
 from emulator.profile.discovery.candidates import Sureness
 from emulator.profile.discovery.inputs import find_inputs
-from emulator.profile.discovery.observed import MAKING, MOST_OVERLAPS, NO_BLOCK, OFTEN, Seen, SeenCall, seeds
+from emulator.profile.discovery.observed import MAKING, MOST_OVERLAPS, MOSTLY, NO_BLOCK, OFTEN, Seen, SeenCall, seeds
 from emulator.profile.discovery.words import Verb
 from emulator.wording import counted
 from emulator.x86 import PAGE_SIZE
@@ -151,7 +151,9 @@ def _judge_making(suggestion: Suggestion, found: SeenFunction) -> None:
         if found.overlaps:
             suggestion.notes.append(f"{counted(found.overlaps, 'block')} overlapped one that was alive")
         is_revived = LONELY in suggestion.notes and distinct == len(found.blocks) >= OFTEN
-        if is_revived:
+        if is_revived and found.headers >= MOSTLY * len(found.blocks):
+            suggestion.notes.append("what it makes are headers before the blocks of others")
+        elif is_revived:
             suggestion.is_taken = True
         if suggestion.is_taken and len(found.blocks) >= OFTEN:
             suggestion.sureness = max(suggestion.sureness, Sureness.LIKELY)

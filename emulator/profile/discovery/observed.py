@@ -19,7 +19,7 @@ MAKING: Final = (Verb.ALLOC, Verb.CALLOC, Verb.REALLOC)
 NO_BLOCK: Final = frozenset((0, 0xFFFF_FFFF, None))  # None: the call did not return
 OFTEN: Final = 3  # times that are no chance
 MOST_OVERLAPS: Final = 0.5  # of all blocks: an allocator may have a defect
-_MOSTLY: Final = 0.8
+MOSTLY: Final = 0.8
 _HEADER_MAX: Final = 64
 _PEAK_STEP: Final = 1.2
 
@@ -86,6 +86,7 @@ class SeenFunction:
         inner: Functions whose calls inside its own handled the same block, with how many did.
         inner_sized: The same, with how many were asked for as many bytes, and a header at most.
         direct: How many of its calls were not inside such a call.
+        headers: How many of its blocks begin a header before the block that a call around it made.
     """
 
     calls: int = 0
@@ -100,6 +101,7 @@ class SeenFunction:
     inner: Counter[str] = field(default_factory=Counter)
     inner_sized: Counter[str] = field(default_factory=Counter)
     direct: int = 0
+    headers: int = 0
 
 
 class Seen:
@@ -148,13 +150,13 @@ class Seen:
         return [
             inner
             for inner, times in seen.inner.items()
-            if inner != outer and self._verbs[outer] in MAKING and times >= max(1, _MOSTLY * len(seen.blocks))
+            if inner != outer and self._verbs[outer] in MAKING and times >= max(1, MOSTLY * len(seen.blocks))
         ]
 
     def asks_for_as_much(self, outer: str, inner: str) -> bool:
         """Return whether a function asks the one that makes its blocks for as many bytes as it is asked for itself."""
         seen = self.functions[outer]
-        return seen.inner_sized[inner] >= _MOSTLY * seen.inner[inner]
+        return seen.inner_sized[inner] >= MOSTLY * seen.inner[inner]
 
     def _find_nested(self, calls: Sequence[SeenCall]) -> set[int]:
         """Return the numbers of the calls that handle the block of a call around them."""
@@ -162,6 +164,7 @@ class Seen:
         nested = set()
         for call in calls:
             outer = by_number.get(call.parent)
+            self.functions[call.function].headers += outer is not None and self._makes_header(outer, call)
             while outer is not None:
                 if self._handle_one_block(outer, call):
                     nested.add(call.number)
@@ -172,6 +175,15 @@ class Seen:
                     )
                 outer = by_number.get(outer.parent)
         return nested
+
+    def _makes_header(self, outer: SeenCall, inner: SeenCall) -> bool:
+        """Return whether a call makes what lies right before the block of the one around it."""
+        if any(
+            self._verbs[each.function] not in MAKING or each.block in NO_BLOCK or self._units[each.function] != 1
+            for each in (outer, inner)
+        ):
+            return False
+        return 0 < (outer.block or 0) - (inner.block or 0) <= _HEADER_MAX
 
     def _handle_one_block(self, outer: SeenCall, inner: SeenCall) -> bool:
         if outer.function == inner.function:

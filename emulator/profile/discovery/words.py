@@ -54,7 +54,7 @@ _ABOUT: Final = _words(
     """
     is has can count counts size sizes total used num nr stat stats statistics print dump show test tests check fail failed
     usage available avail percent freeze thaw unused remaining left amount error debug trace bench benchmark verify validate
-    assert log report find lookup head tail first last map order hook handler callback main demo example limit max min overhead
+    assert log report find lookup head tail first last top bottom map order hook handler callback main demo example limit max min overhead
     """
 )
 _QUESTIONS: Final = frozenset(("is", "has", "can", "was", "should", "test", "print", "dump", "show", "count"))
@@ -108,8 +108,10 @@ def verb_of(name: str) -> tuple[Verb | None, bool]:
 
 
 def is_about_memory(name: str) -> bool:
-    """Return whether a word of a name is one for memory."""
-    return not _NOUNS.isdisjoint(words_of(name))
+    """Return whether a word of a name is one for memory; a stack that something is pushed to is none, it holds the kernel's own objects."""
+    words = set(words_of(name))
+    nouns = _NOUNS - {"stack"} if words & {"push", "pop"} else _NOUNS
+    return not nouns.isdisjoint(words)
 
 
 def is_plain(name: str) -> bool:

@@ -360,6 +360,15 @@ def test_the_summary_says_what_to_do_next(tmp_path: Path, capsys: pytest.Capture
     assert lines[-1] == f"next: kmemu check {kernel} --profile {path}"
 
 
+def test_what_a_short_run_has_not_reached_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kernel = built(tmp_path, STYLES["kmalloc"][0], "-g")
+    written(tmp_path, kernel, "--max-instructions", "5")
+    said = "kmemu: the run ended, by its budget, before it had called any function of "
+    assert said in " ".join(capsys.readouterr().err.split())
+    written(tmp_path, kernel, "--force")
+    assert capsys.readouterr().err == ""
+
+
 def test_a_file_is_not_overwritten_without_a_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("mine")

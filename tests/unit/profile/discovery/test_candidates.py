@@ -118,6 +118,19 @@ def test_a_name_for_an_untyped_pointer_may_be_a_pool(tmp_path: Path) -> None:
     }
 
 
+def test_blocks_of_a_file_system_lie_on_a_disk(tmp_path: Path) -> None:
+    source = """
+    typedef struct { unsigned blocks; } ext2_fs_t;
+    unsigned allocate_block(ext2_fs_t *fs) { return fs->blocks++; }
+    void free_block(ext2_fs_t *fs, unsigned block) { fs->blocks -= block; }
+    void _start(void) { for (;;); }
+    """
+    image = KernelImage.read(compile_kernel(tmp_path, source, ["-g"]))
+    found = {each.name: each for each in find_candidates(image)}
+    assert {each.sureness for each in found.values()} == {Sureness.GUESS}
+    assert signature_of(image, found["free_block"]).text("free_block") == "free_block(fs, ptr)"
+
+
 def test_placement_new_takes_no_memory(tmp_path: Path) -> None:
     source = """
     char memory[4096];

@@ -347,6 +347,18 @@ def test_a_lonely_function_is_taken_when_it_makes_blocks() -> None:
     assert taken(area) == {"early_alloc": Sureness.LIKELY}
 
 
+def test_what_makes_headers_for_an_allocator_is_its_part() -> None:
+    areas, run = [heap(), DraftArea("header", [suggestion("new_block", Verb.ALLOC, ("size",), "ptr")])], Run()
+    areas[1].suggestions[0].drop(LONELY)
+    for number in range(3):
+        outer = run.call("alloc", 0x1008 + 64 * number, size=32)
+        run.call("new_block", 0x1000 + 64 * number, parent=outer, size=32)
+    judge(areas, run.calls)
+    assert taken(areas[0]) == {"alloc": Sureness.LIKELY, "free": Sureness.LIKELY}
+    assert taken(areas[1]) == {}
+    assert notes(areas[1], "new_block")[-1] == "what it makes are headers before the blocks of others"
+
+
 def test_a_header_is_the_constant_distance_of_neighbours() -> None:
     area, run = heap(), Run()
     address = 0x1002

@@ -58,3 +58,10 @@ def test_other_things_than_memory_are_known() -> None:
     assert other_things("kmalloc") == ()
     assert is_about_memory("pool_take")
     assert not is_about_memory("take_turns")
+
+
+def test_a_stack_that_is_pushed_to_is_no_memory() -> None:
+    assert not is_about_memory("stack_push")
+    assert is_about_memory("frame_stack_pop")
+    assert is_about_memory("alloc_stack")
+    assert other_things("get_stack_bottom") == ("bottom",)
