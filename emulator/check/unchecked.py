@@ -81,7 +81,7 @@ def _unseen(report: CheckReport, trace: Trace, machine: Machine) -> Iterator[tup
     yield from _unseen_of_frees(trace, frees)
     for each in called:
         if each.copies is not None:
-            kinds = _OF_UNSEEN[each.copies.makes_block] if each.copies is not Role.REALLOC else _OF_EITHER
+            kinds = _kinds_of_copies(each.copies)
             yield from (
                 (kind, f"{each.original} is inlined: which blocks it handles there is not known")
                 for kind in kinds
@@ -100,6 +100,13 @@ def _unseen(report: CheckReport, trace: Trace, machine: Machine) -> Iterator[tup
         yield Kind.DIVERGENCE, "no call in lockstep was compared"
     if not machine.registers().cr0 & Cr0.PG and not machine.cpu.used_directories()[0]:
         yield Kind.STALE_TRANSLATION, "paging was never on"
+
+
+def _kinds_of_copies(role: Role) -> tuple[Kind, ...]:
+    """Return the kinds that are not looked for once copies of a function of some role were executed."""
+    if role is Role.SEED:  # it takes no block and gives none back
+        return ()
+    return _OF_EITHER if role is Role.REALLOC else _OF_UNSEEN[role.makes_block]
 
 
 def _unseen_of_frees(trace: Trace, frees: list[TracedFunction]) -> Iterator[tuple[Kind, str]]:

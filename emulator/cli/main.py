@@ -125,6 +125,12 @@ class _Parser(ArgumentParser):
         (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
+        option, is_valued, value = message.partition(": ignored explicit argument ")
+        if is_valued:  # argparse's words for a value of an option that has none
+            option = option.removeprefix("argument ").rpartition("/")[2]
+            forms = [each for each in self._option_string_actions if each.startswith(f"{option}=")]
+            known = f"there is {option}, and {', '.join(forms)}" if forms else f"{option} takes no value"
+            message = f"{option}={value.strip(chr(39))}: {known}"
         raise CommandLineError(f"{message} ({self.prog} --help shows how)")
 
 

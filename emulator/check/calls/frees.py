@@ -4,7 +4,8 @@ Theory. The trace knows which frees met no live block ("stray"). An allocator of
 of an address inside one is found by the address. What was at the address before decides which mistake it was.
 Where copies of an allocator inside of other functions were executed, its blocks are not known: from then on a free counts only if it is of the
 inside of a live block. A free that the kernel answered with an error is none of them: the kernel has reported it to the caller, and did nothing.
-Nor are those by which it gives the allocator its memory, in a loop that frees one piece after the other (`_given`).
+Nor are those by which it gives the allocator its memory, in a loop that frees one piece after the other (`_given`), or in a function that is
+said to do that, of which the compiler has put a copy into its caller (`_is_in_seed`).
 
 Shortcomings. A free of a block that has been allocated again by somebody else looks like a correct one; the second free of
 the same block is found. Memory from functions that the profile does not name was "never allocated".
@@ -44,8 +45,20 @@ def wrong_frees(area: Area) -> Iterator[Finding]:
         if not area.was_reserved(address, call_site.event):
             finding = _judge(area, call_site, address)
             is_of_live = finding.block is not None and finding.block.freed is None
-            if call_site.event < unseen or is_of_live:
+            if is_of_live or (call_site.event < unseen and not _is_in_seed(area, call_site)):
                 yield replace(finding, details=details)
+
+
+def _is_in_seed(area: Area, call_site: CallSite) -> bool:
+    """Return whether a copy of a function that gives memory to the allocator, inside of another function, makes a call."""
+    those = [each for _, each in area.functions(Role.SEED, Role.OTHER) if Role.SEED in (each.role, each.copies)]
+    seeds = {_name(each.original) for each in those}
+    return any(frame.inlined and _name(frame.function) in seeds for frame in call_site.backtrace)
+
+
+def _name(function: str) -> str:
+    """Return a function's name without its source file and without scopes."""
+    return function.rpartition(":")[2]
 
 
 def _inside_pages(area: Area) -> U32:

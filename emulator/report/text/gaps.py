@@ -10,6 +10,7 @@ from emulator.loader.debug_gaps import Reason, debug_gaps
 from emulator.loader.functions.names import find_functions
 from emulator.loader.kasan import has_own_runtime, static_variables
 from emulator.profile.binding import unknown_parameters
+from emulator.profile.functions import Role
 from emulator.wording import counted, printable
 
 if TYPE_CHECKING:
@@ -97,8 +98,12 @@ def _copies_text(function: TracedFunction, image: KernelImage) -> str:
     addresses = [entry.address for entry in function.entries]
     callers = [image.location(each).function or f"0x{each:08x}" for each in addresses]
     where = ", ".join([*dict.fromkeys(callers)][:_CALLERS_MAX])
-    does = "makes" if function.copies is not None and function.copies.makes_block else "gives back"
-    return f"{function.original} is inlined in {where} ({counted(len(addresses), 'time')}): which blocks it {does} there is not known"
+    what = "blocks it gives back"
+    if function.copies is Role.SEED:
+        what = "memory it gives to the allocator"
+    elif function.copies is not None and function.copies.makes_block:
+        what = "blocks it makes"
+    return f"{function.original} is inlined in {where} ({counted(len(addresses), 'time')}): which {what} there is not known"
 
 
 def _with_reasons(unknown: Iterable[UnknownParameter]) -> str:

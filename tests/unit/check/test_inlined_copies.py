@@ -146,6 +146,46 @@ def test_instructions_are_shown_of_a_run_with_copies(
     ]
 
 
+SEED: Final = """
+typedef unsigned int u32;
+struct run { struct run *next; };
+struct run *list;
+char stack[8192], memory[256], other[64];
+void *volatile kept;
+__attribute__((noipa)) void give(void *pointer) { struct run *run = pointer; run->next = list; list = run; }
+__attribute__((noipa)) void *take(u32 size) { struct run *found = list; list = found->next; return found; }
+static inline __attribute__((always_inline)) void add_memory(char *start, u32 size) { for (u32 at = 0; at < size; at += 64) give(start + at); }
+void kmain(void)
+{
+    add_memory(memory, sizeof memory);
+    kept = take(64);
+    give(kept);
+    kept = 0;
+    give(other);
+    __asm__ volatile("outb %0, $0xf4" : : "a"((unsigned char)0));
+    for (;;) __asm__ volatile("cli; hlt");
+}
+__asm__(".globl _start; _start: mov $stack + 8192, %esp; call kmain; hlt");
+"""
+
+
+@pytest.mark.parametrize("seed", ["add_memory(start, n)", "add_memory()"])
+def test_what_a_copy_gives_to_the_allocator_is_no_wrong_free(
+    tmp_path: Path, seed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel = compile_kernel(tmp_path, SEED, ["-g", "-O2"])
+    file = tmp_path / "mine.toml"
+    file.write_text(f'[heap]\nalloc = "take(size)"\nfree = "give(ptr)"\nseed = "{seed}"\n')
+    main(["check", str(kernel), "--profile", str(file), "--json"])
+    captured = capsys.readouterr()
+    document: dict[str, Any] = json.loads(captured.out)
+    assert [(each["kind"], each["place"]["stack"][0]["function"]) for each in document["findings"]] == [
+        ("invalid-free", "kmain")
+    ]
+    assert not {"leak", "overlapping-blocks", "invalid-free"} & document["unchecked"].keys()
+    assert captured.err.endswith(": which memory it gives to the allocator there is not known\n")
+
+
 CPP: Final = """
 typedef unsigned int size_t;
 char stack[8192], arena[8192];

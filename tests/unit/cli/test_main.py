@@ -89,6 +89,11 @@ def test_version_where_no_libunicorn_can_be_used(
             ["--bogus", "inspect"],
             "the following arguments are required: KERNEL (kmemu inspect --help shows how)",
         ),
+        (
+            ["check", "--sanitize=uninit"],
+            "--sanitize=uninit: there is --sanitize, and --sanitize=uninitialised (kmemu check --help shows how)",
+        ),
+        (["boot", "--screen=3"], "--screen=3: --screen takes no value (kmemu boot --help shows how)"),
         (["boot", "--bogus"], "unrecognized arguments: --bogus (kmemu boot --help shows how)"),
         (["boot", "--time", "3"], "unrecognized arguments: --time (kmemu boot --help shows how)"),
         (["boot", "a", "b"], "unrecognized arguments: b (kmemu boot --help shows how)"),
