@@ -228,11 +228,12 @@ static uint32_t distance_behind(const uint8_t *code, uint32_t distance)
     }
 }
 
+/* Others are left for another one at an interrupt. */
 static bool is_on_kernel_stack(kc *m)
 {
     enum { FLAT = KC_PROTECTED | KC_CODE_32 | KC_STACK_32 };
 
-    return (kc_modes(m) & FLAT) == FLAT && kc_ring(m) != 3;
+    return (kc_modes(m) & FLAT) == FLAT && kc_ring(m) == 0;
 }
 
 /* Does an operand by EBP, while the return address above that is not popped? */

@@ -253,8 +253,9 @@ def test_more_bytes_than_there_is_ram_are_refused_at_once() -> None:
                 move(0x100000, 1 << 100)
 
 
-def test_findings_stop_in_front_of_the_access_and_are_found_backwards() -> None:
-    with debug.debugger("firmware:overflow", sanitize=True) as d:
+@pytest.mark.parametrize("kernel", ["overflow", "bad_below_stack"])
+def test_findings_stop_in_front_of_the_access_and_are_found_backwards(kernel: str) -> None:
+    with debug.debugger(f"firmware:{kernel}", sanitize=True) as d:
         found = []
         while (stop := d.run()).kind is StopKind.FINDING:
             found.append(stop)
@@ -267,11 +268,12 @@ def test_findings_stop_in_front_of_the_access_and_are_found_backwards() -> None:
         assert d.run().kind is StopKind.ENDED
 
 
+@pytest.mark.parametrize("kernel", ["overflow", "bad_below_stack"])
 @pytest.mark.parametrize("way", [debug.Debugger.run, debug.Debugger.back])
 def test_findings_are_known_in_a_run_that_is_changed_after_it_was_recorded(
-    way: Callable[[Debugger], Stop],
+    kernel: str, way: Callable[[Debugger], Stop]
 ) -> None:
-    with debug.debugger("firmware:overflow", sanitize=True) as d:
+    with debug.debugger(f"firmware:{kernel}", sanitize=True) as d:
         found = d.run()
         assert found.kind is StopKind.FINDING
         d.record()
