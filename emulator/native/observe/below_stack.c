@@ -228,19 +228,20 @@ static uint32_t distance_behind(const uint8_t *code, uint32_t distance)
     }
 }
 
+/* Does an operand lead below ESP, which lies so far above EBP? By EBP only where the word above that is on the stack: it is to be a return address. */
+static bool leads_below(const struct operand *o, uint32_t distance)
+{
+    int32_t esp = o->base == EBP ? (int32_t)(distance + o->pops) : 0;
+    bool is_on_stack = o->base == ESP || (int32_t)distance <= WORD;
+    return is_on_stack && esp > o->displacement && esp - o->displacement < (int32_t)PAGE_SIZE;
+}
+
 /* Others are left for another one at an interrupt. */
 static bool is_on_kernel_stack(kc *m)
 {
     enum { FLAT = KC_PROTECTED | KC_CODE_32 | KC_STACK_32 };
 
     return (kc_modes(m) & FLAT) == FLAT && kc_ring(m) == 0;
-}
-
-/* Does an operand by EBP, while the return address above that is not popped? */
-static bool leads_below(const struct operand *o, uint32_t distance)
-{
-    int32_t esp = (int32_t)distance + (int32_t)o->pops;
-    return (int32_t)distance <= WORD && esp > o->displacement && esp - o->displacement < (int32_t)PAGE_SIZE;
 }
 
 bool kc_may_be_below_stack(kc *m, uint32_t linear, uint32_t *distance)
@@ -251,7 +252,7 @@ bool kc_may_be_below_stack(kc *m, uint32_t linear, uint32_t *distance)
     if (!kc_checks(m) || !is_on_kernel_stack(m))
         return false;
     read_code(m, linear, code);
-    bool may_be = decode(code, &o) && (o.base == ESP || leads_below(&o, *distance));
+    bool may_be = decode(code, &o) && leads_below(&o, *distance);
     *distance = distance_behind(code, *distance);
     return may_be;
 }
@@ -272,5 +273,5 @@ bool kc_is_below_stack(kc *m, uint32_t linear, struct below_stack *out)
         return false;
     uint32_t esp = kc_esp(m) + o.pops, base = o.base == ESP ? esp : kc_ebp(m);
     *out = (struct below_stack){base + (uint32_t)o.displacement, (uint32_t)(o.moves < 0 ? -o.moves : o.moves), esp, o.base == EBP, o.moves < 0};
-    return esp - out->at - 1 < PAGE_SIZE - 1;
+    return leads_below(&o, kc_esp(m) - kc_ebp(m));
 }

@@ -12,7 +12,7 @@ struct below_stack {
 };
 
 /* Is the instruction at a linear address going to access what lies below ESP, where interrupts are on and push to that stack? Of an operand by EBP
- * it still has to be shown that EBP points into this stack. */
+ * it still has to be shown that EBP is a frame pointer. */
 bool kc_is_below_stack(kc *m, uint32_t linear, struct below_stack *out);
 
 #endif

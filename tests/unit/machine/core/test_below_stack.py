@@ -252,6 +252,44 @@ others_at: .word others_end - others - 1
     assert seen.frame == seen.registers.esp + 0x1000
 
 
+@pytest.mark.parametrize("step", [1, 1000])
+def test_a_frame_on_another_stack_is_right(step: int) -> None:
+    """A function has gone on to another stack, right above its own, and keeps its frame pointer."""
+    machine = machine_of("""
+        subl    $1024, %esp
+        sti
+        call    framed
+        cli
+        addl    $1024, %esp
+        jmp     2f
+        .cfi_sections .debug_frame
+        function framed
+        .cfi_startproc
+        pushl   %ebp
+        .cfi_def_cfa_offset 8
+        .cfi_offset ebp, -8
+        movl    %esp, %ebp
+        .cfi_def_cfa_register ebp
+        subl    $8, %esp
+        leal    512(%ebp), %esp
+        jmp     1f
+1:      movl    %eax, -4(%ebp)
+        movl    -8(%ebp), %eax
+        leal    -8(%ebp), %esp
+        leave
+        ret
+        .cfi_endproc
+        ends    framed
+2:
+    """)
+    with machine.observers.check_accesses(ROLES) as checked:
+        for _ in range(100):
+            with suppress(BudgetUsedUp):
+                if machine.run(max_instructions=step).ending is Returned.EXIT:
+                    break
+        assert checked.seen().accesses == ()
+
+
 def test_where_there_is_no_memory_there_is_no_stack() -> None:
     steps = """
         movl    %esp, %ebx
