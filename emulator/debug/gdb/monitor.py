@@ -126,10 +126,12 @@ class Monitor:
             raise ValueError(f"there is no info {words[0]!r}, only mem")
 
     def _pages(self) -> Iterator[str]:
-        """Yield what is mapped as QEMU's ``info mem`` does, which tools read."""
+        """Yield what is mapped as QEMU's ``info mem`` does, which tools read; without paging all RAM, as gef gives up where there is nothing."""
         space = self._debugger.machine.address_space()
         if not space.is_paged:
+            size = len(self._debugger.machine.memory)
             yield "PG disabled"
+            yield f"{0:016x}-{size:016x} {size:016x} -rw"
             return
         for each in space.ranges():
             rights = f"{'u' if each.user else '-'}r{'w' if each.writable else '-'}"

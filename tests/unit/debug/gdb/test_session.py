@@ -13,7 +13,7 @@ from emulator.debug.gdb.packets import encoded
 from emulator.debug.gdb.registers import NUMBERS, REGISTERS
 from emulator.debug.gdb.session import Left
 from emulator.errors import HostError
-from tests.helpers.gdb import ask, talk
+from tests.helpers.gdb import ask, is_output, talk
 from tests.helpers.guest import machine_of
 
 if TYPE_CHECKING:
@@ -112,6 +112,18 @@ def test_regions_of_memory_are_as_page_tables_have_them(debugger: Debugger) -> N
             b"start:80000000;size:800000;permissions:rwx;",
             b"start:80800000;size:7f800000;",
         ]
+
+
+def test_what_is_mapped_is_said_as_qemu_does_and_without_paging_too(debugger: Debugger) -> None:
+    def answered(asked: Debugger) -> str:
+        said = talk(asked, encoded(b"qRcmd," + b"info mem".hex().encode()))[1]
+        return bytes.fromhex("".join(each[1:].decode() for each in said if is_output(each))).decode()
+
+    size = len(debugger.machine.memory)
+    assert answered(debugger) == f"PG disabled\n{0:016x}-{size:016x} {size:016x} -rw\n"
+    with Debugger(boot("firmware:btron_pools_wait")) as paged:
+        paged.go_to(100_000)
+        assert answered(paged) == "0000000080000000-0000000080800000 0000000000800000 -rw\n"
 
 
 def test_memory_is_read_as_far_as_it_is_mapped(debugger: Debugger) -> None:
