@@ -454,9 +454,17 @@ class Debugger:
 
     # -- the run so far ------------------------------------------------------------------------------
 
-    def record(self) -> Stop:
-        """Go on until something stops the machine, and let the run end there; `trace` knows all its calls from then on, wherever the machine stands."""
-        stop = self.run()
+    def record(self, *, until_idle: bool = False) -> Stop:
+        """Go on until something stops the machine, and let the run end there; `trace` knows all its calls from then on, wherever the machine stands.
+
+        Args:
+            until_idle: Let it end, too, when the kernel has done nothing but wait for two seconds of virtual time.
+        """
+        self._travel.until_idle = until_idle
+        try:
+            stop = self.run()
+        finally:
+            self._travel.until_idle = False
         self.end_here(stop)
         if self._calls is not None:
             self._calls.finish(self._travel)

@@ -117,20 +117,21 @@ class Timeline:
         self._gone_to = debugger.moment, 0
         self._changed: tuple[Moment | None, dict[int, bytes], bool] = (None, {}, False)
 
-    def record(self, *, to_finding: bool = False) -> None:
+    def record(self, *, to_finding: bool = False, until_idle: bool = False) -> None:
         """Run from the start to the end, note all calls, and return to the start.
 
         A run that is stopped by a budget, or by `Debugger.cancel`, ends there from then on.
 
         Args:
             to_finding: Whether the run ends in front of the first bad access.
+            until_idle: See `Debugger.record`.
 
         Raises:
             KeyboardInterrupt: Ctrl-C, or a signal that is handled so.
         """
         debugger = self.debugger
         with debugger.only(findings=to_finding):
-            stop = debugger.record()
+            stop = debugger.record(until_idle=until_idle)
         self._end = stop.moment
         self.ending = stop.ending or self.ending
         trace = self.trace()

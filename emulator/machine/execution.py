@@ -96,6 +96,7 @@ class Execution:
         self._unanswered = unanswered
         self._make_until = until
         self._until: Until | None = None  # of the run that goes on, if it is to go on until something
+        self._waits: Until | None = None  # of the last one that was
         self._stop_asked = False
         self._ended: tuple[Returned, int | None] | None = None
         self._pause: Callable[[], None] | None = None
@@ -133,7 +134,8 @@ class Execution:
         last = self._allocations.count + allocation if allocation else 0
         self._calls.stop_at(event)
         self._core.in_run = True
-        self._until = self._make_until() if until or until_idle else None
+        self._waits = self._waits or (self._make_until() if until or until_idle else None)
+        self._until = self._waits if until or until_idle else None
         try:
             if self._until is not None:
                 self._until.start(until, idle=until_idle)

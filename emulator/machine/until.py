@@ -84,30 +84,34 @@ class Until:
         self._tails: dict[Console, bytes] = {}
         self._next_look_ns = self._since_ns = self._waited_ns = 0  # waited: at `since`
         self._signs: tuple[int, int, bytes] = (0, 0, b"")
+        self._left_ns = -1  # when the last run ended, before it was known
         self._found: object = None  # how the guest waited when it was looked at last; None: it did not
 
     def start(self, text: str, *, idle: bool) -> None:
-        """A run starts that goes on until something.
+        """A run starts that goes on until something; for one that only waits, perhaps since the run before, where that has ended here.
 
         Args:
             text: What is to appear on a console or the text screen; "": nothing is waited for.
             idle: Whether the run ends when the guest only waits.
         """
+        now_ns = self._interrupts.now_ns()
+        goes_on = idle and self._idle and self._left_ns == now_ns
         self._text, self._idle, self._seen = text.encode(), idle, False
         self._tails = {}
-        self._found = None
         if text:
             self._consoles.watch(self._said, self._text[-1:])
-        self._since_ns = self._interrupts.now_ns()
-        self._waited_ns = self._interrupts.waited_ns()
-        self._signs = (0, 0, b"")
-        self._look_again(self._since_ns)
+        if not goes_on:
+            self._found = None
+            self._since_ns, self._waited_ns = now_ns, self._interrupts.waited_ns()
+            self._signs = (0, 0, b"")
+        self._look_again(now_ns)
 
     def end(self) -> None:
         """The run has ended."""
         self._consoles.watch(None, b"")
         self._loop.give_up()
         self._interrupts.look_at(None)
+        self._left_ns = self._interrupts.now_ns()
 
     def _look_again(self, now_ns: int) -> None:
         self._next_look_ns = now_ns + LOOK_NS
@@ -150,7 +154,10 @@ class Until:
     def _waits(self, how: object) -> Awaited | None:
         """The guest was found to wait somehow: has it done so the last time, too?"""
         before, self._found = self._found, how
-        return Awaited.IDLE if how == before else None
+        if how != before:
+            return None
+        self._idle = False
+        return Awaited.IDLE
 
     def _is_idle(self, now_ns: int, screen: bytes) -> Awaited | None:
         signs = (self._consoles.written, self._calls.event_count, screen)

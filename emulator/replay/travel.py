@@ -16,7 +16,7 @@ from emulator.errors import BudgetUsedUp, Cancelled, EmulatorError, HostError
 from emulator.machine.core.stops import Instant, Stopping
 from emulator.machine.execution import Returned
 from emulator.replay.moment import Moment
-from emulator.run.ending import NO_LIMIT, Budget, Ending
+from emulator.run.ending import NO_LIMIT, Budget, Ending, How
 from emulator.run.to_end import ending_by, ending_of
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class Travel:
         ending: How the run ended; None while the machine does not stand at its end.
         on_jump: Called when the machine has gone forwards to a checkpoint, without the calls in between.
         on_return: Called when the machine is going to go back.
+        until_idle: Whether the run ends when the kernel has only waited for two seconds of virtual time (`emulator.machine.until`); for one way from the start.
         steps_left: Instructions that might still have begun on the last way forwards, if they were counted.
 
     Raises:
@@ -111,6 +112,7 @@ class Travel:
     def __init__(self, machine: Machine, budget: Budget = NO_LIMIT) -> None:
         self.machine = machine
         self.ending: Ending | None = None
+        self.until_idle = False
         self.steps_left = 0
         self._budget = budget
         self._deadline = None if budget.timeout_s is None else monotonic() + budget.timeout_s
@@ -168,7 +170,7 @@ class Travel:
     def end_here(self, ending: Ending) -> None:
         """Let the run end where the machine stands, in a way that is given, and moves take any time from now on."""
         self._deadline = None
-        if self.ending is None:
+        if self.ending is None or ending.how is How.IDLE:
             self._last, self._cut = self._stops.now, ending
             self._end(ending)
 
@@ -258,7 +260,7 @@ class Travel:
         stops.stop_at(stop)
         seconds = None if self._deadline is None else max(0.0, self._deadline - monotonic())
         try:
-            outcome = machine.run(stop_at_event=event or None, timeout_s=seconds)
+            outcome = machine.run(stop_at_event=event or None, timeout_s=seconds, until_idle=self.until_idle)
         except Cancelled:
             self._left(before)
             return Halt.CANCELLED

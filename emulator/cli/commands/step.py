@@ -8,6 +8,7 @@ from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
 from emulator.cli.machine_options import (
+    DEFAULT_TIMEOUT_S,
     UNINITIALISED,
     add_kernel,
     add_machine,
@@ -106,8 +107,14 @@ def _recorded(debugger: Debugger, options: Namespace) -> Timeline:
     from emulator.debug.timeline import Timeline
 
     timeline = Timeline(debugger)
-    timeline.record(to_finding=options.halt_on_error)
+    _record(timeline, options)
     return timeline
+
+
+def _record(timeline: Timeline, options: Namespace) -> None:
+    """Record the run, without limits only until the kernel waits: then most have done what they do by themselves."""
+    is_limited = options.max_instructions is not None or options.timeout is not DEFAULT_TIMEOUT_S
+    timeline.record(to_finding=options.halt_on_error, until_idle=not is_limited)
 
 
 def _go_to(timeline: Timeline, place: int | Moment) -> None:
@@ -259,7 +266,7 @@ def _open(debugger: Debugger, options: Namespace) -> None:
     timeline = Timeline(debugger)
 
     def begin() -> None:
-        timeline.record(to_finding=options.halt_on_error)
+        _record(timeline, options)
         try:
             timeline.go_to_place(_first_place(timeline, options))
         except ValueError:  # the run is shorter

@@ -16,6 +16,7 @@ from emulator.debug.step.view_text import ended_text, stop_text
 from emulator.debug.stop import StopKind
 from emulator.debug.timeline import NO_EVENTS, arrived
 from emulator.report.text.findings import finding_lines
+from emulator.run.ending import How
 from emulator.wording import printable
 
 if TYPE_CHECKING:
@@ -88,7 +89,13 @@ class MovesApp(PanesApp):
             self._begin()
             return self.read()
 
-        self.work("recording the run", begin, self.show_view)
+        self.work("recording the run", begin, self._open, "Esc: open what there is so far")
+
+    def _open(self, view: View) -> None:
+        """Show where the program opens, and say it where the kernel might have gone on."""
+        self.show_view(view)
+        if self.timeline.ending.how is How.IDLE:
+            self.show_message("recorded until the kernel only waits; --timeout SECONDS records more")
 
     def read(self) -> View:
         """Read what is seen now."""

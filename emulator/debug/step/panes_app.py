@@ -77,6 +77,7 @@ class PanesApp(App[None]):
         self._style = style
         self._job = ""  # name of the job that runs
         self._job_began = 0.0
+        self._escape = ""  # what the key does meanwhile
         self._cancelling = False
         self._leaving = False
         self._at_work = False  # the other thread is
@@ -204,18 +205,26 @@ class PanesApp(App[None]):
         """Whether a job has the timeline."""
         return bool(self._job)
 
-    def work(self, what: str, job: Callable[[], _Result], done: Callable[[_Result], None]) -> None:
+    def work(
+        self,
+        what: str,
+        job: Callable[[], _Result],
+        done: Callable[[_Result], None],
+        escape: str = "Esc stops",
+    ) -> None:
         """Do a job in another thread; only one at a time.
 
         Args:
             what: Name of the job, for people.
             job: May raise `EmulatorError` and `ValueError`, which are shown.
             done: A function that takes the result, called in this thread.
+            escape: What the key does meanwhile, for people.
         """
         if self._job:
             self.bell()
             return
         self._job, self._job_began, self._cancelling = what, monotonic(), False
+        self._escape = escape
         self.timeline.machine.forget_stop()
 
         def run() -> None:
@@ -294,4 +303,4 @@ class PanesApp(App[None]):
             self.timeline.debugger.cancel()
         seconds = int(monotonic() - self._job_began)
         event = "" if self.timeline.unknown else f"event {self.timeline.debugger.event}, "
-        self._set_headline(f"{self._job}: {event}{seconds} s (Esc stops)")
+        self._set_headline(f"{self._job}: {event}{seconds} s ({self._escape})")

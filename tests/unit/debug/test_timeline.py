@@ -16,6 +16,7 @@ from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile
 from emulator.replay import travel
 from emulator.run.ending import Budget, How
+from tests.helpers.debuggers import state_of
 from tests.helpers.guest import FUNCTION, machine_of
 from tests.helpers.timelines import timeline_of, timeline_on
 from tests.unit.machine.board.test_interrupts import IDT
@@ -272,3 +273,45 @@ def test_calls_that_return_at_one_instruction_are_events_of_their_own() -> None:
         timeline.go_to(event)
         assert (timeline.event, timeline.is_at_event()) == (event, True)
         assert timeline.machine.cpu.registers().edi == (event > 2)
+
+
+WAITING = (
+    FUNCTION
+    + """
+        pushl   $1
+        call    take
+        movb    $0xff, %al
+        outb    %al, $0x21
+        sti
+1:      pushl   %esi
+        popl    %esi
+        jmp     1b
+        function take
+        movl    4(%esp), %eax
+        ret
+        ends    take
+"""
+)
+
+
+def test_a_run_may_end_where_the_kernel_only_waits_and_ends_there_ever_after() -> None:
+    def recorded() -> Timeline:
+        timeline = timeline_on(machine_of(WAITING), TAKE, Budget(max_instructions=400_000_000))
+        timeline.record(until_idle=True)
+        assert timeline.ending.how is How.IDLE
+        assert timeline.event_count == 2
+        return timeline
+
+    timeline = recorded()
+    debugger = timeline.debugger
+    timeline.go_to_end()
+    end, end_at = state_of(debugger), debugger.moment
+    assert debugger.checkpoints.kept > 2, "it has been found in a run that goes on over checkpoints"
+    for place in (end_at.instructions - 3, 0, 1000):
+        debugger.go_to(place)
+        stop = debugger.run()
+        assert (stop.kind, stop.ending and stop.ending.how) == (StopKind.ENDED, How.IDLE)
+        assert state_of(debugger) == end
+    again = recorded()
+    again.go_to_end()
+    assert state_of(again.debugger) == end

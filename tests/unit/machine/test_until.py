@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -110,6 +111,35 @@ def test_a_loop_that_changes_nothing_is_idle(loop: str) -> None:
     assert 2 * IDLE_NS <= machine.interrupts.now_ns() <= 2 * IDLE_NS + 5 * LOOK_NS
     again = machine_of(loop)
     assert run(again, until_idle=True) == outcome
+
+
+def test_a_run_in_pieces_waits_as_one_that_is_none() -> None:
+    loop = STI + "\n1: pushl %ebx\n popl %ebx\n jmp 1b"
+    whole, machine = machine_of(loop), machine_of(loop)
+    run(whole, until_idle=True)
+    ended = 0
+    for _ in range(100):
+        with suppress(BudgetUsedUp):
+            assert machine.run(max_instructions=7_000_000, until_idle=True).ending is Returned.IDLE
+            ended = machine.interrupts.now_ns()
+            break
+    assert abs(ended - whole.interrupts.now_ns()) <= 3 * LOOK_NS
+    with pytest.raises(BudgetUsedUp):  # what begins then is another wait
+        machine.run(max_instructions=150_000_000, until_idle=True)
+
+
+def test_a_run_begun_elsewhere_waits_for_two_seconds_of_its_own() -> None:
+    counting = "cmpl $0, later\n je 1f\n2: decl later\n jnz 2b\n1: jmp 1b"
+    loop = f"{STI}\n {counting}\n .data\nlater: .long 0\n .text"
+    machine, fresh = machine_of(loop), machine_of(loop)
+    start = machine.snapshot()
+    with pytest.raises(BudgetUsedUp):
+        machine.run(max_instructions=150_000_000, until_idle=True)
+    start.reset()
+    for each in (machine, fresh):
+        each.memory.store_u32(symbol(each, "later"), 60_000_000)
+        assert each.run(max_instructions=400_000_000, until_idle=True).ending is Returned.IDLE
+    assert machine.interrupts.now_ns() == fresh.interrupts.now_ns()
 
 
 @pytest.mark.parametrize(

@@ -713,7 +713,7 @@ def test_escape_stops_a_recording_that_does_not_end() -> None:
         async with app.run_test(size=SMALL) as pilot:
             await pilot.pause(0.5)
             assert app.is_busy
-            assert "Esc stops" in str(app.query_one("#headline").render())
+            assert "(Esc: open what there is so far)" in str(app.query_one("#headline").render())
             await pilot.press("escape")
             stage = Stage(app, pilot)
             await stage.settle()
@@ -721,6 +721,20 @@ def test_escape_stops_a_recording_that_does_not_end() -> None:
             assert 0 < app.timeline.event_count < 5_000_184
             await stage.press("n")
             assert event(app) == 2
+
+    asyncio.run(run())
+
+
+def test_it_is_said_where_a_recording_ends_because_the_kernel_waits(tmp_path: Path) -> None:
+    source = 'void kmain(void) { __asm__ volatile("movb $0xff, %al; outb %al, $0x21; sti; hlt"); for (;;); }'
+    timeline = timeline_of(str(compile_kernel(tmp_path, source, entry=ENTRY)), record=False)
+
+    async def run() -> None:
+        app = StepApp(timeline, lambda: timeline.record(until_idle=True), Style())
+        async with app.run_test(size=SMALL) as pilot:
+            stage = Stage(app, pilot)
+            await stage.settle()
+            await stage.told("recorded until the kernel only waits; --timeout SECONDS records more")
 
     asyncio.run(run())
 
