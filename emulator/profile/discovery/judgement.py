@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Final
 from emulator.profile.discovery.areas import ENDING, LONELY
 from emulator.profile.discovery.candidates import Sureness
 from emulator.profile.discovery.inputs import find_inputs
-from emulator.profile.discovery.observed import MAKING, MOST_OVERLAPS, MOSTLY, NO_BLOCK, OFTEN, Seen, SeenCall, seeds
+from emulator.profile.discovery.observed import (
+    MAKING,
+    MOST_OVERLAPS,
+    MOSTLY,
+    NO_BLOCK,
+    OFTEN,
+    Seen,
+    SeenCall,
+    seeds,
+)
 from emulator.profile.discovery.words import Verb
 from emulator.wording import counted
 from emulator.x86 import PAGE_SIZE
