@@ -242,7 +242,7 @@ class Check:
             ending=ending,
             events=trace.event_count,
             calls=len(trace),
-            findings=tuple(self._findings(ending, trace, leaks, mappings, [*(nulls or []), *bad])),
+            findings=tuple(self._findings(ending, trace, leaks, mappings, [*bad, *(nulls or [])])),
             measures=measure(trace, leaks.sizes),
             reachable=leaks.reachable,
             lockstep=lockstep_calls(self._machine),
@@ -271,7 +271,10 @@ class Check:
     def _findings(
         self, ending: Ending, trace: Trace, leaks: Leaks, mappings: list[Finding], accesses: list[Finding]
     ) -> list[Finding]:
-        """Return all findings in order of events; those that show at the end only come last."""
+        """Return all findings in order of events; those that show at the end only come last.
+
+        Of one event, bad accesses of blocks come before null accesses: the null may be what was read there.
+        """
         rerun = self.rerun(ending)
         has_mappings = self.checks is not None and self.checks.has_mappings
         found = check_calls(trace, known_memory(self._machine, has_mappings=has_mappings))

@@ -10,7 +10,7 @@ from emulator.report.text.ending import ending_text
 from emulator.report.text.frames import UNKNOWN_CALLER, call_trace_text
 from emulator.report.text.lacks import lack_lines
 from emulator.report.text.style import BOLD, DIM, GREEN, RED
-from emulator.wording import counted, human_size, printable
+from emulator.wording import MORE_CALLERS, counted, human_size, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,7 +85,7 @@ def finding_lines(same: Sequence[Finding], style: Style) -> list[str]:
     """Return the first of some findings of one id, at most `LINES_MAX` lines, which a narrow terminal folds."""
     finding = same[0]
     function = finding.call_site.function if finding.call_site else ""
-    where = f" in {printable(function)}" if function else ""
+    where = f" in {printable(function)}" if function not in ("", MORE_CALLERS) else ""
     head = [(f"BUG: {printable(finding.message)}{where}", _ALARM)]
     lines = _details(finding.details)
     if finding.call_site:

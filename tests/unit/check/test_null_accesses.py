@@ -173,6 +173,13 @@ def test_a_kernel_that_dies_of_it_has_both_findings(tmp_path: Path) -> None:
     assert nulls_of(report)[0].message == "write to 0x00000004 through a null pointer"
 
 
+def test_where_the_null_pointer_was_read_wrongly_comes_first(tmp_path: Path) -> None:
+    source = KERNEL.replace("EARLY", "").replace("LATE", "set(((struct thing **)take(8))[2])").replace("PAGE_ZERO", "")
+    machine = boot(str(compile_kernel(tmp_path, source, OPTIONS)))
+    report = check_kernel(machine, PROFILE, sanitize=True)
+    assert [each.kind for each in report.findings][:2] == [Kind.OUT_OF_BOUNDS, Kind.NULL_ACCESS]
+
+
 @pytest.mark.parametrize("mmu", ["fast", "reference"])
 def test_both_mmus_guard_the_page(mmu: Literal["fast", "reference"]) -> None:
     machine = boot("firmware:bad_null_access", mmu=mmu)

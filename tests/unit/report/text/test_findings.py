@@ -13,6 +13,7 @@ from emulator.report.text.findings import LINES_MAX, difference_lines, finding_l
 from emulator.report.text.style import Style
 from emulator.run.ending import Ending, How
 from emulator.verdict.difference import Difference, Importance
+from emulator.wording import MORE_CALLERS
 from kernel_model.memory import ByteMemory
 
 PLAIN = Style(100)
@@ -88,6 +89,11 @@ def test_where_no_symbol_is_no_function_is_named() -> None:
         "Call trace:",
         "  0x00100020",
     ]
+
+
+def test_where_no_caller_is_known_no_function_is_named() -> None:
+    jump = replace(FINDING, call_site=CallSite(0, 5, MORE_CALLERS, (Frame(0, MORE_CALLERS, 0, "", 0),)))
+    assert finding_lines([jump], PLAIN)[0] == "BUG: double free of 0x00200008 (24 bytes)"
 
 
 def test_what_a_terminal_could_take_for_a_command_is_escaped() -> None:
