@@ -15,7 +15,7 @@ from emulator.profile.discovery.candidates import (
     may_be_size,
     out_parameter,
 )
-from emulator.profile.discovery.words import Verb, stem_of, words_of
+from emulator.profile.discovery.words import Verb, is_plain, stem_of, words_of
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -219,6 +219,8 @@ def _add_lengths(candidate: Candidate, declared: Prototype, found: dict[int, str
         guesses = {
             index: "size" for index, each in numbers.items() if index not in found and may_be_size(each)
         }
+        if not guesses and is_plain(candidate.name) and len(declared.parameters) == 1:
+            guesses = dict.fromkeys(numbers, "size")  # all that a kmalloc can be told
         _add_first(found, guesses, "size")
     if "size" in found.values() and candidate.verb is not Verb.FREE:
         counts = {

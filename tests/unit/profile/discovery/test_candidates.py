@@ -118,6 +118,23 @@ def test_a_name_for_an_untyped_pointer_may_be_a_pool(tmp_path: Path) -> None:
     }
 
 
+def test_all_that_a_plain_allocator_is_told_is_the_size(tmp_path: Path) -> None:
+    source = """
+    char memory[64];
+    void *kmalloc(unsigned l) { return memory + l; }
+    void *heap_alloc(unsigned l) { return memory + l + 1; }
+    void *zalloc(unsigned l, unsigned m) { return memory + l + m; }
+    void _start(void) { for (;;); }
+    """
+    image = KernelImage.read(compile_kernel(tmp_path, source, ["-g"]))
+    texts = {each.name: signature_of(image, each).text(each.name) for each in find_candidates(image)}
+    assert texts == {
+        "kmalloc": "kmalloc(size) -> ptr",
+        "heap_alloc": "heap_alloc(l) -> ptr",
+        "zalloc": "zalloc(l, m) -> ptr",
+    }
+
+
 def test_blocks_of_a_file_system_lie_on_a_disk(tmp_path: Path) -> None:
     source = """
     typedef struct { unsigned blocks; } ext2_fs_t;
