@@ -91,19 +91,18 @@ class Candidate(NamedTuple):
 
 
 def likely_names(image: KernelImage) -> list[str]:
-    """Return the names of functions that sound like an allocator's, best first. This looks at names only, and is quick.
+    """Return the names of functions that sound like an allocator's, best first, as people write them. This looks at names only, and is quick.
 
     Raises:
         BadImage: The symbol table is damaged.
     """
     judged = [
-        (points + (_PLAIN if is_plain(symbol.name) else 0), verb is Verb.FREE, symbol.name)
+        (points + (_PLAIN if is_plain(symbol.name) else 0), verb is Verb.FREE, _name(symbol.name))
         for symbol, verb, points, _ in _by_name(image)
         if points >= _LIKELY_NAME
     ]
-    return [
-        name for _, frees, name in sorted(judged, key=lambda each: (-each[0], each[1], len(each[2]), each[2]))
-    ]
+    judged.sort(key=lambda each: (-each[0], each[1], len(each[2]), each[2]))
+    return list(dict.fromkeys(name for _, _, name in judged))
 
 
 def find_candidates(image: KernelImage) -> list[Candidate]:

@@ -148,6 +148,18 @@ def test_blocks_of_a_file_system_lie_on_a_disk(tmp_path: Path) -> None:
     assert signature_of(image, found["free_block"]).text("free_block") == "free_block(fs, ptr)"
 
 
+def test_functions_of_cpp_are_named_as_people_write_them(tmp_path: Path) -> None:
+    source = """
+    char memory[64];
+    struct Heap { void *alloc(unsigned size); void *alloc(); };
+    void *Heap::alloc(unsigned size) { return memory + size; }
+    void *Heap::alloc() { return memory; }
+    extern "C" void _start() { for (;;); }
+    """
+    image = KernelImage.read(compile_kernel(tmp_path, source, ["-x", "c++"]))
+    assert likely_names(image) == ["Heap::alloc"]
+
+
 def test_placement_new_takes_no_memory(tmp_path: Path) -> None:
     source = """
     char memory[4096];
