@@ -51,7 +51,9 @@ def wrong_frees(area: Area) -> Iterator[Finding]:
 
 def _is_in_seed(area: Area, call_site: CallSite) -> bool:
     """Return whether a copy of a function that gives memory to the allocator, inside of another function, makes a call."""
-    those = [each for _, each in area.functions(Role.SEED, Role.OTHER) if Role.SEED in (each.role, each.copies)]
+    those = [
+        each for _, each in area.functions(Role.SEED, Role.OTHER) if Role.SEED in (each.role, each.copies)
+    ]
     seeds = {_name(each.original) for each in those}
     return any(frame.inlined and _name(frame.function) in seeds for frame in call_site.backtrace)
 

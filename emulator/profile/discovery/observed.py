@@ -179,7 +179,9 @@ class Seen:
     def _makes_header(self, outer: SeenCall, inner: SeenCall) -> bool:
         """Return whether a call makes what lies right before the block of the one around it."""
         if any(
-            self._verbs[each.function] not in MAKING or each.block in NO_BLOCK or self._units[each.function] != 1
+            self._verbs[each.function] not in MAKING
+            or each.block in NO_BLOCK
+            or self._units[each.function] != 1
             for each in (outer, inner)
         ):
             return False

@@ -174,7 +174,11 @@ def test_a_kernel_that_dies_of_it_has_both_findings(tmp_path: Path) -> None:
 
 
 def test_where_the_null_pointer_was_read_wrongly_comes_first(tmp_path: Path) -> None:
-    source = KERNEL.replace("EARLY", "").replace("LATE", "set(((struct thing **)take(8))[2])").replace("PAGE_ZERO", "")
+    source = (
+        KERNEL.replace("EARLY", "")
+        .replace("LATE", "set(((struct thing **)take(8))[2])")
+        .replace("PAGE_ZERO", "")
+    )
     machine = boot(str(compile_kernel(tmp_path, source, OPTIONS)))
     report = check_kernel(machine, PROFILE, sanitize=True)
     assert [each.kind for each in report.findings][:2] == [Kind.OUT_OF_BOUNDS, Kind.NULL_ACCESS]
