@@ -12,13 +12,13 @@ import sys
 import termios
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 KMEMU = (sys.executable, "-m", "emulator.cli.main")
 """The command, from this source."""
@@ -98,6 +98,14 @@ class Terminal:
     def keys(self, *keys: str) -> None:
         """Press keys, by tmux's names."""
         subprocess.run([*self._tmux, "send-keys", *keys], check=True)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the command, the only child of the first shell."""
+        shell = subprocess.run(
+            [*self._tmux, "list-panes", "-F", "#{pane_pid}"], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        children = Path(f"/proc/{shell}/task/{shell}/children").read_text(encoding="ascii")
+        os.kill(int(children), number)
 
     def screen(self, *, escapes: bool = False) -> str:
         """Return what the terminal shows."""

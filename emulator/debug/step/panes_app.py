@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from asyncio import sleep
 from itertools import chain
 from time import monotonic
@@ -22,6 +23,7 @@ from emulator.report.text.style import WIDTH_MAX, WIDTH_MIN, Style
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from textual import events
     from textual.app import ComposeResult
@@ -61,6 +63,7 @@ class PanesApp(App[None]):
         Binding("tab", "pane(1)", "Pane", priority=True),
         Binding("shift+tab", "pane(-1)", show=False, priority=True),
         Binding("escape", "cancel", show=False),
+        Binding("ctrl+z", "suspend_process", show=False),
         *(Binding(key, f"show_pane('{pane}')", show=False) for key, pane in zip(KEYS, ORDER, strict=True)),
     ]
     CSS_PATH: ClassVar = "step.tcss"
@@ -101,6 +104,24 @@ class PanesApp(App[None]):
         self.set_class(bool(self.timeline.unknown), "-unknown")
         self.show_pane("code" if self.timeline.unknown else "calls")
         self.set_interval(_PULSE_S, self._pulse)
+        self._expect_sigstop()
+
+    def _expect_sigstop(self) -> None:
+        """Leave the screen before it is entered again, where SIGSTOP has stopped the program in it.
+
+        Textual does so at SIGTSTP only. Else two threads would read what is typed, and at the end one of them would not end.
+        """
+        resume, driver = signal.getsignal(signal.SIGCONT), self._driver
+        if driver is None or not callable(resume):
+            return
+
+        def go_on(number: int, frame: FrameType | None) -> None:
+            writer = getattr(driver, "_writer_thread", None)
+            if writer is not None and writer.is_alive():
+                driver.suspend_application_mode()
+            resume(number, frame)
+
+        signal.signal(signal.SIGCONT, go_on)
 
     def on_resize(self, event: events.Resize) -> None:
         """Lay the panes out anew."""

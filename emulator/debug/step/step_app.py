@@ -38,7 +38,7 @@ w     who wrote a word last
 tab   next pane                     1-9 0 t   this pane
 enter opens a variable, shows a level of the call stack, or a task
 arrows  move in a pane              < >   scroll sideways
-escape  stop what takes long        q     quit
+escape  stop what takes long        q     quit; ctrl+z for a while
 
 An address is a number (0x0010a008), a symbol (heap_free_list, memmap+8), or
 that of the line under the cursor, which is proposed. A place is a function, an

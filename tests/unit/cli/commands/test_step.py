@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.helpers.terminal import KMEMU
 from tests.unit.cli.kernels import exit_with, write_kernel
 
 if TYPE_CHECKING:
@@ -215,6 +217,35 @@ def test_stops_and_variables_on_a_real_terminal(terminal: Terminal) -> None:
     terminal.wait_for("before the first instruction; 24 events")
     terminal.keys("q")
     terminal.wait_for("left with 0")
+
+
+def test_a_session_that_is_stopped_and_goes_on_is_as_before(terminal: Terminal) -> None:
+    terminal.start("step", OVERFLOW)
+    terminal.wait_for("before the first instruction; 24 events")
+    terminal.wait_for("? Help")
+    for number in ("2", "4", "6"):
+        terminal.signal(signal.SIGSTOP)
+        terminal.signal(signal.SIGCONT)
+        terminal.keys("n")
+        terminal.wait_for(f"event {number} of 24")
+    terminal.keys("q")
+    terminal.wait_for("left with 0")
+
+
+def test_a_session_is_stopped_by_the_key_for_that(terminal: Terminal) -> None:
+    terminal.start("--version")
+    terminal.wait_for("left with 0")
+    terminal.keys(" ".join([*KMEMU, "step", OVERFLOW]), "Enter")
+    terminal.wait_for("before the first instruction; 24 events")
+    terminal.wait_for("? Help")
+    terminal.keys("C-z")
+    terminal.wait_for("left with 0", gone="24 events")
+    terminal.keys("fg", "Enter")
+    terminal.wait_for("before the first instruction; 24 events")
+    terminal.keys("n")
+    terminal.wait_for("event 2 of 24")
+    terminal.keys("q")
+    terminal.wait_for("left with 0", gone="24")
 
 
 def test_a_place_after_the_end_is_the_end(terminal: Terminal) -> None:
