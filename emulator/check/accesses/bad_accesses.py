@@ -121,10 +121,12 @@ class _Gift(NamedTuple):
     Attributes:
         area: Its area.
         call: That has given the memory to it last.
+        address: Of the byte that was accessed, as the call names the memory: linear or physical.
     """
 
     area: Area
     call: int
+    address: int
 
 
 def bad_accesses(machine: Machine, accesses: Iterable[BadAccess], trace: Trace) -> list[Finding]:
@@ -276,13 +278,17 @@ class _Reader:
         """Return whose memory it is that no block has, far from any; None: that is not the case, or not known."""
         if access.poison is not Poison.GAP or _kind(access) is not Kind.UNALLOCATED:
             return None
-        address = access.linear + access.offset
-        gifts = (_Gift(area, area.given_by(address, access.event)) for area in self._seeded)
-        return max((each for each in gifts if each.call), key=lambda each: each.call, default=None)
+        for start in (access.linear, access.physical):
+            address = start + access.offset
+            gifts = [_Gift(area, area.given_by(address, access.event), address) for area in self._seeded]
+            found = max((each for each in gifts if each.call), key=lambda each: each.call, default=None)
+            if found is not None:
+                return found
+        return None
 
     def _is_unused_page(self, access: BadAccess, gift: _Gift) -> bool:
         """Return whether an allocator of pages has never handed out the page of an access."""
-        page = (access.linear + access.offset) & -PAGE_SIZE
+        page = gift.address & -PAGE_SIZE
         return gift.area.pages and not gift.area.has_had(page, page + PAGE_SIZE, access.event)
 
     def _history(self, access: BadAccess) -> BlockHistory | None:

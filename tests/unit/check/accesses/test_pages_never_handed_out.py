@@ -39,6 +39,7 @@ apart void write(u32 at) { *(volatile u32 *)at = 7; }
 static void map(void) /* before the allocator is up: its own memory is none of the allocator's */
 {
     for (u32 i = 0; i < 1024; i++) directory[i] = i << 22 | 0x83;
+    directory[768] = 0x83; /* all of it once more, at 0xc0000000 */
     __asm__ volatile("mov %%cr4, %%eax; or $16, %%eax; mov %%eax, %%cr4; mov %0, %%cr3; mov %%cr0, %%eax; or $0x80000000, %%eax; mov %%eax, %%cr0"
                      : : "r"(directory) : "eax", "memory");
 }
@@ -79,6 +80,7 @@ def findings(folder: Path, touch: str) -> list[Finding]:
         ("read(0x230010)", "read of 4 bytes from 0x00230010"),
         ("write(0x23fffc)", "write of 4 bytes to 0x0023fffc"),
         ("write(0x20bffe)", "write of 4 bytes to 0x0020bffe"),
+        ("read(0xc0230010)", "read of 4 bytes from 0xc0230010"),
     ],
 )
 def test_a_page_that_was_never_handed_out_is_named_so(tmp_path: Path, touch: str, done: str) -> None:
