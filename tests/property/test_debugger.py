@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -22,6 +22,11 @@ from emulator.machine.machine import Machine
 from emulator.replay import travel
 from tests.helpers.guest import FUNCTION, assemble
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from emulator.machine.core.core_types import Registers
+
 GUEST = assemble(
     FUNCTION
     + """
@@ -30,14 +35,15 @@ GUEST = assemble(
 1:      call    work
         movl    (%ebx), %edx
         addl    %ecx, %edx
-        movl    %edx, (%ebx)
+        .globl  store, count
+store:  movl    %edx, (%ebx)
         incl    %esi
         loop    1b
         exit    0
         function work
         pushl   %ecx
         andl    $3, %ecx
-        incl    4(%ebx,%ecx,4)
+count:  incl    4(%ebx,%ecx,4)
         popl    %ecx
         ret
         ends    work
@@ -50,32 +56,56 @@ table:  .skip   4096
 )
 TABLE = GUEST.symbols["table"].address
 WORK = GUEST.symbols["work"].address
-CODE = GUEST.entry
+STORE, COUNT = GUEST.symbols["store"].address, GUEST.symbols["count"].address
+
+
+class Edit(NamedTuple):
+    """A change from outside: of a byte of memory, or of a register."""
+
+    position: int
+    where: int | str
+    value: int
+
+    def make(self, machine: Machine) -> None:
+        """Make it on a machine that nobody debugs."""
+        if isinstance(self.where, int):
+            machine.memory.write(self.where, bytes([self.value]))
+        else:
+            machine.cpu.set_registers(machine.registers()._replace(**{self.where: self.value}))
+
+
+def _stored(registers: Registers) -> range:
+    """Return the bytes of the table that the next instruction stores to."""
+    if registers.pc == STORE:
+        return range(4)
+    return range(4 + 4 * registers.ecx, 8 + 4 * registers.ecx) if registers.pc == COUNT else range(0)
 
 
 class Reference:
     """All positions of a run, each by running from the start and executing one instruction at a time."""
 
-    def __init__(self, edits: list[tuple[int, int, int]]) -> None:
+    def __init__(self, edits: Sequence[Edit]) -> None:
         machine = Machine(GUEST)
         self.states: list[Any] = []
         self.pcs: list[int] = []
         self.words: list[bytes] = []
-        self.reached: list[bytes] = []  # the same before what was changed there
+        self.written: list[range] = [range(0)]  # bytes of the table that the instruction before has stored to
         position = 0
         while True:
-            self.reached.append(machine.memory.read(TABLE, 64))
-            for at, address, value in edits:
-                if at == position:
-                    machine.memory.write(address, bytes([value]))
+            for edit in edits:
+                if edit.position == position:
+                    edit.make(machine)
             self.states.append((machine.registers(), machine.memory.read(TABLE, 64)))
             self.pcs.append(machine.registers().pc)
             self.words.append(machine.memory.read(TABLE, 64))
+            self.written.append(_stored(machine.registers()))
             position += 1
             machine.stops.stop_at(Instant(position))
             if machine.run().ending is not Returned.STOP:
                 break
         self.last = position - 1  # the last instruction before the end
+        self.call = self.pcs[self.pcs.index(WORK) - 1]
+        self.ret = WORK + GUEST.symbols["work"].size - 1
 
 
 class Sequences(RuleBasedStateMachine):
@@ -84,35 +114,37 @@ class Sequences(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.debugger = Debugger(Machine(GUEST))
-        self.edits: list[tuple[int, int, int]] = []
+        self.edits: list[Edit] = []
         self.reference = Reference(self.edits)
         self.at = 0
         self.ended = False
         self.breakpoints: dict[Any, int] = {}
-        self.watched: dict[Any, int] = {}
+        self.watched: dict[Any, tuple[int, int]] = {}
 
     def teardown(self) -> None:
         self.debugger.close()
 
     def stops_at(self, position: int) -> bool:
-        """Whether a run stops in front of an instruction: there is a breakpoint, or the one before has changed watched bytes by a store."""
+        """Whether a run stops in front of an instruction: there is a breakpoint, or the one before has stored to watched bytes."""
         if position > self.reference.last:
             return False
-        if self.reference.pcs[position] in self.breakpoints.values():
+        broken = [address for point, address in self.breakpoints.items() if point.enabled]
+        if self.reference.pcs[position] in broken:
             return True
         if not position:
             return False
-        before, after = self.reference.words[position - 1], self.reference.reached[position]
-        return any(before[at : at + 4] != after[at : at + 4] for at in self.watched.values())
+        stored = self.reference.written[position]
+        watched = [each for point, each in self.watched.items() if point.enabled]
+        return any(at < stored.stop and stored.start < at + size for at, size in watched)
 
     @rule(at=st.sampled_from([0, 5, 12, 30]))
     def set_breakpoint(self, at: int) -> None:
         address = self.reference.pcs[at]
         self.breakpoints[self.debugger.break_at(address)] = address
 
-    @rule(word=st.integers(0, 4))
-    def set_watchpoint(self, word: int) -> None:
-        self.watched[self.debugger.watch(TABLE + 4 * word, 4)] = 4 * word
+    @rule(at=st.integers(0, 20), size=st.sampled_from([1, 2, 4, 4, 7]))
+    def set_watchpoint(self, at: int, size: int) -> None:
+        self.watched[self.debugger.watch(TABLE + at, size)] = at, size
 
     @precondition(lambda self: self.breakpoints or self.watched)
     @rule(data=st.data())
@@ -160,13 +192,73 @@ class Sequences(RuleBasedStateMachine):
         self.at, self.ended = int(share * self.reference.last), False
         self.debugger.go_to(self.at)
 
+    @rule(data=st.data())
+    @precondition(lambda self: self.breakpoints or self.watched)
+    def switch(self, data: st.DataObject) -> None:
+        point = data.draw(st.sampled_from([*self.breakpoints, *self.watched]))
+        point.enabled = not point.enabled
+
+    @precondition(lambda self: not self.ended)
+    @rule(share=st.floats(0, 1), other=st.floats(0, 1))
+    def run_to(self, share: float, other: float) -> None:
+        places = {self.reference.pcs[int(each * self.reference.last)] for each in (share, other)}
+        stop = self.debugger.run_to(places)
+        later = range(self.at + 1, self.reference.last + 1)
+        following = [each for each in later if self.stops_at(each) or self.reference.pcs[each] in places]
+        self.at = following[0] if following else self.reference.last + 1
+        self.ended = not following
+        assert (stop.kind is StopKind.ENDED) == self.ended
+        assert (
+            stop.kind is not StopKind.STEP
+            or not self.stops_at(self.at)
+            or self.reference.pcs[self.at] in places
+        )
+
+    @rule(share=st.floats(0, 1))
+    def run_back_to(self, share: float) -> None:
+        place = self.reference.pcs[int(share * self.reference.last)]
+        self.debugger.run_back_to(place)
+        earlier = range(1, min(self.at, self.reference.last + 1))
+        before = [each for each in earlier if self.stops_at(each) or self.reference.pcs[each] == place]
+        self.at, self.ended = before[-1] if before else 0, False
+
+    @precondition(lambda self: not self.ended and self.is_at_return_address())
+    @rule()
+    def finish_back(self) -> None:
+        self.debugger.finish_back()
+        calls = [each for each in range(self.at) if self.reference.pcs[each] == self.reference.call]
+        stops = [each for each in range(calls[-1] + 1, self.at) if self.stops_at(each)]
+        begins = calls[-1] + 1
+        self.at = stops[-1] if stops and (stops[-1] != begins or self.at == begins) else calls[-1]
+
+    @precondition(lambda self: not self.ended and self.is_at_return_address())
+    @rule()
+    def finish(self) -> None:
+        self.debugger.finish()
+        pcs = self.reference.pcs
+        returned = next(each for each in range(self.at, len(pcs)) if pcs[each - 1] == self.reference.ret)
+        self.at = next((each for each in range(self.at + 1, returned) if self.stops_at(each)), returned)
+
+    def is_at_return_address(self) -> bool:
+        """Whether ESP points to it: else who has called is not known."""
+        return self.reference.pcs[self.at] in (WORK, self.reference.ret)
+
+    def _edited(self, where: int | str, value: int) -> None:
+        self.edits[:] = [each for each in self.edits if each.position <= self.at]
+        self.edits.append(Edit(self.at, where, value))
+        self.reference = Reference(self.edits)
+
     @precondition(lambda self: not self.ended)
     @rule(offset=st.integers(0, 19), value=st.integers(0, 255))
     def edit(self, offset: int, value: int) -> None:
         self.debugger.write_memory(TABLE + offset, bytes([value]))
-        self.edits[:] = [each for each in self.edits if each[0] <= self.at]
-        self.edits.append((self.at, TABLE + offset, value))
-        self.reference = Reference(self.edits)
+        self._edited(TABLE + offset, value)
+
+    @precondition(lambda self: not self.ended)
+    @rule(name=st.sampled_from(["esi", "edx", "edi"]), value=st.integers(0, (1 << 32) - 1))
+    def edit_register(self, name: str, value: int) -> None:
+        self.debugger.write_register(name, value)
+        self._edited(name, value)
 
     @precondition(lambda self: not self.ended and not self.edits)
     @rule(word=st.integers(0, 4))

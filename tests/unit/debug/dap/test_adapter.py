@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,11 @@ import pytest
 
 from emulator.debug.dap.adapter import CAPABILITIES
 from tests.helpers.c_kernel import compile_kernel
+from tests.helpers.call_stack_kernels import ENTRY
 from tests.helpers.cpp_kernel import SCOPED, compile_cpp
 from tests.helpers.debug_adapter import DebugAdapter, Refused, debug_adapter
+from tests.helpers.guest import linked
+from tests.helpers.rings import exceptions
 from tests.helpers.task_kernel import KERNEL as TASKS
 from tests.helpers.variable_kernel import SOURCE, compile_variables
 
@@ -478,6 +482,71 @@ def test_exceptions_of_the_guest_stop_at_their_handlers(adapter: DebugAdapter) -
     assert adapter.request("exceptionInfo", threadId=1)["exceptionId"] == "guest-exception"
 
 
+FAULTS = """
+        movl    %cr4, %eax
+        orl     $0x10, %eax
+        movl    %eax, %cr4
+        movl    $0x87, directory                # the first 4 MiB, in ring 3, too
+        movl    $directory, %eax
+        movl    %eax, %cr3
+        movl    %cr0, %eax
+        orl     $0x80000000, %eax
+        movl    %eax, %cr0
+        after   1f
+in_0:   movl    0x500000, %eax
+1:      after   2f
+        in_ring_3
+in_3:   movl    %eax, 0x600000
+2:      after   3f
+        in_ring_3
+halts:  hlt
+3:      nop
+        .bss
+        .balign 4096
+directory: .skip 4096
+        .text
+"""
+
+
+def test_exceptions_of_each_ring_stop_forwards_and_backwards(adapter: DebugAdapter, tmp_path: Path) -> None:
+    (tmp_path / "faults.elf").write_bytes(linked(exceptions(FAULTS)))
+    adapter.launch(str(tmp_path / "faults.elf"))
+    adapter.request("setExceptionBreakpoints", filters=["guest-exception"])
+    faults = ["#PF page fault at in_0", "#PF page fault at in_3", "#GP general protection at halts"]
+
+    def text(stop: dict[str, str]) -> str:
+        assert (stop["reason"], stop["description"]) == ("exception", "Exception of the guest")
+        assert adapter.request("exceptionInfo", threadId=1)["description"] == stop["text"]
+        assert adapter.frames()[0]["name"].startswith("on_1")
+        return stop["text"].partition("+")[0]
+
+    assert [text(adapter.start()), text(adapter.go("continue")), text(adapter.go("continue"))] == faults
+    assert adapter.go("continue")["reason"] == "pause", "the run has ended"
+    assert [text(adapter.go("reverseContinue")) for _ in faults] == faults[::-1]
+    assert adapter.go("reverseContinue")["reason"] == "entry"
+    adapter.request("setExceptionBreakpoints", filters=[])
+    assert adapter.go("continue")["reason"] == "pause"
+    adapter.request("setExceptionBreakpoints", filters=["guest-exception"])
+    assert text(adapter.go("reverseContinue")) == faults[-1]
+
+
+def test_a_kernel_whose_client_reads_slowly_is_paused(adapter: DebugAdapter, tmp_path: Path) -> None:
+    source = """
+    volatile unsigned n;
+    void kmain(void) { for (;;) { n++; __asm__ volatile("outb %0, $0xe9" : : "a"((char)(n % 64 ? 65 : 10))); } }
+    """
+    adapter.launch(str(compile_kernel(tmp_path, source, ["-g"], entry=ENTRY)), stopOnEntry=False)
+    adapter.request("configurationDone")
+    for _ in range(3):
+        time.sleep(0.2)  # what the kernel prints fills the pipe, for which the adapter waits
+        pause = adapter.send("pause", threadId=1)
+        assert adapter.answer(pause)["success"]
+        assert adapter.event("stopped")["reason"] == "pause"
+        assert int(adapter.evaluate("n")) > 0
+        adapter.request("continue", threadId=1)
+    adapter.request("disconnect")
+
+
 def test_what_is_typed_goes_to_events_and_back(adapter: DebugAdapter) -> None:
     adapter.launch("firmware:demo", stopOnEntry=True)
     adapter.start()
@@ -546,9 +615,6 @@ def test_threads_are_the_tasks_of_a_kernel_whose_tasks_are_known(adapter: DebugA
 
 
 def test_a_kernel_that_runs_is_paused(adapter: DebugAdapter, tmp_path: Path) -> None:
-    from tests.helpers.c_kernel import compile_kernel
-    from tests.helpers.call_stack_kernels import ENTRY
-
     path = compile_kernel(
         tmp_path, "volatile unsigned n; void kmain(void) { for (;;) n++; }", ["-g"], entry=ENTRY
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator.debug import StopKind
 from emulator.debug import debugger as debugging
+from emulator.debug.threads import thread_of
 from emulator.guest.tasks import task_reader
 from tests.helpers.c_kernel import compile_kernel
 from tests.helpers.gdb import ask, gdb_transcript
@@ -162,3 +165,65 @@ def test_lldb_learns_why_each_thread_stands(in_task_1: tuple[Debugger, TaskReade
     names = [f"hexname:{name.encode().hex()};".encode() for name in ("task 1", "task 2")]
     answers = ask(d, b"s", b"qThreadStopInfo1", b"qThreadStopInfo2", b"qThreadStopInfo9", tasks=tasks)
     assert answers[1:] == [b"T00thread:1;" + names[0], answers[0] + names[1], b"E03"]
+
+
+class Walk:
+    """Where each instruction of a run is, and in which thread."""
+
+    def __init__(self, kernel: Path) -> None:
+        self.threads: list[int] = []
+        self.pcs: list[int] = []
+        with debugging(str(kernel), profile=str(kernel.with_name("profile.toml"))) as d:
+            reader = task_reader(d.machine, d.profile.tasks)
+            assert reader is not None
+            while True:
+                self.threads.append(thread_of(reader.running()))
+                self.pcs.append(d.machine.registers().pc)
+                if d.step().kind is not StopKind.STEP:
+                    break
+
+    def after(self, at: int, thread: int, broken: set[int]) -> int | None:
+        """Return where a step of a thread ends; None: at the end of the run."""
+        at += 1 if self.threads[at] == thread else 0
+        for each in range(at, len(self.pcs)):
+            if self.threads[each] == thread or (self.pcs[each] in broken and each > at - 1):
+                return each
+        return None
+
+    def before(self, at: int, broken: set[int]) -> int:
+        """Return where a step back of the thread that runs ends."""
+        for each in range(at - 1, 0, -1):
+            if self.threads[each] == self.threads[at] or (self.pcs[each] in broken and each < at - 1):
+                return each
+        return at - 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_steps_of_threads_end_where_these_run(kernel: Path, seed: int) -> None:
+    walk, random = Walk(kernel), Random(seed)
+    broken = {walk.pcs[random.randrange(len(walk.pcs))] for _ in range(seed % 3)}
+    packets, expected, at = [b"Z0,%x,1" % each for each in broken], [], 0
+    for _ in range(60):
+        if at and random.random() < 0.4:
+            packets.append(b"bs")
+            at = walk.before(at, broken)
+        else:
+            thread = walk.threads[at]
+            after = walk.after(at, thread, broken)
+            if after is None:
+                continue
+            packets.append(b"vCont;s:%x;c" % thread)
+            at = after
+        expected.append((walk.pcs[at], walk.threads[at]))
+        if random.random() < 0.3:
+            at = random.randrange(1, len(walk.pcs))
+            packets.append(b"qRcmd," + f"goto @{at}".encode().hex().encode())
+    with debugging(str(kernel), profile=str(kernel.with_name("profile.toml"))) as d:
+        answers = ask(
+            d, b"qSupported:vContSupported+", *packets, tasks=task_reader(d.machine, d.profile.tasks)
+        )
+    stops = re.findall(rb"^T.*?08:(\w+);.*thread:(\w+);", b"\n".join(answers), re.MULTILINE)
+    found = [
+        (int.from_bytes(bytes.fromhex(eip.decode()), "little"), int(thread, 16)) for eip, thread in stops
+    ]
+    assert found == expected
