@@ -90,10 +90,12 @@ def _wild_access(image: KernelImage, lacks: Sequence[Lack], trace: Trace) -> Fin
     inside = CallSites(trace).open_after(lack.event) if lack.function else None
     function = frames[0].function if inside is None else inside.function
     call_site = CallSite(0 if inside is None else inside.call, lack.event, lack.function or function, frames)
-    verb = "wrote to" if lack.by_write else "read"
-    message = f"{lack.function or function} {verb} 0x{lack.address:08x}, where nothing is"
-    details = (f"{counted(len(lacks), 'page')} like this",) if len(lacks) > 1 else ()
-    return Finding(Kind.WILD_ACCESS, "", message, call_site, details=details)
+    verb = "write to" if lack.by_write else "read of"
+    message = f"wild access: {verb} 0x{lack.address:08x}"
+    details = ["neither RAM nor a device is there"]
+    if len(lacks) > 1:
+        details.append(f"{counted(len(lacks), 'page')} like this")
+    return Finding(Kind.WILD_ACCESS, "", message, call_site, details=tuple(details))
 
 
 def deadlocks(machine: Machine, ending: Ending, trace: Trace, waiting: Sequence[str]) -> list[Finding]:

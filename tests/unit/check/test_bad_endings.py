@@ -153,7 +153,7 @@ def wild(code: str, ram_end: int = 0) -> list[Finding]:
 def test_an_allocator_that_accesses_nothing_follows_a_wild_pointer() -> None:
     (finding,) = wild("movl $0, 0x40000010\n xorl %eax, %eax")
     assert finding.kind is Kind.WILD_ACCESS
-    assert finding.message == "take wrote to 0x40000010, where nothing is"
+    assert finding.message == "wild access: write to 0x40000010"
     assert finding.call_site is not None
     assert (finding.call_site.call, finding.call_site.event) == (1, 1)
     assert [frame.function for frame in finding.call_site.backtrace] == ["take", "_start"]
@@ -198,8 +198,8 @@ def strayed(before: str, after: str, *, sanitize: bool = True) -> list[Finding]:
 
 def test_other_code_does_so_where_accesses_are_checked() -> None:
     read, written = strayed("", "call look\n call look\n addl $0x5000, %ebx\n call other")
-    assert read.message == "look read 0x40000010, where nothing is"
-    assert written.message == "other wrote to 0x40005010, where nothing is"
+    assert read.message == "wild access: read of 0x40000010"
+    assert written.message == "wild access: write to 0x40005010"
     assert written.call_site is not None
     assert [each.function for each in written.call_site.backtrace] == ["other", "_start"]
     assert (written.call_site.call, written.call_site.event) == (0, 2)
@@ -207,7 +207,7 @@ def test_other_code_does_so_where_accesses_are_checked() -> None:
 
 def test_one_place_is_one_finding() -> None:
     (read,) = strayed("", "again: call look\n addl $0x1000, %ebx\n cmpl $0x40003010, %ebx\n jne again")
-    assert read.details == ("3 pages like this",)
+    assert read.details == ("neither RAM nor a device is there", "3 pages like this")
 
 
 @pytest.mark.parametrize(
