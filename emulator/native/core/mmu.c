@@ -96,7 +96,7 @@ SELDOM void kc_words_apart(kc *m, uint32_t linear, uint32_t *out, uint32_t count
 int64_t kc_translate_shown(kc *m, uint32_t linear)
 {
     uc_tlb_entry shown;
-    return kc_windows_answer(m, linear, false, &shown) ? (int64_t)(shown.paddr | (linear & PAGE_MASK)) : kc_translate(m, linear);
+    return kc_windows_answer(m, linear, false, false, &shown) || kc_windows_answer(m, linear, true, false, &shown) ? (int64_t)(shown.paddr | (linear & PAGE_MASK)) : kc_translate(m, linear);
 }
 
 uint32_t kc_page_tables(kc *m)
@@ -344,8 +344,8 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
     if (fill_kasan(m, (uint32_t)linear, type, out))
         return true;
     bool held = kc_seeks_stale(m) && kc_on_refill(m, (uint32_t)linear, type, out);
-    bool shown = m->mmu->paging && !m->mmu->miss.user && !kc_seeks_stale(m) && type != UC_MEM_FETCH &&
-                 kc_windows_answer(m, (uint32_t)linear, type == UC_MEM_WRITE, out);
+    bool shown = m->mmu->paging && !kc_seeks_stale(m) && type != UC_MEM_FETCH &&
+                 kc_windows_answer(m, (uint32_t)linear, m->mmu->miss.user, type == UC_MEM_WRITE, out);
     if (!held && !shown && !translate_for_cpu(m, (uint32_t)linear, type, out, &w)) {
         if (kc_guards(m, linear) && m->mmu->miss.vector == PAGE_FAULT)
             kc_on_guarded_fault(m, type);
@@ -354,8 +354,7 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
     bool answers = kc_is_mapped(m, out->paddr);
     if (!answers && (type == UC_MEM_FETCH || !(kc_is_device(m, out->paddr) || kc_is_open(m, out->paddr))))
         return bus_error(m, out->paddr, (uint32_t)linear, type);
-    if (!m->mmu->miss.user)
-        kc_windows_on_fill(m, (uint32_t)linear, out->paddr);
+    kc_windows_on_fill(m, (uint32_t)linear, m->mmu->miss.user, out->paddr);
     uint64_t page = out->paddr >> PAGE_SHIFT;
     if (m->mmu->paging && !kc_directory_is_noted(m))
         kc_directory_note(m, kc_page_tables(m), (uint32_t)linear, out->paddr);
@@ -386,7 +385,7 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
             out->perms &= ~(uint32_t)UC_PROT_WRITE;
     }
     m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)] =
-        (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr, (out->perms & UC_PROT_WRITE) && !m->mmu->miss.user};
+        (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr, out->perms & UC_PROT_WRITE, m->mmu->miss.user};
     out->paddr = kc_video_target(m, out->paddr);
     return true;
 }

@@ -8,7 +8,7 @@
 #define FILLS 64
 
 struct mmu {
-    struct fill { uint32_t linear, physical; bool writable; } fills[FILLS]; /* newest TLB fills, addresses of pages; by linear page */
+    struct fill { uint32_t linear, physical; bool writable, user; } fills[FILLS]; /* newest TLB fills, addresses of pages; by linear page */
     uint8_t large[1024 / 8]; /* one bit for 4 MiB of linear addresses: a large page was there at a TLB fill */
     bool paging; /* CR0.PG at the last TLB fill; nothing runs after a change of PG without a fill */
     bool a20_off; /* bit 20 of the CPU's physical addresses is 0 */
@@ -94,18 +94,18 @@ static inline int64_t kc_translate_used(kc *m, uint32_t linear)
     return fill ? (int64_t)(fill->physical | (linear & PAGE_MASK)) : kc_translate_shown(m, linear);
 }
 
-/* Was the page's newest fill one that allows a supervisor's plain writes? */
-static inline bool kc_is_filled_writable(const kc *m, uint32_t linear)
+/* Was the page's newest fill one that allows plain writes of a user, or of a supervisor? */
+static inline bool kc_is_filled_writable(const kc *m, uint32_t linear, bool user)
 {
     const struct fill *fill = kc_fill_of(m, linear);
-    return fill && fill->writable && !kc_was_fetched(m, fill->physical >> PAGE_SHIFT);
+    return fill && fill->writable && fill->user == user && !kc_was_fetched(m, fill->physical >> PAGE_SHIFT);
 }
 
-/* Where the page's newest fill has found it, if that allows such accesses; -1: it does not, or there was none lately. */
+/* Where the page's newest fill has found it, if that allows such accesses of a supervisor; -1: it does not, or there was none lately. */
 static inline int64_t kc_filled_at(const kc *m, uint32_t page, bool write)
 {
     const struct fill *fill = kc_fill_of(m, page);
-    return fill && (fill->writable || !write) && fill->physical < m->memory_end ? (int64_t)fill->physical : -1;
+    return fill && ((fill->writable && !fill->user) || !write) && fill->physical < m->memory_end ? (int64_t)fill->physical : -1;
 }
 
 /* Copy `count` words that lie at a linear address; words that are not mapped read as 0. */

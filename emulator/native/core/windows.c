@@ -16,13 +16,16 @@
  * above, and cost an addition. Where accesses are checked it has to be that one: a machine that runs takes the place from one that does not,
  * as long as both are one thread's.
  *
+ * It has two views: what a supervisor may access, and behind that what code of ring 3 may. A page is in the one, in the other, or in both, as it is
+ * accessed. The view of users serves accesses that are not checked.
+ *
  * Calls of Linux cost time that the guest's instructions have to bring in. What they cost is counted as
- * instructions; where the guest has not executed as many, the window rests, and all goes the ordinary way for a time in which what was lost is a
- * twentieth. It may lose twice as much each time after that, for a window of many pages needs as long to be filled. Only what the guest does counts,
+ * instructions; where the guest has not executed as many, the view rests, and all goes the ordinary way for a time in which what was lost is a
+ * twentieth, or a hundredth of that of users, whose tasks come and go. It may lose twice as much each time after that, for a window of many pages needs as long to be filled. Only what the guest does counts,
  * and not the clock.
  *
  * Shortcomings. A page that stays is not in the engine's TLB, so that a later change of its entry is seen at once, where a TLB may go on with what it has until it is told
- * to forget that. Accesses of ring 3, of the CPU itself and of the FPU go the ordinary way. An instruction that once met such a page
+ * to forget that. Accesses of the CPU itself and of the FPU go the ordinary way, and checked ones of ring 3. An instruction that once met such a page
  * goes that way for good.
  */
 #define _GNU_SOURCE
@@ -51,6 +54,9 @@
 #define WINDOW_SIZE (1ull << 32)
 #define SHADOWS_AT (1ull << 44)    /* where nobody else maps anything as a rule */
 #define WINDOW_GUARD (1ull << 20) /* behind it, for accesses that begin at the end of the address space */
+#define USERS_AT (WINDOW_SIZE + WINDOW_GUARD)
+#define VIEWS_SIZE (2 * USERS_AT)
+#define USERS_PAGE (1u << 20) /* in the number of a page: of the view of users */
 enum { PAGES_MAX = 16384 };        /* each may cost Linux a mapping */
 enum { SLOW_MAX = 1 << 14 };       /* instructions, in a table of twice the size */
 enum { READERS = 1 << 10 };        /* the same, of which one of each hash is known */
@@ -59,7 +65,7 @@ enum { CR0_PG_WP = (int)(1u << 31 | 1u << 16), CR4_PSE_PAE = 1 << 4 | 1 << 5 };
 
 /* A page that the window shows. */
 struct shown_page {
-    uint32_t linear, frame; /* numbers of pages */
+    uint32_t linear, frame; /* numbers of pages; of the view of users with USERS_PAGE */
     bool writable;
     bool is_defining;       /* stores may change its shadow, which snapshots have kept */
     bool has_code;          /* jumps lead there as long as it is shown */
@@ -69,6 +75,13 @@ struct shown_page {
 };
 
 enum { ENTRY_FRAMES_MAX = 1024 };
+
+/* What a view costs, as instructions. */
+struct account {
+    bool rests;
+    uint64_t lost, may_lose, rest; /* more cost than were executed; when that is too much; the rest that is to come */
+    uint64_t seen;                 /* the count of instructions at the last look */
+};
 
 struct windows {
     uint8_t *base; /* NULL: there is no window */
@@ -80,16 +93,14 @@ struct windows {
     const uint8_t *nothing; /* one in which nothing is poisoned, as soon as there was a shadow */
     bool is_exempt;         /* code that is not an allocator's accesses all by that one */
     uint32_t suspended;
-    uint32_t *numbers; /* by linear page: its place in `pages`, from 1 */
+    uint32_t *numbers; /* by number of the page: its place in `pages`, from 1 */
     struct shown_page pages[PAGES_MAX];
     uint32_t count;
     uint8_t *holds_entries; /* one bit a frame of RAM: stores to it may change what is shown */
     uint32_t entry_frames[ENTRY_FRAMES_MAX], entry_frame_count; /* the same as a list */
     uint32_t cr0, cr4; /* what the pages depend on besides CR3 */
-    bool rests;
+    struct account accounts[2]; /* of supervisors, of users */
     bool keeps_unseen; /* pages stay although somebody seeks stale translations, who does not see that they are used again */
-    uint64_t lost, may_lose, rest; /* as instructions: more cost than were executed; when that is too much; the rest that is to come */
-    uint64_t seen;                 /* the count of instructions at the last look */
     uint32_t slow[2 * SLOW_MAX], slow_count; /* addresses of instructions, by hash; 0: free */
     struct { uint32_t frame, low, size, linear, moves; bool is_on, is_known, is_ready; } compared; /* see kc_windows_compare() */
     uint32_t readers[READERS];               /* the same: instructions that have read marked return addresses */
@@ -128,12 +139,16 @@ static uint32_t *reader_place(struct windows *w, uint32_t pc) { return &w->reade
 
 bool kc_marks_returns(const kc *m) { return m->windows->shadow; }
 
-bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
+bool kc_goes_fast(kc *m, uint32_t pc, bool user, struct fast_window *out)
 {
     struct windows *w = m->windows;
 
-    if (!w->base || w->suspended || w->rests || w->slow_count == SLOW_MAX || *slow_place(w, pc))
+    if (!w->base || w->suspended || w->accounts[user].rests || w->slow_count == SLOW_MAX || *slow_place(w, pc))
         return false;
+    if (user) {
+        *out = (struct fast_window){.base = (uintptr_t)w->base + USERS_AT};
+        return !w->shadow;
+    }
     bool is_exempt = w->shadow && (kc_is_exempt(m, pc) || kc_checks_itself(m, pc)), is_defining = w->shadow && kc_tells_uninitialised(m);
     *out = (struct fast_window){(uintptr_t)w->base, w->is_near, is_exempt && !is_defining ? 0 : (uintptr_t)w->shadow, is_defining, is_exempt, kc_store_log(m),
                                 kc_marks_returns(m) ? kc_return_use(m, pc) : KC_NO_RETURN, (uintptr_t)w->shadow, 0, 0};
@@ -148,47 +163,48 @@ bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
 
 /* What each costs, as instructions of the guest. */
 enum { FILL_COST = 16000, CALL_COST = 4000, WALK_COST = 200, COMPARISON_COST = 20 };
-enum { MAY_LOSE_FIRST = 20 << 20, MAY_LOSE_MOST = 640 << 20, REST_FOR_LOSS = 20 };
+enum { MAY_LOSE_FIRST = 20 << 20, MAY_LOSE_MOST = 640 << 20 };
+static const unsigned rest_for_loss[] = {20, 100}; /* of supervisors, of users */
 
-static uint64_t executed_since(kc *m)
+static uint64_t executed_since(kc *m, struct account *a)
 {
-    struct windows *w = m->windows;
-    uint64_t now = kc_count(m), since = now >= w->seen ? now - w->seen : now; /* each run counts from 0 */
+    uint64_t now = kc_count(m), since = now >= a->seen ? now - a->seen : now; /* each run counts from 0 */
 
-    w->seen = now;
+    a->seen = now;
     return since;
 }
 
-static void spend(kc *m, uint64_t cost)
+static void spend(kc *m, bool user, uint64_t cost)
 {
     struct windows *w = m->windows;
-    uint64_t executed = executed_since(m);
+    struct account *a = &w->accounts[user];
+    uint64_t executed = executed_since(m, a);
 
-    w->lost = (w->lost > executed ? w->lost - executed : 0) + cost;
-    if (w->rests || w->lost < w->may_lose)
+    a->lost = (a->lost > executed ? a->lost - executed : 0) + cost;
+    if (a->rests || a->lost < a->may_lose)
         return;
     if (w->shadow) { /* checks need the window more than it can cost */
         w->keeps_unseen |= kc_seeks_stale(m);
         return;
     }
-    w->rests = true;
-    w->rest = REST_FOR_LOSS * w->may_lose;
-    if (w->may_lose < MAY_LOSE_MOST)
-        w->may_lose *= 2;
+    a->rests = true;
+    a->rest = rest_for_loss[user] * a->may_lose;
+    if (a->may_lose < MAY_LOSE_MOST)
+        a->may_lose *= 2;
     kc_forget_code_soon(m);
 }
 
-/* Is the rest over by now? */
-static void rest(kc *m)
+/* Is the rest of a view over by now? */
+static void rest(kc *m, struct account *a)
 {
-    struct windows *w = m->windows;
-    uint64_t executed = executed_since(m);
-
-    w->rest -= w->rest < executed ? w->rest : executed;
-    if (w->rest)
+    if (!a->rests)
         return;
-    w->rests = false;
-    w->lost = 0;
+    uint64_t executed = executed_since(m, a);
+    a->rest -= a->rest < executed ? a->rest : executed;
+    if (a->rest)
+        return;
+    a->rests = false;
+    a->lost = 0;
     kc_forget_code_soon(m);
 }
 
@@ -239,25 +255,32 @@ static bool is_entry_frame(kc *m, uint32_t frame)
 
 /* -- pages ------------------------------------------------------------------------------------------ */
 
-static uint8_t *at(const struct windows *w, uint32_t linear_page) { return w->base + ((uint64_t)linear_page << PAGE_SHIFT); }
+static uint32_t number_of(uint32_t linear, bool user) { return linear >> PAGE_SHIFT | (user ? USERS_PAGE : 0); }
+static bool is_users(const struct shown_page *page) { return page->linear & USERS_PAGE; }
+static uint32_t linear_of(const struct shown_page *page) { return page->linear << PAGE_SHIFT; }
 
-static struct shown_page *page_of(struct windows *w, uint32_t linear_page)
+static uint8_t *at(const struct windows *w, uint32_t number)
 {
-    uint32_t number = w->numbers[linear_page];
-    return number ? &w->pages[number - 1] : NULL;
+    return w->base + (number & USERS_PAGE ? USERS_AT : 0) + ((uint64_t)(number & (USERS_PAGE - 1)) << PAGE_SHIFT);
+}
+
+static struct shown_page *page_of(struct windows *w, uint32_t number)
+{
+    uint32_t place = w->numbers[number];
+    return place ? &w->pages[place - 1] : NULL;
 }
 
 enum { NOBODYS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
 
 /* What is not shown has a shadow of zeros. */
-static void hide(kc *m, uint32_t linear_page, uint64_t size)
+static void hide(kc *m, uint32_t number, uint64_t size)
 {
-    uint8_t *shadow = m->windows->shadow;
+    uint8_t *shadow = number & USERS_PAGE ? NULL : m->windows->shadow;
 
-    spend(m, CALL_COST);
-    if (mmap(at(m->windows, linear_page), size, PROT_NONE, MAP_FIXED | NOBODYS, -1, 0) == MAP_FAILED)
+    spend(m, number & USERS_PAGE, CALL_COST);
+    if (mmap(at(m->windows, number), size, PROT_NONE, MAP_FIXED | NOBODYS, -1, 0) == MAP_FAILED)
         kc_no_memory(m);
-    if (shadow && mmap(shadow + ((uint64_t)linear_page << PAGE_SHIFT), size, PROT_READ, MAP_FIXED | NOBODYS, -1, 0) == MAP_FAILED)
+    if (shadow && mmap(shadow + ((uint64_t)number << PAGE_SHIFT), size, PROT_READ, MAP_FIXED | NOBODYS, -1, 0) == MAP_FAILED)
         kc_no_memory(m);
 }
 
@@ -267,9 +290,14 @@ void kc_windows_forget(kc *m)
 
     if (!w || !w->count)
         return;
-    hide(m, 0, WINDOW_SIZE);
-    for (uint32_t i = 0; i < w->count; i++)
+    bool has_users = false;
+    for (uint32_t i = 0; i < w->count; i++) {
         w->numbers[w->pages[i].linear] = 0;
+        has_users |= is_users(&w->pages[i]);
+    }
+    hide(m, 0, WINDOW_SIZE);
+    if (has_users)
+        hide(m, USERS_PAGE, WINDOW_SIZE);
     w->count = 0;
     entry_frames_forget(w);
     kc_jumps_on_hidden(m);
@@ -290,12 +318,27 @@ static void drop(kc *m, struct shown_page *page)
     }
 }
 
-void kc_windows_forget_page(kc *m, uint32_t linear)
+static void forget_page(kc *m, uint32_t linear, bool user)
 {
-    struct shown_page *page = m->windows && m->windows->count ? page_of(m->windows, linear >> PAGE_SHIFT) : NULL;
+    struct shown_page *page = page_of(m->windows, number_of(linear, user));
 
     if (page)
         drop(m, page);
+}
+
+void kc_windows_forget_page(kc *m, uint32_t linear)
+{
+    if (!m->windows || !m->windows->count)
+        return;
+    forget_page(m, linear, false);
+    forget_page(m, linear, true);
+}
+
+static void forget_users(kc *m)
+{
+    for (uint32_t i = m->windows->count; i-- > 0;)
+        if (is_users(&m->windows->pages[i]))
+            drop(m, &m->windows->pages[i]);
 }
 
 static uint8_t *shadow_at(const struct windows *w, uint32_t linear_page) { return w->shadow + ((uint64_t)linear_page << PAGE_SHIFT); }
@@ -390,18 +433,18 @@ void kc_windows_on_new_code(kc *m)
 }
 
 /* Does translated code compare the addresses of stores to this page? */
-static bool checks_stores(kc *m, uint32_t linear, uint32_t frame, bool write)
+static bool checks_stores(kc *m, uint32_t linear, uint32_t frame, bool user, bool write)
 {
     enum { MOVES_MAX = 8 };
     struct windows *w = m->windows;
 
-    if (!w->compared.is_on || frame != w->compared.frame)
+    if (user || !w->compared.is_on || frame != w->compared.frame)
         return false;
     if (w->compared.is_known && linear >> PAGE_SHIFT == w->compared.linear)
         return w->compared.is_ready;
     if (!write || w->compared.moves == MOVES_MAX)
         return false;
-    kc_windows_forget_page(m, w->compared.linear << PAGE_SHIFT);
+    forget_page(m, w->compared.linear << PAGE_SHIFT, false);
     w->compared.linear = linear >> PAGE_SHIFT;
     w->compared.moves++;
     w->compared.is_known = true;
@@ -450,7 +493,7 @@ static uint64_t first_entry_at(const kc *m, uint32_t cr3, uint32_t linear_page, 
 /* Does a walk from CR3 find the entries that a page comes from? */
 static bool is_found(kc *m, struct shown_page *page, uint32_t cr3)
 {
-    uint64_t at = first_entry_at(m, cr3, page->linear, page->wide);
+    uint64_t at = first_entry_at(m, cr3, linear_of(page) >> PAGE_SHIFT, page->wide);
 
     if (!page->levels || at + entry_size(page) > m->memory_end)
         return false;
@@ -466,7 +509,7 @@ static void note_entries(kc *m, struct shown_page *page)
     uint64_t last, physical = (uint64_t)page->frame << PAGE_SHIFT;
 
     page->levels = 0;
-    if (!kc_paging(m) || !kc_walk(m, page->linear << PAGE_SHIFT, page->writable ? UC_MEM_WRITE : UC_MEM_READ, false, &t) || t.physical != physical)
+    if (!kc_paging(m) || !kc_walk(m, linear_of(page), page->writable ? UC_MEM_WRITE : UC_MEM_READ, is_users(page), &t) || t.physical != physical)
         return;
     last = t.entries[t.entries_at[1] != KC_NO_ENTRY];
     if (t.no_execute || !(t.entries[0] & PTE_A) || !(last & PTE_A) || (page->writable && !(last & PTE_D)))
@@ -474,7 +517,7 @@ static void note_entries(kc *m, struct shown_page *page)
     page->wide = t.wide;
     if (t.wide) {
         struct entry *first = &page->entries[page->levels++];
-        first->at = first_entry_at(m, kc_reg(m, UC_X86_REG_CR3), page->linear, true);
+        first->at = first_entry_at(m, kc_reg(m, UC_X86_REG_CR3), linear_of(page) >> PAGE_SHIFT, true);
         memcpy(&first->value, kc_at(m, first->at), sizeof first->value);
     }
     for (int i = 0; i < 2 && t.entries_at[i] != KC_NO_ENTRY; i++)
@@ -484,7 +527,7 @@ static void note_entries(kc *m, struct shown_page *page)
 /* Does it find the page by other entries? The kernel's part of address spaces is the same, and may have tables of its own in each. */
 static bool is_found_otherwise(kc *m, struct shown_page *page)
 {
-    spend(m, WALK_COST);
+    spend(m, is_users(page), WALK_COST);
     note_entries(m, page);
     return page->levels;
 }
@@ -511,20 +554,22 @@ void kc_windows_on_flush(kc *m)
 
     if (!w)
         return;
-    if (w->rests)
-        rest(m);
+    rest(m, &w->accounts[false]);
+    rest(m, &w->accounts[true]);
     kc_windows_exempt(m, false);
     if (!w->count)
         return;
     bool is_seen = kc_seeks_stale(m) && !w->keeps_unseen; /* who seeks them sees each fill, if that does not cost too much */
-    if (w->rests || is_seen || !modes_are(w, kc_reg(m, UC_X86_REG_CR0), kc_reg(m, UC_X86_REG_CR4))) {
+    if (w->accounts[false].rests || is_seen || !modes_are(w, kc_reg(m, UC_X86_REG_CR0), kc_reg(m, UC_X86_REG_CR4))) {
         kc_windows_forget(m);
         return;
     }
     if (!(w->cr0 >> 31))
         return;
+    if (w->accounts[true].rests)
+        forget_users(m);
     uint32_t cr3 = kc_reg(m, UC_X86_REG_CR3);
-    spend(m, (uint64_t)w->count * COMPARISON_COST);
+    spend(m, false, (uint64_t)w->count * COMPARISON_COST);
     for (uint32_t i = w->count; i-- > 0;)
         if (!is_found(m, &w->pages[i], cr3) && !is_found_otherwise(m, &w->pages[i]))
             drop(m, &w->pages[i]);
@@ -574,19 +619,19 @@ void kc_windows_suspend(kc *m, bool begins)
 
 /* -- fills ------------------------------------------------------------------------------------------ */
 
-static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
+static bool show(kc *m, uint32_t number, uint64_t physical, bool writable)
 {
     struct windows *w = m->windows;
-    struct shown_page *page = page_of(w, linear_page);
+    struct shown_page *page = page_of(w, number);
 
     if (!page && w->count == PAGES_MAX)
         kc_windows_forget(m);
-    spend(m, FILL_COST);
+    spend(m, number & USERS_PAGE, FILL_COST);
     int rights = PROT_READ | (writable ? PROT_WRITE : 0);
     if (w->shadow && !page && physical < m->memory_end &&
-        mmap(shadow_at(w, linear_page), PAGE_SIZE, PROT_READ, MAP_FIXED | MAP_SHARED, kc_shadow_file(m), (off_t)physical) == MAP_FAILED)
+        mmap(shadow_at(w, number), PAGE_SIZE, PROT_READ, MAP_FIXED | MAP_SHARED, kc_shadow_file(m), (off_t)physical) == MAP_FAILED)
         return false;
-    if (mmap(at(w, linear_page), PAGE_SIZE, rights, MAP_FIXED | MAP_SHARED | MAP_POPULATE, kc_ram_file(m),
+    if (mmap(at(w, number), PAGE_SIZE, rights, MAP_FIXED | MAP_SHARED | MAP_POPULATE, kc_ram_file(m),
              (off_t)kc_ram_offset(m, physical)) == MAP_FAILED)
         return false;
     if (!w->count) {
@@ -596,20 +641,20 @@ static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
     if (!page) {
         page = &w->pages[w->count++];
         page->is_defining = page->has_code = false;
-        w->numbers[linear_page] = w->count;
+        w->numbers[number] = w->count;
     }
-    *page = (struct shown_page){.linear = linear_page, .frame = (uint32_t)(physical >> PAGE_SHIFT), .writable = writable,
+    *page = (struct shown_page){.linear = number, .frame = (uint32_t)(physical >> PAGE_SHIFT), .writable = writable,
                                 .is_defining = page->is_defining, .has_code = page->has_code};
     note_entries(m, page);
     return true;
 }
 
-/* Is what lies at a linear address plain memory, which a supervisor may access so? Without side effects. */
-static bool is_plain(kc *m, uint32_t linear, bool write)
+/* Is what lies at a linear address plain memory, which may be accessed so? Without side effects. */
+static bool is_plain(kc *m, uint32_t linear, bool user, bool write)
 {
     struct kc_translation t = {.physical = kc_gated(m, linear)};
 
-    if (kc_guards(m, linear) || (kc_paging(m) && !kc_walk(m, linear, write ? UC_MEM_WRITE : UC_MEM_READ, false, &t)))
+    if (kc_guards(m, linear) || (kc_paging(m) && !kc_walk(m, linear, write ? UC_MEM_WRITE : UC_MEM_READ, user, &t)))
         return false;
     return t.physical < m->memory_end && kc_is_mapped(m, t.physical) && !kc_is_rom(m, t.physical) &&
            kc_video_target(m, t.physical) == t.physical &&
@@ -617,18 +662,18 @@ static bool is_plain(kc *m, uint32_t linear, bool write)
 }
 
 /* Where the engine's TLB has a page, which is filled into it if need be; -1: an access needs more than that. */
-static int64_t in_tlb(kc *m, uint32_t page, bool write)
+static int64_t in_tlb(kc *m, uint32_t page, bool user, bool write)
 {
-    const uint8_t *host = kc_tlb_host(m, page, write);
+    const uint8_t *host = kc_tlb_host(m, page, user, write);
 
-    if (!host && write && kc_is_filled_writable(m, page)) /* the engine looks for code at the first store */
-        host = kc_tlb_host(m, page, false);
+    if (!host && write && kc_is_filled_writable(m, page, user)) /* the engine looks for code at the first store */
+        host = kc_tlb_host(m, page, user, false);
     if (host)
         return host - kc_at(m, 0) < (int64_t)m->memory_end ? host - kc_at(m, 0) : -1;
     if (!m->windows->shadow)
         return -1;
     kc_drop_page(m, page, false); /* accesses there are told, because it is poisoned: how was it filled? */
-    kc_tlb_host(m, page, write);
+    kc_tlb_host(m, page, false, write);
     int64_t at = kc_filled_at(m, page, write);
     return at >= 0 && kc_seeks_stale(m) && kc_holds_entries(m, (uint64_t)at >> PAGE_SHIFT) ? -1 : at;
 }
@@ -652,52 +697,52 @@ static int64_t compared_at(kc *m, uint32_t linear)
 }
 
 /* Show the page of a linear address for an access. False: the engine has to make it. */
-static bool fill(kc *m, uint32_t linear, bool write)
+static bool fill(kc *m, uint32_t linear, bool user, bool write)
 {
-    struct shown_page *page = page_of(m->windows, linear >> PAGE_SHIFT);
+    struct shown_page *page = page_of(m->windows, number_of(linear, user));
 
     if ((page && (page->writable || !write)) || !kc_goes_on(m))
         return false;
-    int64_t physical = kc_kasan_covers(m, linear) ? kc_kasan_at(m, linear & ~PAGE_MASK) : -1;
+    int64_t physical = !user && kc_kasan_covers(m, linear) ? kc_kasan_at(m, linear & ~PAGE_MASK) : -1;
     bool is_kasan = physical >= 0;
-    if (!is_kasan && is_plain(m, linear, write))
-        physical = in_tlb(m, linear & ~PAGE_MASK, write);
-    if (physical < 0 && write)
+    if (!is_kasan && is_plain(m, linear, user, write))
+        physical = in_tlb(m, linear & ~PAGE_MASK, user, write);
+    if (physical < 0 && write && !user)
         physical = compared_at(m, linear);
     if (physical < 0)
         return false;
     uint32_t frame = (uint32_t)(physical >> PAGE_SHIFT);
     bool holds_entries = is_entry_frame(m, frame);
-    bool is_watched = kc_watches_page(m, (uint64_t)physical, true) && !checks_stores(m, linear, frame, write);
+    bool is_watched = kc_watches_page(m, (uint64_t)physical, true) && !checks_stores(m, linear, frame, user, write);
     if ((write && (holds_entries || is_watched)) || kc_watches_page(m, (uint64_t)physical, false))
         return false;
-    bool may_write = !is_watched && (is_kasan || (kc_is_filled_writable(m, linear) && !kc_is_read_only(m, (uint64_t)physical) && !holds_entries)) && kc_may_be_written(m, frame);
+    bool may_write = !is_watched && (is_kasan || (kc_is_filled_writable(m, linear, user) && !kc_is_read_only(m, (uint64_t)physical) && !holds_entries)) && kc_may_be_written(m, frame);
     bool is_writable = write || may_write;
     if (write)
         kc_keep_page(m, frame);
     if (is_writable && !is_kasan)
         kc_shadow_touch(m, (uint64_t)physical);
-    return show(m, linear >> PAGE_SHIFT, (uint64_t)physical, is_writable);
+    return show(m, number_of(linear, user), (uint64_t)physical, is_writable);
 }
 
 bool kc_windows_show_code(kc *m, uint32_t linear)
 {
     struct windows *w = m->windows;
 
-    if (!w->base || w->suspended || w->rests)
+    if (!w->base || w->suspended || w->accounts[false].rests)
         return false;
     if (!page_of(w, linear >> PAGE_SHIFT))
-        fill(m, linear, false);
+        fill(m, linear, false, false);
     struct shown_page *page = page_of(w, linear >> PAGE_SHIFT);
-    if (!page || kc_tlb_host(m, linear & ~PAGE_MASK, false) != kc_at(m, (uint64_t)page->frame << PAGE_SHIFT))
+    if (!page || kc_tlb_host(m, linear & ~PAGE_MASK, false, false) != kc_at(m, (uint64_t)page->frame << PAGE_SHIFT))
         return false;
     page->has_code = true;
     return true;
 }
 
-bool kc_windows_answer(kc *m, uint32_t linear, bool write, uc_tlb_entry *out)
+bool kc_windows_answer(kc *m, uint32_t linear, bool user, bool write, uc_tlb_entry *out)
 {
-    const struct shown_page *page = m->windows->count ? page_of(m->windows, linear >> PAGE_SHIFT) : NULL;
+    const struct shown_page *page = m->windows->count ? page_of(m->windows, number_of(linear, user)) : NULL;
 
     if (!page || (write && !page->writable))
         return false;
@@ -706,12 +751,11 @@ bool kc_windows_answer(kc *m, uint32_t linear, bool write, uc_tlb_entry *out)
     return true;
 }
 
-void kc_windows_on_fill(kc *m, uint32_t linear, uint64_t physical)
+void kc_windows_on_fill(kc *m, uint32_t linear, bool user, uint64_t physical)
 {
-    struct shown_page *page = m->windows->count ? page_of(m->windows, linear >> PAGE_SHIFT) : NULL;
+    struct shown_page *page = m->windows->count ? page_of(m->windows, number_of(linear, user)) : NULL;
 
-    if (m->windows->rests)
-        rest(m);
+    rest(m, &m->windows->accounts[user]);
     if (page && page->frame != physical >> PAGE_SHIFT)
         drop(m, page);
 }
@@ -728,19 +772,21 @@ static void look_at_store(kc *m, const void *context, const struct fast_access *
 static bool on_fault(kc *m, uintptr_t address, void *context)
 {
     uintptr_t base = (uintptr_t)m->windows->base;
+    bool user = address - base >= USERS_AT;
     struct fast_access access;
 
     if (!kc_fast_access_at(m, context, &access))
         return false;
     uint32_t pc = kc_fast_access_pc(m, &access);
-    if (address - base < WINDOW_SIZE && fill(m, (uint32_t)(address - base), access.is_store)) {
+    base += user ? USERS_AT : 0;
+    if (address - base < WINDOW_SIZE && fill(m, (uint32_t)(address - base), user, access.is_store)) {
         look_at_store(m, context, &access);
         if (m->windows->shadow) /* what was loaded of it was nobody's */
             kc_look_at_access(m, (uint32_t)(access.at - base), access.size, access.is_store, access.place);
         return true;
     }
     slow_add(m->windows, pc);
-    kc_fast_access_make(m, context, &access, base); /* may leave for good */
+    kc_fast_access_make(m, context, &access, base, user); /* may leave for good */
     kc_fast_access_forget(m, &access);
     return true;
 }
@@ -814,7 +860,7 @@ bool kc_windows_on_poison(void *context)
     }
     look_at_store(m, context, &access);
     bool is_other = access.is_store ? meets_often(m, &access) : m->windows->shadow && note_reader(m, &access);
-    kc_fast_access_make(m, context, &access, (uintptr_t)m->windows->base); /* the engine tells it */
+    kc_fast_access_make(m, context, &access, (uintptr_t)m->windows->base, false); /* the engine tells it */
     if (is_other)
         kc_fast_access_forget(m, &access);
     return true;
@@ -822,15 +868,15 @@ bool kc_windows_on_poison(void *context)
 
 /* -- where it lies ----------------------------------------------------------------------------------- */
 
-static uint8_t *reserved(uintptr_t start)
+static uint8_t *reserved(uintptr_t start, uint64_t size)
 {
     int fixed = start ? MAP_FIXED_NOREPLACE : 0;
-    void *base = mmap((void *)start, WINDOW_SIZE + WINDOW_GUARD, PROT_NONE, NOBODYS | fixed, -1, 0);
+    void *base = mmap((void *)start, size, PROT_NONE, NOBODYS | fixed, -1, 0);
 
     if (base == MAP_FAILED)
         return NULL;
     if (start && (uintptr_t)base != start) { /* an older Linux takes it for a hint */
-        munmap(base, WINDOW_SIZE + WINDOW_GUARD);
+        munmap(base, size);
         return NULL;
     }
     return base;
@@ -843,7 +889,7 @@ static uint8_t *reserved_near(void)
     uint8_t *base = NULL;
 
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates && !base; i++)
-        base = reserved(candidates[i]);
+        base = reserved(candidates[i], VIEWS_SIZE);
     return base;
 }
 
@@ -855,15 +901,15 @@ static bool move(kc *m, uint8_t *base, bool is_near)
 {
     struct windows *w = m->windows;
 
-    if (base && kc_host_faults_add(m, base, WINDOW_SIZE + WINDOW_GUARD, on_fault)) {
-        munmap(base, WINDOW_SIZE + WINDOW_GUARD);
+    if (base && kc_host_faults_add(m, base, VIEWS_SIZE, on_fault)) {
+        munmap(base, VIEWS_SIZE);
         base = NULL;
     }
     if (!base)
         return false;
     kc_windows_forget(m);
     kc_host_faults_drop_at(m, w->base);
-    munmap(w->base, WINDOW_SIZE + WINDOW_GUARD);
+    munmap(w->base, VIEWS_SIZE);
     w->base = base;
     w->is_near = is_near;
     kc_flush_code(m);
@@ -932,7 +978,8 @@ static bool reserve_shadow(kc *m)
     struct windows *w = m->windows;
 
     for (uint64_t i = 0; i < TRIES; i++) {
-        uint8_t *at = reserved(SHADOWS_AT + 2 * i * ECHO), *echo = at ? reserved((uintptr_t)at + ECHO) : NULL;
+        uint8_t *at = reserved(SHADOWS_AT + 2 * i * ECHO, WINDOW_SIZE + WINDOW_GUARD);
+        uint8_t *echo = at ? reserved((uintptr_t)at + ECHO, WINDOW_SIZE + WINDOW_GUARD) : NULL;
         if (at && echo) {
             w->shadow = at;
             break;
@@ -953,7 +1000,7 @@ static bool give_way(kc *m)
 {
     struct windows *w = m->windows;
 
-    if (w->runs || w->compared.is_on || !pthread_equal(w->thread, pthread_self()) || !move(m, reserved(0), false))
+    if (w->runs || w->compared.is_on || !pthread_equal(w->thread, pthread_self()) || !move(m, reserved(0, VIEWS_SIZE), false))
         return false;
     if (w->shadow) {
         drop_shadow(m);
@@ -1021,7 +1068,7 @@ void kc_windows_run(kc *m, bool begins)
 void kc_window_now(const kc *m, kc_window *out)
 {
     const struct windows *w = m->windows;
-    *out = (kc_window){w->base && !w->suspended && !w->rests, w->is_near, w->count, w->slow_count};
+    *out = (kc_window){w->base && !w->suspended && !w->accounts[false].rests, w->is_near, w->count, w->slow_count};
 }
 
 /* -- life ------------------------------------------------------------------------------------------- */
@@ -1033,7 +1080,7 @@ int kc_windows_init(kc *m)
     if (KC_NEW(m->windows))
         return -1;
     w = m->windows;
-    w->may_lose = MAY_LOSE_FIRST;
+    w->accounts[false].may_lose = w->accounts[true].may_lose = MAY_LOSE_FIRST;
     if (!m->fast)
         return 0;
     w->thread = pthread_self();
@@ -1042,11 +1089,11 @@ int kc_windows_init(kc *m)
         near_one = m;
     w->is_near = w->base;
     pthread_mutex_unlock(&near_lock);
-    if (!w->base && !(w->base = reserved(0)))
+    if (!w->base && !(w->base = reserved(0, VIEWS_SIZE)))
         return 0; /* the ordinary way is there */
-    w->numbers = calloc(1 << 20, sizeof *w->numbers);
+    w->numbers = calloc(2 * USERS_PAGE, sizeof *w->numbers);
     w->holds_entries = calloc((1 << 20) / 8, 1);
-    return !w->numbers || !w->holds_entries || kc_host_faults_add(m, w->base, WINDOW_SIZE + WINDOW_GUARD, on_fault) ? -1 : 0;
+    return !w->numbers || !w->holds_entries || kc_host_faults_add(m, w->base, VIEWS_SIZE, on_fault) ? -1 : 0;
 }
 
 void kc_windows_free(kc *m)
@@ -1058,7 +1105,7 @@ void kc_windows_free(kc *m)
     kc_host_faults_drop(m);
     pthread_mutex_lock(&near_lock);
     if (w->base)
-        munmap(w->base, WINDOW_SIZE + WINDOW_GUARD);
+        munmap(w->base, VIEWS_SIZE);
     if (near_one == m)
         near_one = NULL;
     pthread_mutex_unlock(&near_lock);

@@ -13,7 +13,7 @@
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
-enum { USER_ACCESS = 1, SUPERVISOR_MODES = 1 << 0 | 1 << 2 }; /* MMU_USER_IDX; MMU_KSMAP_IDX, MMU_KNOSMAP_IDX: target/i386/cpu.h */
+enum { SUPERVISOR_MODES = 1 << 0 | 1 << KC_SUPERVISOR }; /* MMU_KSMAP_IDX, MMU_KNOSMAP_IDX: target/i386/cpu.h */
 enum { READ_ACCESS = 1, WRITE_ACCESS = 2 };                   /* BP_MEM_READ, BP_MEM_WRITE: include/hw/core/cpu.h */
 
 static void (*do_interrupt)(void *cpu);
@@ -123,7 +123,7 @@ bool unicorn_fill_tlb_x86_64(void *cpu, uint64_t address, int size, int access, 
     if (!m)
         return original_fill(cpu, address, size, access, mode, probe, host_pc);
     kc_note_cpu_of(state, cpu);
-    kc_on_tlb_miss(m, (uint32_t)address, mode == USER_ACCESS, host_pc);
+    kc_on_tlb_miss(m, (uint32_t)address, mode == KC_USER, host_pc);
     if (original_fill(cpu, address, size, access, mode, true, 0)) /* it would put EIP back, which a task switch has set by now */
         return true;
     if (probe)
@@ -211,12 +211,12 @@ void cpu_check_watchpoint_x86_64(void *cpu, uint64_t address, uint64_t size, uin
 
 static void *(*tlb_host)(void *state, uint64_t address, int access, int mode);
 
-uint8_t *kc_tlb_host(kc *m, uint32_t address, bool write) { return tlb_host(kc_state_at(m), address, write, KC_SUPERVISOR); }
+uint8_t *kc_tlb_host(kc *m, uint32_t address, bool user, bool write) { return tlb_host(kc_state_at(m), address, write, user ? KC_USER : KC_SUPERVISOR); }
 
 void kc_drop_page(kc *m, uint32_t linear, bool user)
 {
     if (kc_cpu(m))
-        flush_page_of_modes(kc_cpu(m), linear, user ? 1 << USER_ACCESS : SUPERVISOR_MODES);
+        flush_page_of_modes(kc_cpu(m), linear, user ? 1 << KC_USER : SUPERVISOR_MODES);
 }
 
 bool kc_delivery_load(void *unicorn)

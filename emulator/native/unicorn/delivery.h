@@ -29,6 +29,6 @@ void kc_leave_halt(void *state, uint32_t vector, uint32_t length);
 
 /* Where the host has a page of memory that a supervisor's loads or stores may go to as they are; the TLB is filled if need be. NULL: they
  * may not, or that would fault. */
-uint8_t *kc_tlb_host(kc *m, uint32_t address, bool write);
+uint8_t *kc_tlb_host(kc *m, uint32_t address, bool user, bool write);
 
 #endif

@@ -212,49 +212,49 @@ uint32_t kc_fast_access_pc(kc *m, const struct fast_access *access)
 static uint64_t (*load_byte)(void *state, uint64_t address, uint32_t operation, uintptr_t host_pc);
 static void (*store_byte)(void *state, uint64_t address, uint8_t value, uint32_t operation, uintptr_t host_pc);
 
-/* The size's logarithm, and by whom: a supervisor (the engine's mode 2, whose CPU has no SMAP). */
-static unsigned kind_of(unsigned size) { return (unsigned)__builtin_ctz(size) << 4 | KC_SUPERVISOR; }
+/* The size's logarithm, and by whom: the CPU has no SMAP. */
+static unsigned kind_of(unsigned size, bool user) { return (unsigned)__builtin_ctz(size) << 4 | (user ? KC_USER : KC_SUPERVISOR); }
 
-static uint64_t loaded(void *state, const struct fast_access *a, uint32_t guest)
+static uint64_t loaded(void *state, const struct fast_access *a, uint32_t guest, bool user)
 {
     uintptr_t place = a->place;
     uint64_t value;
 
     switch (a->size) {
     case 1:
-        value = (uint8_t)load_byte(state, guest, kind_of(1), place);
+        value = (uint8_t)load_byte(state, guest, kind_of(1, user), place);
         value = a->is_signed ? (uint64_t)(int64_t)(int8_t)value : value;
         break;
     case 2:
-        value = (uint16_t)helper_le_lduw_mmu_x86_64(state, guest, kind_of(2), place);
+        value = (uint16_t)helper_le_lduw_mmu_x86_64(state, guest, kind_of(2, user), place);
         value = a->is_signed ? (uint64_t)(int64_t)(int16_t)value : value;
         break;
     case 4:
-        value = (uint32_t)helper_le_ldul_mmu_x86_64(state, guest, kind_of(4), place);
+        value = (uint32_t)helper_le_ldul_mmu_x86_64(state, guest, kind_of(4, user), place);
         value = a->is_signed ? (uint64_t)(int64_t)(int32_t)value : value;
         break;
     default:
-        value = helper_le_ldq_mmu_x86_64(state, guest, kind_of(8), place);
+        value = helper_le_ldq_mmu_x86_64(state, guest, kind_of(8, user), place);
     }
     return a->is_wide ? value : (uint32_t)value;
 }
 
-static void store(void *state, const struct fast_access *a, uint32_t guest, uint64_t value)
+static void store(void *state, const struct fast_access *a, uint32_t guest, bool user, uint64_t value)
 {
     uintptr_t place = a->place;
 
     switch (a->size) {
     case 1:
-        store_byte(state, guest, (uint8_t)value, kind_of(1), place);
+        store_byte(state, guest, (uint8_t)value, kind_of(1, user), place);
         break;
     case 2:
-        helper_le_stw_mmu_x86_64(state, guest, (uint16_t)value, kind_of(2), place);
+        helper_le_stw_mmu_x86_64(state, guest, (uint16_t)value, kind_of(2, user), place);
         break;
     case 4:
-        helper_le_stl_mmu_x86_64(state, guest, (uint32_t)value, kind_of(4), place);
+        helper_le_stl_mmu_x86_64(state, guest, (uint32_t)value, kind_of(4, user), place);
         break;
     default:
-        helper_le_stq_mmu_x86_64(state, guest, value, kind_of(8), place);
+        helper_le_stq_mmu_x86_64(state, guest, value, kind_of(8, user), place);
     }
 }
 
@@ -267,15 +267,15 @@ uint64_t kc_fast_access_stores(const void *context, const struct fast_access *ac
     return access->is_high ? (uint64_t)r[registers[access->reg - 4]] >> 8 : (uint64_t)r[registers[access->reg]];
 }
 
-void kc_fast_access_make(kc *m, void *context, const struct fast_access *access, uintptr_t base)
+void kc_fast_access_make(kc *m, void *context, const struct fast_access *access, uintptr_t base, bool user)
 {
     greg_t *r = ((ucontext_t *)context)->uc_mcontext.gregs;
     uint32_t guest = (uint32_t)(access->at - base);
 
     if (access->is_store)
-        store(kc_state_at(m), access, guest, kc_fast_access_stores(context, access));
+        store(kc_state_at(m), access, guest, user, kc_fast_access_stores(context, access));
     else
-        r[registers[access->reg]] = (greg_t)loaded(kc_state_at(m), access, guest);
+        r[registers[access->reg]] = (greg_t)loaded(kc_state_at(m), access, guest, user);
     r[REG_RIP] = (greg_t)access->next;
 }
 

@@ -4,8 +4,7 @@
 
 #include "unicorn/state.h"
 
-/* Where guest address 0 lies among the host's; is_near: it fits into an instruction. */
-enum { KC_SUPERVISOR = 2 }; /* MMU_KNOSMAP_IDX, target/i386/cpu.h */
+enum { KC_USER = 1, KC_SUPERVISOR = 2 }; /* the engine's modes: MMU_USER_IDX, MMU_KNOSMAP_IDX, target/i386/cpu.h */
 
 /* Stores of allocators, the newest KC_STORES of `count`: the linear address in the lower half, the size in the upper one. */
 enum { KC_STORES = 1 << 12 };
@@ -15,8 +14,8 @@ struct store_log { uint64_t count, stores[KC_STORES]; };
 enum kc_return_use { KC_NO_RETURN, KC_PUSHES_RETURN /* it calls */, KC_TAKES_RETURN /* it returns */, KC_READS_RETURN };
 
 struct fast_window {
-    uintptr_t base;
-    bool is_near;
+    uintptr_t base;   /* where guest address 0 lies among the host's */
+    bool is_near;     /* it fits into an instruction */
     uintptr_t shadow; /* where the shadow of guest address 0 lies; 0: the access is not checked */
     bool is_defining; /* stores change the shadow: what they write is initialised */
     bool is_exempt;   /* where they do: the access is an allocator's */
@@ -53,8 +52,8 @@ bool kc_fast_access_at(kc *m, const void *context, struct fast_access *out);
 uint64_t kc_fast_access_stores(const void *context, const struct fast_access *access);
 /* The address of the guest's instruction; EIP is exact then. */
 uint32_t kc_fast_access_pc(kc *m, const struct fast_access *access);
-/* Let the engine make the access, then go on after it. An exception of the guest leaves for good. */
-void kc_fast_access_make(kc *m, void *context, const struct fast_access *access, uintptr_t base);
+/* Let the engine make the access, as that of a user or of a supervisor, then go on after it. An exception of the guest leaves for good. */
+void kc_fast_access_make(kc *m, void *context, const struct fast_access *access, uintptr_t base, bool user);
 /* Go on after it. */
 void kc_fast_access_skip(void *context, const struct fast_access *access);
 /* Its block is to be translated anew, if it is still there. */

@@ -59,7 +59,7 @@ bool kc_may_fetch(kc *m, uint32_t linear);
 /* -- core/windows.c -- */
 struct fast_window;
 /* May the accesses of the instruction at a linear address be made as in fast_accesses.c? */
-bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out);
+bool kc_goes_fast(kc *m, uint32_t pc, bool user, struct fast_window *out);
 /* Show a page of code, which the TLB has: kc_jumps_on_hidden() tells when that ends. False: it is not shown. */
 bool kc_windows_show_code(kc *m, uint32_t linear);
 /* CR0 and CR4 are going to be these. */

@@ -553,8 +553,8 @@ static bool emit_fast(tcg *state, bool is_store, uintptr_t value, uintptr_t addr
     kc *m = kc_running();
     struct fast_window window;
 
-    if (!block.is_ours || block.tracks || block.is_for_once || mode != KC_SUPERVISOR || kind >= KINDS || !kc_goes_fast(m, kc_instruction_at(), &window) || !numbers_hold(state) ||
-        !kc_fast_accesses_hold(m, state) || (window.shadow && !kc_segment_is_usable()))
+    if (!block.is_ours || block.tracks || block.is_for_once || (mode != KC_SUPERVISOR && mode != KC_USER) || kind >= KINDS ||
+        !kc_goes_fast(m, kc_instruction_at(), mode == KC_USER, &window) || !numbers_hold(state) || !kc_fast_accesses_hold(m, state) || (window.shadow && !kc_segment_is_usable()))
         return false;
     unsigned operation = is_store ? stores[kind & SIZE] : loads[kind & SIZE][(kind & SIGN) != 0];
     bool is_word = (kind & SIZE) == WORDS;
