@@ -82,6 +82,7 @@ BENCHMARKS = (
     Benchmark("vm-churn", virtual_memory.churn),
     Benchmark("page-faults", virtual_memory.page_faults),
     Benchmark("address-spaces", virtual_memory.address_spaces),
+    Benchmark("ring-3", virtual_memory.ring_3),
     Benchmark("translations", virtual_memory.translations),
     Benchmark("polling", polling.polling),
     Benchmark("mach", packages.mach),
