@@ -80,10 +80,12 @@ distclean: clean  ## remove the virtual environment, too
 
 # -- set-up ----------------------------------------------------------------------------------------
 
-# The package is installed in editable mode; a change of the C core or of the guest kernels builds it again.
+# The package is installed in editable mode; a change of the C core or of the guest kernels builds it again. Python's modules are compiled as pip
+# does it for others: where nothing may write bytecode at run time, each start would do so (50 ms).
 $(VENV)/ready: $(VENV)/installed $(NATIVE) $(GUEST) setup.py
 	@$(MAKE) --no-print-directory -C firmware
 	@$(BIN)/python setup.py --quiet build_ext --inplace
+	@$(BIN)/python -m compileall -q -j 0 emulator kernel_model
 	@touch $@
 
 $(VENV)/installed: pyproject.toml | tools
