@@ -294,8 +294,10 @@ static enum found find_caller(kc *m, struct unwound *unwound, struct level *leve
         found = find_interrupted(m, unwound, slot, level);
     if (found == NOTHING && has_slot)
         found = go_to_caller(m, unwound, slot, ebp, level);
-    if (found == NOTHING)
-        found = find_interrupted(m, unwound, UINT32_MAX, level);
+    if (found == NOTHING || (found == OUTERMOST && !rule)) { /* an error code of 0, or a register in a handler, ends no stack */
+        enum found interrupted = find_interrupted(m, unwound, UINT32_MAX, level);
+        found = interrupted == NOTHING ? found : interrupted;
+    }
     if (found != NOTHING || rule || !kc_is_entry_code(m, level->pc))
         return found;
     unwound->backtrace.sure = sure && unwound->backtrace.count > 1; /* else no rule has said anything */

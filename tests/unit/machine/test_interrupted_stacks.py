@@ -8,7 +8,7 @@ import pytest
 
 from emulator.machine.call_stack import callers
 from emulator.machine.recording import RecordedFunction, record
-from tests.helpers.guest import FUNCTION, machine_of
+from tests.helpers.guest import FUNCTION, machine_of, symbol
 from tests.helpers.recorded import held_calls
 from tests.unit.machine.board.test_interrupts import IDT
 
@@ -93,6 +93,15 @@ def test_an_interrupt_is_in_the_stacks_of_its_handler_only(mmu: str) -> None:
         ["taken", "interrupted+1", "after_busy", "worked"],
         ["after_take", "after_wrap", "worked"],
     ]
+
+
+@pytest.mark.parametrize("pushes", ["pushl %ebp", "pushl %eax\n pushl %ebp", "pushl $0\n pushl %ebp"])
+def test_a_zero_in_a_handler_ends_no_stack(pushes: str) -> None:
+    """As the error code of most page faults is one, and registers are that a handler has pushed."""
+    machine = guest(f"xorl %ebp, %ebp\n {pushes}\nstands: nop\n exit 0")
+    machine.stops.break_at(symbol(machine, "stands"))
+    machine.run(timeout_s=10)
+    assert callers(machine).return_addresses[:1] == (symbol(machine, "interrupted") + 1,)
 
 
 def test_of_two_interrupts_the_one_that_was_not_left_stays() -> None:

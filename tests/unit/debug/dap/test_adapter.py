@@ -517,7 +517,9 @@ def test_exceptions_of_each_ring_stop_forwards_and_backwards(adapter: DebugAdapt
     def text(stop: dict[str, str]) -> str:
         assert (stop["reason"], stop["description"]) == ("exception", "Exception of the guest")
         assert adapter.request("exceptionInfo", threadId=1)["description"] == stop["text"]
-        assert adapter.frames()[0]["name"].startswith("on_1")
+        handler, interrupted, *_ = (each["name"] for each in adapter.frames())
+        assert handler.startswith("on_1")
+        assert f" at {interrupted}+" in stop["text"]
         return stop["text"].partition("+")[0]
 
     assert [text(adapter.start()), text(adapter.go("continue")), text(adapter.go("continue"))] == faults
