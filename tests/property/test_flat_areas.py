@@ -131,6 +131,8 @@ class Tasks:
             if function.role is Role.FREE and self._chance(7):
                 exact |= {"size": size, "pages": size // PAGE}
             words |= {name: value for name, value in exact.items() if name in words}
+        if parent and self._chance(6):
+            words |= self._named_around(function, parent)
         builder.events += 1
         opened.append(Row(code, builder.events, parent, arguments=tuple(words.values()), stack=1))
         builder.rows.append(opened[-1])
@@ -138,6 +140,39 @@ class Tasks:
             self._leave(-1)
         elif self._chance(1):
             opened.pop()  # it never returns
+
+    def _named_around(self, function: TracedFunction, parent: int) -> dict[str, int]:
+        """Return the block that the call around names, for one that it has made for that."""
+        outer = self.builder.rows[parent - 1]
+        around = self._functions[outer.function]
+        if function.area != around.area or not (function.role.names_block and around.role.names_block):
+            return {}
+        words = dict(zip(around.parameters, outer.arguments, strict=True))
+        return {
+            name: words[name] for name in ("ptr", "frame") if name in words and name in function.parameters
+        }
+
+    def _made_inside(self, row: Row) -> list[int]:
+        """Return what calls inside of one have made in its area."""
+        area, call = self._functions[row.function].area, self.builder.rows.index(row) + 1
+        inner = [
+            (each, self._functions[each.function])
+            for each in self.builder.rows
+            if each.parent == call and each.left
+        ]
+        made = [
+            (each, function)
+            for each, function in inner
+            if function.area == area and function.role.makes_block
+        ]
+        return [
+            each.out
+            if function.stores_block
+            else each.result * PAGE
+            if function.result is Result.FRAME
+            else each.result
+            for each, function in made
+        ]
 
     def _leave(self, position: int) -> None:
         row = self._opened.pop(position)
@@ -155,6 +190,9 @@ class Tasks:
                 address = blocks[-1][0]  # handed out twice
             elif self._freed and self._chance(3):
                 address = self._freed.pop()
+            inside = self._made_inside(row)
+            if inside and self._chance(8):
+                address = inside[-1] & 0xFFFF_FFFF  # it wraps that call
             blocks.append((address, size))
             row.out, row.result = address, address // PAGE if function.result is Result.FRAME else address
         if function.role.makes_block and function.result is Result.ERROR:
@@ -212,6 +250,30 @@ def nested() -> TraceBuilder:
     return builder
 
 
+def refused_inside() -> TraceBuilder:
+    builder = TraceBuilder().call("kmalloc", 8, result=0x2000)
+    builder.enter("kfree", 0x2000)
+    builder.call("kmalloc", 8, result=0)
+    builder.leave()
+    return builder
+
+
+def wrapped() -> TraceBuilder:
+    """Each call is made for one around it, which does the same."""
+    builder = TraceBuilder()
+    builder.enter("kmalloc", 16)
+    builder.enter("kmalloc", 24)
+    builder.call("kmalloc", 32, result=0x2000)
+    builder.call("kmalloc", 32, result=0)
+    builder.leave(0x2000)
+    builder.leave(0x2008)
+    builder.enter("kfree", 0x2008)
+    builder.call("kfree", 0x2008)
+    builder.call("kfree", 0)
+    builder.leave()
+    return builder
+
+
 ENDS = {
     "given back in part": TraceBuilder().call("alloc_frames", 3, result=0x10).call("free_frames", 0x10, 1),
     "inner page given back": TraceBuilder().call("alloc_frames", 3, result=0x10).call("free_frame", 0x11),
@@ -229,6 +291,7 @@ ENDS = {
     .call("kmalloc", 0, result=0x10)
     .call("kmalloc", 8, result=0x10),
     "inside of another": nested(),
+    "refused inside of a free": refused_inside(),
     "forgotten": TraceBuilder().call("kmalloc", 8, result=0x2000).call("heap_init"),
 }
 
@@ -237,6 +300,14 @@ ENDS = {
 def test_what_ends_a_flat_area(name: str) -> None:
     areas = {PROFILE.functions[row.function].area for row in ENDS[name].rows}
     assert not areas & flat_histories(table(ENDS[name], 1 << 16)).keys()
+
+
+def test_wrappers_end_none() -> None:
+    calls = table(wrapped(), 1 << 16)
+    flat = flat_histories(calls)["heap"]
+    assert flat.blocks.address.tolist() == [0x2008]
+    assert flat.blocks.size.tolist() == [16]
+    check_history(calls, "heap", flat)
 
 
 def test_runs_that_are_given_back_as_a_whole_end_none() -> None:

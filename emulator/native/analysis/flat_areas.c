@@ -114,10 +114,23 @@ typedef struct {
     uint8_t function;
 } waiting;
 
+/* The memory that a call is about: `end` is 0 where it is about none, and FAR behind `start` where its size is not known. */
+typedef struct {
+    uint64_t start, end;
+} span;
+#define FAR (1ull << 32)
+
+/* What a call does to the blocks of its area. */
+typedef struct {
+    span made, given; /* given back */
+    bool makes;       /* blocks, if it does not fail */
+} deed;
+
 /* A call inside of which others may be, and the areas that it and the calls around it are about. */
 typedef struct {
-    uint32_t call, left;
-    uint64_t areas;
+    uint32_t call, left, parent;
+    uint64_t areas, own; /* own: of the call itself, one bit or none */
+    deed deed;
 } open;
 
 /* A function, and which of its calls' values are used. */
@@ -324,58 +337,103 @@ static bool return_until(kc_flat *p, uint32_t event)
     return true;
 }
 
-/* The areas that the calls around a call are about; all where they are not known. */
-static uint64_t areas_around(const kc_flat *p, uint32_t parent)
+/* A call around others; NULL: it is not known. */
+static const open *opened_call(const kc_flat *p, uint32_t call)
 {
     uint32_t low = 0, high = p->open_count;
 
-    if (!parent)
-        return 0;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (p->opened[middle].call < parent)
+        if (p->opened[middle].call < call)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < p->open_count && p->opened[low].call == parent ? p->opened[low].areas : UINT64_MAX;
+    return low < p->open_count && p->opened[low].call == call ? &p->opened[low] : NULL;
+}
+
+/* The areas that the calls around a call are about; all where they are not known. */
+static uint64_t areas_around(const kc_flat *p, uint32_t parent)
+{
+    const open *around = parent ? opened_call(p, parent) : NULL;
+    return around ? around->areas : parent ? UINT64_MAX : 0;
+}
+
+/* -- calls inside of calls about the same area ------------------------------------------------------ */
+
+static span span_of(const area *a, uint32_t address, uint32_t size)
+{
+    uint64_t start = a->out->pages ? address & ~(uint64_t)(KC_PAGE_BYTES - 1) : address;
+    return (span){start, start + (size ? size : a->out->pages ? KC_PAGE_BYTES : FAR)};
+}
+
+/* Does an inner call only do for the call around it what that does? Where a size is not known both have to begin at one address. */
+static bool is_part(span inner, span outer)
+{
+    if (!inner.end)
+        return true;
+    if (inner.start == outer.start)
+        return outer.end;
+    return inner.end - inner.start < FAR && outer.end - outer.start < FAR && inner.start < outer.end && outer.start < inner.end;
+}
+
+/* The same of all that it does: then nothing else knows of it. */
+static bool is_done_around(const kc_flat *p, uint32_t parent, uint64_t own, const deed *inner)
+{
+    const open *around = opened_call(p, parent);
+
+    while (around && !(around->own & own))
+        around = opened_call(p, around->parent);
+    return around && is_part(inner->made, around->deed.made) && is_part(inner->given, around->deed.given) &&
+           (around->deed.makes || !inner->makes); /* whose failure is a matter of the call around it */
 }
 
 /* A call is entered; it is in row `row`. */
 static bool enter(kc_flat *p, const kc_call_columns *c, uint32_t row)
 {
-    uint32_t call = c->first_call + row, entered = c->entered[row], left = c->left[row], values[VALUES];
+    uint32_t call = c->first_call + row, entered = c->entered[row], left = c->left[row], parent = c->parent[row], values[VALUES];
     const function *of = &p->functions[c->function[row]];
     const kc_block_function *f = &of->as;
     area *a = f->area < p->area_count ? &p->areas[f->area] : NULL;
-    uint64_t around = areas_around(p, c->parent[row]), own = 0;
+    uint64_t around = areas_around(p, parent), own = 0;
+    bool makes = f->role == KC_ROLE_ALLOC || f->role == KC_ROLE_REALLOC;
+    uint32_t result = c->result[row], size = 0, address = 0;
+    deed deed = {.makes = makes};
 
     if (!return_until(p, entered))
         return false;
     if (a && f->role != KC_ROLE_OTHER && (f->when == KC_NO_VALUE || c->values[f->when][row]))
         own = 1ull << f->area;
+    bool counts = own && a->out->is_flat && f->role != KC_ROLE_SEED;
+    if (counts) {
+        for (uint32_t i = 0; i < of->used_count; i++)
+            values[of->used[i]] = c->values[of->used[i]][row];
+        size = kc_size_of(f, values);
+        bool has_made = makes && left && kc_has_made(f, p->failures, result, c->out[row], &address);
+        bool gives_back = f->role == KC_ROLE_FREE ? !(left && f->result == KC_RESULT_ERROR && result)
+                                                  : f->role == KC_ROLE_REALLOC && left && (has_made || (kc_may_be_empty(f) && !size));
+        if (has_made)
+            deed.made = span_of(a, address, size);
+        if (gives_back && kc_names_block(f, values, a->out->pages && !makes))
+            deed.given = (span){kc_named_by(f, values), kc_named_by(f, values) + 1ull};
+    }
     if (left != entered + 1) {
         while (p->open_count && p->opened[p->open_count - 1].left < entered)
             p->open_count--;
         if (!reserve(&p->opened, p->open_count, &p->open_capacity, sizeof *p->opened))
             return no_memory(p);
-        p->opened[p->open_count++] = (open){call, left ? left : NEVER, around | own};
+        p->opened[p->open_count++] = (open){call, left ? left : NEVER, parent, around | own, own, deed};
     }
-    if (!own || !a->out->is_flat || f->role == KC_ROLE_SEED)
+    if (!counts)
         return true;
-    bool makes = f->role == KC_ROLE_ALLOC || f->role == KC_ROLE_REALLOC;
     bool forgets = f->role == KC_ROLE_RESET && !a->blocks;
+    if (around & own && left && (makes || f->role == KC_ROLE_FREE) && is_done_around(p, parent, own, &deed))
+        return true;
     if (around & own || (!makes && !forgets && f->role != KC_ROLE_FREE)) {
         forget_area(p, a);
         return true;
     }
-    for (uint32_t i = 0; i < of->used_count; i++)
-        values[of->used[i]] = c->values[of->used[i]][row];
-    uint32_t result = c->result[row], size = kc_size_of(f, values), address;
-    bool gives_back = f->role == KC_ROLE_FREE ? !(left && f->result == KC_RESULT_ERROR && result)
-                                              : f->role == KC_ROLE_REALLOC && left &&
-                      (kc_has_made(f, p->failures, result, c->out[row], &address) || (kc_may_be_empty(f) && !size));
-    if (gives_back && kc_names_block(f, values, a->out->pages && !makes))
+    if (deed.given.end)
         give_back(p, a, f, values, entered, call);
     if (!makes || !left)
         return true;
