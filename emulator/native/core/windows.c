@@ -149,7 +149,7 @@ bool kc_goes_fast(kc *m, uint32_t pc, bool user, struct fast_window *out)
         *out = (struct fast_window){.base = (uintptr_t)w->base + USERS_AT};
         return !w->shadow;
     }
-    bool is_exempt = w->shadow && (kc_is_exempt(m, pc) || kc_checks_itself(m, pc)), is_defining = w->shadow && kc_tells_uninitialised(m);
+    bool is_exempt = w->shadow && (kc_is_exempt(m, pc) || kc_checks_itself(m, pc) || kc_is_astray(m, pc)), is_defining = w->shadow && kc_tells_uninitialised(m);
     *out = (struct fast_window){(uintptr_t)w->base, w->is_near, is_exempt && !is_defining ? 0 : (uintptr_t)w->shadow, is_defining, is_exempt, kc_store_log(m),
                                 kc_marks_returns(m) ? kc_return_use(m, pc) : KC_NO_RETURN, (uintptr_t)w->shadow, 0, 0};
     if (w->compared.is_on && w->compared.is_known)

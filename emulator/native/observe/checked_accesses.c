@@ -21,7 +21,11 @@
  * The kernel's code and constants, which Python names, may be read, and are no matter of the shadow: their pages are not writable in
  * the TLB, so that each write is told.
  *
- * Shortcomings. Code in such memory is noticed once for each block, when it is translated. What the CPU reads and writes by itself
+ * Garbage that is executed in such memory is one mistake, the jump that has led there. What it does is nobody's, and is translated as if it were an
+ * allocator's: zeros access the same byte by each instruction, for megabytes.
+ *
+ * Shortcomings. Code in such memory is noticed once for each block, when it is translated. After a jump there, what the kernel executes outside of
+ * its sections of code is not looked at until the next event. What the CPU reads and writes by itself
  * (descriptors, an interrupt's frame) is not checked, nor are devices. Of different accesses the first KC_BAD_ACCESSES are kept; whether
  * there were more is known.
  */
@@ -64,8 +68,9 @@ struct checked_accesses {
     uint32_t allocator_count, read_only_count, compiled_count, report_count, openings;
     struct moment in_call[MOMENTS]; /* the last ones inside of recorded calls, by instruction */
     struct seen {
-        uint32_t opening, kept;
+        uint32_t opening, kept, astray_events; /* when there were so many events, code was executed that may not be accessed */
         bool missed, missed_return; /* more than are kept; stores to what may be return addresses */
+        bool went_astray;
         kc_bad_access accesses[KC_BAD_ACCESSES];
     } seen;
 };
@@ -141,6 +146,13 @@ static int32_t first_bad(kc *m, uint32_t linear, uint32_t size, bool write)
             return (int32_t)i;
     }
     return -1;
+}
+
+bool kc_is_astray(kc *m, uint32_t pc)
+{
+    const struct seen *seen = &m->checked_accesses->seen;
+
+    return seen->went_astray && !kc_is_code(m, pc) && (seen->astray_events == kc_events(m) || first_bad(m, pc, 1, false) >= 0);
 }
 
 static kc_bad_access *find(struct seen *seen, uint32_t pc, const kc_bad_access *access)
@@ -265,7 +277,7 @@ static void look(kc *m, uint32_t linear, uint32_t size, bool write, int32_t offs
     const struct moment here = moment_at(m, kc_pc(m));
     if (kc_checks_itself(m, here.pc) && why_not(m, (uint64_t)translated(m, linear + (uint32_t)offset), write) != KC_READ_ONLY)
         return;
-    bool is_again = is_same(&here, kept_for(m, here.pc)), is_right = is_again || kc_is_exempt(m, here.pc);
+    bool is_again = is_same(&here, kept_for(m, here.pc)), is_right = is_again || kc_is_exempt(m, here.pc) || kc_is_astray(m, here.pc);
     struct backtrace *backtrace = is_right ? NULL : kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
 
     is_right = is_right || is_of_allocator(m, backtrace, &here);
@@ -341,7 +353,7 @@ void kc_look_at_return(kc *m, uint32_t linear, uint32_t size, const uint64_t *va
     if (!host_pc || kc_ring(m) == 3 || !kc_marks_returns(m) || !kc_has_return(m, linear, size))
         return;
     kc_restore_eip(m, host_pc);
-    if (!kc_is_exempt(m, kc_pc(m))) {
+    if (!kc_is_exempt(m, kc_pc(m)) && !kc_is_astray(m, kc_pc(m))) {
         struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
         bool is_known = is_frame_known(m, backtrace);
         uint32_t i = is_known ? frame_hit(m, backtrace, linear, size) : 0;
@@ -365,6 +377,8 @@ void kc_look_below_stack(kc *m, uint32_t linear, uintptr_t host_pc)
     if (physical < 0 || (uint64_t)physical >= m->memory_end) /* it faults, or meets a device */
         return;
     kc_restore_eip(m, host_pc);
+    if (kc_is_astray(m, kc_pc(m)))
+        return;
     struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
     if (below.by_ebp && !is_frame_pointer(m, backtrace))
         return;
@@ -411,7 +425,7 @@ void kc_on_undefined_use(kc *m, enum kc_use use, struct undefined value, uintptr
 
     kc_restore_eip(m, host_pc);
     const struct moment now = moment_at(m, kc_pc(m));
-    if (kc_is_exempt(m, now.pc))
+    if (kc_is_exempt(m, now.pc) || kc_is_astray(m, now.pc))
         return;
     kc_get_registers(m, &here.registers);
     struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
@@ -419,14 +433,26 @@ void kc_on_undefined_use(kc *m, enum kc_use use, struct undefined value, uintptr
         note(m, &here, physical, &origin, backtrace, host_pc);
 }
 
+/* Has a jump of the kernel's own code led to an instruction that may not be executed, as far as the stack tells? */
+static bool is_led_to(kc *m, const struct backtrace *backtrace)
+{
+    return backtrace->count > 1 && kc_is_code(m, kc_segment_base(m, CS) + backtrace->frames[1] - 1);
+}
+
 void kc_look_at_code(kc *m, uint32_t linear)
 {
+    struct seen *seen = &m->checked_accesses->seen;
+
     if (first_bad(m, linear, 1, false) < 0 || kc_is_exempt(m, linear))
         return;
     const struct moment here = moment_at(m, kc_pc(m));
     struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
-    if (!is_of_allocator(m, backtrace, &here))
+    if (is_of_allocator(m, backtrace, &here))
+        return;
+    if (!kc_is_astray(m, linear) || is_led_to(m, backtrace))
         note_access(m, linear, 1, KC_FETCH, 0, backtrace, 0);
+    seen->went_astray = true;
+    seen->astray_events = here.events;
 }
 
 /* -- what compiled code reports ------------------------------------------------------------------ */
@@ -618,10 +644,12 @@ int kc_checked_accesses_restore(kc *m, const void *saved)
 {
     struct checked_accesses *c = m->checked_accesses;
 
+    if (c->seen.went_astray) /* what is translated takes its code for garbage */
+        kc_forget_code_soon(m);
     memcpy(&c->seen, saved, size_of(saved));
     if (c->seen.opening != c->openings) { /* nothing was known then of what is looked at now */
         c->seen.kept = 0;
-        c->seen.missed = c->seen.missed_return = false;
+        c->seen.missed = c->seen.missed_return = c->seen.went_astray = false;
         c->seen.opening = c->openings;
     }
     return 0;

@@ -90,6 +90,8 @@ void kc_look_at_access(kc *m, uint32_t linear, uint32_t size, bool write, uintpt
 void kc_look_at_code(kc *m, uint32_t linear);
 /* Is an instruction, linear, one of an allocator's, whose accesses are not checked? */
 bool kc_is_exempt(const kc *m, uint32_t pc);
+/* Does one follow from a jump to what may not be executed, which is known? Any in such memory does, and until the next event all that are not the kernel's. */
+bool kc_is_astray(kc *m, uint32_t pc);
 
 /* Is an instruction, linear, which is translated, one that may access what lies below ESP? `distance`: how far ESP lies above EBP in front of it, as far as
  * that is known; then behind it. */

@@ -195,6 +195,55 @@ def test_code_that_was_freed_is_found_when_it_is_executed() -> None:
     assert found == [(BLOCK + 1, Access.FETCH, Poison.FREED)]
 
 
+@pytest.mark.parametrize("mmu", ["fast", "ordinary"])
+@pytest.mark.parametrize("uninitialised", [False, True])
+def test_what_garbage_does_that_is_executed_belongs_to_the_jump(
+    mmu: Literal["fast", "ordinary"], *, uninitialised: bool
+) -> None:
+    """Zeros are `add %al, (%eax)`, from the freed block over its redzone to a `ret`. What the kernel itself does afterwards is looked at."""
+    jump = "movl %ebx, %eax; call *%ebx"
+    again = "leal 40(%ebx), %eax; leal 10(%ebx), %ecx; second: call *%ecx"
+    machine = machine_of(f"{DROPPED} {jump}; bad: movb 2(%ebx), %al; {again}", mmu=mmu)
+    machine.memory.write(BLOCK + 60, b"\xc3")
+    with machine.observers.check_accesses(
+        ROLES, (), allocator_of(machine), uninitialised=uninitialised
+    ) as checked:
+        assert machine.run(timeout_s=60).ending is Returned.EXIT
+        found = [(each.linear, each.access, each.registers.eip) for each in checked.seen().accesses]
+    assert found == [
+        (BLOCK, Access.FETCH, BLOCK),
+        (BLOCK + 2, Access.READ, symbol(machine, "bad")),
+        (BLOCK + 10, Access.FETCH, BLOCK + 10),
+    ]
+
+
+def test_garbage_that_calls_an_allocator_is_garbage_afterwards() -> None:
+    machine = machine_of(f"{DROPPED} movl $make, %ecx; leal 8(%ebx), %eax; call *%eax")
+    code = b"\x6a\x08\xff\xd1\x59\x8a\x03\xc3"  # push $8; call *%ecx; pop %ecx; movb (%ebx), %al; ret
+    machine.memory.write(BLOCK + 8, code)
+    with machine.observers.check_accesses(ROLES, (), allocator_of(machine)) as checked:
+        assert machine.run(timeout_s=60).ending is Returned.EXIT
+        found = [(each.linear, each.access) for each in checked.seen().accesses]
+    assert found == [(BLOCK + 8, Access.FETCH)]
+
+
+@pytest.mark.parametrize("mmu", ["fast", "ordinary"])
+def test_garbage_of_one_run_is_code_of_another(mmu: Literal["fast", "ordinary"]) -> None:
+    """A block jumps on to code that reads beyond it: garbage if the block was freed, else code of the kernel that was loaded."""
+    code = 0x31_0000
+    machine = machine_of(f"cmpl $0, saved; jne 1f; {DROPPED} 1: leal 8(%ebx), %eax; call *%eax", mmu=mmu)
+    machine.memory.write(BLOCK + 8, b"\xe9" + (code - BLOCK - 13).to_bytes(4, "little"))
+    machine.memory.write(code, b"\x8a\x43\x15\xc3")  # movb 21(%ebx), %al; ret
+    with machine.observers.check_accesses(ROLES, (), allocator_of(machine)) as checked:
+        found = []
+        for is_kept in (False, True):
+            with machine.snapshot():
+                machine.memory.write(symbol(machine, "saved"), bytes([is_kept]))
+                machine.run(timeout_s=60)
+                found.append([(each.linear, each.access) for each in checked.seen().accesses])
+    assert found == [[(BLOCK + 8, Access.FETCH)], [(BLOCK + 21, Access.READ)]]
+
+
 def test_a_redzone_does_not_leave_the_variable_of_its_block() -> None:
     machine = machine_of("movb 24(%ebx), %al; bad: movb 23(%ebx), %al")
     objects = [(HEAP, HEAP + 8), (HEAP + 8, HEAP + 0x20)]
