@@ -147,13 +147,14 @@ void kc_shadow_born(kc *m, uint64_t physical, uint64_t size)
         kc_shadow_set(m, physical, size, KC_ACCESSIBLE);
         return;
     }
-    for (; physical < end; physical = next) {
+    do { /* that of no bytes touches its page, too */
         next = (physical | PAGE_MASK) + 1 < end ? (physical | PAGE_MASK) + 1 : end;
         kc_shadow_touch(m, physical);
         uint8_t *shadow = kc_shadow_change(m, physical, false);
         if (shadow)
             give_birth(shadow, next - physical);
-    }
+        physical = next;
+    } while (physical < end);
     kc_kasan_follow(m, physical, end - physical);
 }
 

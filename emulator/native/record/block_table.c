@@ -127,7 +127,7 @@ static void forget_places(struct block_table *t, uint32_t count)
 static uint64_t from_bit(uint32_t first) { return UINT64_MAX << first % 64; }
 static uint64_t before_bit(uint32_t last) { return UINT64_MAX >> (63 - (last - 1) % 64); }
 
-/* [first, last) of a page's bits. True: some were taken before. */
+/* [first, last) of a page's bits, at least one. True: some were taken before. */
 static bool take(uint64_t *taken, uint32_t first, uint32_t last)
 {
     uint64_t *word = taken + first / 64, *end = taken + (last - 1) / 64, bits = from_bit(first), before = 0;
@@ -163,7 +163,7 @@ static bool is_from_elsewhere(const struct block *block)
 static bool take_piece(uint64_t *taken, const struct block_piece *piece)
 {
     uint32_t first = piece->physical & PAGE_MASK;
-    return take(taken, first, first + piece->size);
+    return piece->size && take(taken, first, first + piece->size);
 }
 
 /* Find out anew which bytes of a page are taken. */
@@ -204,7 +204,7 @@ static void uncount_piece(struct block_table *t, const struct block_piece *piece
         page->whole--;
     else if (page->overlaps)
         take_again(t, piece->physical);
-    else if (!page->is_closed)
+    else if (!page->is_closed && piece->size)
         leave(taken_change(t, piece->physical), first, first + piece->size);
 }
 

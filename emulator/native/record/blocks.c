@@ -253,13 +253,14 @@ static int64_t physical_of(kc *m, uint32_t address, bool is_frame)
     return at >= 0 && (uint64_t)at < m->memory_end ? at : -1;
 }
 
-/* Say where a block lies, page by page. */
+/* Say where a block lies, page by page. One of no bytes has a piece of none. */
 static void add_pieces(kc *m, uint32_t number, uint32_t address, uint32_t size, uint32_t offset, bool is_frame)
 {
     struct block_table *t = &m->blocks->now.table;
     uint32_t base = is_frame ? 0 : kc_segment_base(m, DS);
 
-    for (uint32_t done = 0, part, pages = 0; done < size && pages <= t->page_count; done += part, pages++) {
+    uint32_t done = 0, part, pages = 0;
+    do {
         uint32_t left = PAGE_SIZE - ((base + address + done) & PAGE_MASK);
         int64_t physical = physical_of(m, address + done, is_frame);
         part = left < size - done ? left : size - done;
@@ -269,7 +270,8 @@ static void add_pieces(kc *m, uint32_t number, uint32_t address, uint32_t size, 
             kc_no_memory(m);
             return;
         }
-    }
+        done += part;
+    } while (done < size && ++pages <= t->page_count);
 }
 
 static void die(kc *m, uint32_t number, uint32_t event, uint32_t call, bool is_resized)
@@ -300,13 +302,13 @@ static void make(kc *m, const struct operation *o, struct place *place, uint32_t
         kc_no_memory(m);
         return;
     }
-    if (size) {
+    if (size || o->may_be_empty) {
         add_pieces(m, number, address, is_page ? PAGE_SIZE : size, address - start, o->is_frame);
         kc_poison_around(m, t, &m->blocks->objects, number);
         return;
     }
     int64_t physical = physical_of(m, address, o->is_frame);
-    if (!o->may_be_empty && physical >= 0)
+    if (physical >= 0)
         kc_unpoison_unsized(m, t, (uint64_t)physical);
 }
 

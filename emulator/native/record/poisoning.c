@@ -108,7 +108,7 @@ static void set_redzones(kc *m, const struct block_table *t, const struct object
 {
     const struct block *block = kc_block_at(t, number);
 
-    if (block->is_page || ((block->as.start | (block->as.start + block->as.size)) & PAGE_MASK) == 0)
+    if (block->is_page || (block->as.size && ((block->as.start | (block->as.start + block->as.size)) & PAGE_MASK) == 0))
         return;
     for (uint32_t next = block->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
         const struct block_piece *piece = kc_block_piece(t, next);

@@ -184,6 +184,46 @@ def test_accesses_of_one_instruction_with_one_stack_are_one() -> None:
     assert checked.seen().accesses == found
 
 
+EMPTY = "pushl $0; call make;"
+AGAIN = "subl $64, next;"
+
+
+@pytest.mark.parametrize("uninitialised", [False, True])
+@pytest.mark.parametrize("place", [BLOCK, HEAP + 0xFC0])
+def test_no_byte_of_a_block_of_no_bytes_may_be_accessed(place: int, *, uninitialised: bool) -> None:
+    machine = machine_of(
+        f"{EMPTY} bad: movb $1, (%eax); {AGAIN} pushl $8; call make; movl $1, 4(%eax); last: movb $1, 8(%eax)",
+        place,
+    )
+    with machine.observers.check_accesses(
+        ROLES, (), allocator_of(machine), uninitialised=uninitialised
+    ) as checked:
+        machine.run(timeout_s=60)
+        accesses = checked.seen().accesses
+    found = [
+        (each.registers.eip, each.block.start, each.block.size, each.distance)
+        for each in accesses
+        if each.block
+    ]
+    at = place + 64
+    assert found == [(symbol(machine, "bad"), at, 0, 0), (symbol(machine, "last"), at, 8, 8)]
+
+
+def test_blocks_of_no_bytes_at_one_address_leave_those_around_as_they_are() -> None:
+    """The address is that of all such blocks, in what lies free, or that of a block's end; and blocks come and go there."""
+    taken = "pushl $8; call make; movl $1, 4(%eax);"
+    gone = "pushl %eax; call drop;"
+    machine = machine_of(
+        f"{EMPTY} {AGAIN} {EMPTY} {AGAIN} {taken} {gone} {AGAIN} {EMPTY} {gone} {AGAIN} {taken}"
+        "subl $56, next; pushl $0; call make; movl $1, -4(%eax)"
+    )
+    with machine.observers.check_accesses(ROLES, (), allocator_of(machine)) as checked:
+        machine.run(timeout_s=60)
+        assert not checked.seen().accesses
+        shadow = checked.shadow(BLOCK + 64, 9)
+    assert shadow == bytes(8) + bytes([Poison.REDZONE])
+
+
 def test_code_that_was_freed_is_found_when_it_is_executed() -> None:
     machine = machine_of(
         "movb $0xc3, (%ebx); call *%ebx; movb $0x90, 1(%ebx); pushl %ebx; call drop; leal 1(%ebx), %eax; call *%eax"
