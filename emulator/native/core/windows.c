@@ -85,6 +85,7 @@ struct account {
 
 struct windows {
     uint8_t *base; /* NULL: there is no window */
+    uint64_t size; /* VIEWS_SIZE; USERS_AT: there is no room for the view of users */
     bool is_near;
     pthread_t thread; /* which has run the machine last */
     uint32_t runs;    /* they nest */
@@ -147,7 +148,7 @@ bool kc_goes_fast(kc *m, uint32_t pc, bool user, struct fast_window *out)
         return false;
     if (user) {
         *out = (struct fast_window){.base = (uintptr_t)w->base + USERS_AT};
-        return !w->shadow;
+        return !w->shadow && w->size == VIEWS_SIZE;
     }
     bool is_exempt = w->shadow && (kc_is_exempt(m, pc) || kc_checks_itself(m, pc) || kc_is_astray(m, pc)), is_defining = w->shadow && kc_tells_uninitialised(m);
     *out = (struct fast_window){(uintptr_t)w->base, w->is_near, is_exempt && !is_defining ? 0 : (uintptr_t)w->shadow, is_defining, is_exempt, kc_store_log(m),
@@ -568,11 +569,14 @@ void kc_windows_on_flush(kc *m)
         return;
     if (w->accounts[true].rests)
         forget_users(m);
-    uint32_t cr3 = kc_reg(m, UC_X86_REG_CR3);
-    spend(m, false, (uint64_t)w->count * COMPARISON_COST);
-    for (uint32_t i = w->count; i-- > 0;)
+    uint32_t cr3 = kc_reg(m, UC_X86_REG_CR3), compared[2] = {0};
+    for (uint32_t i = w->count; i-- > 0;) {
+        compared[is_users(&w->pages[i])]++;
         if (!is_found(m, &w->pages[i], cr3) && !is_found_otherwise(m, &w->pages[i]))
             drop(m, &w->pages[i]);
+    }
+    spend(m, false, (uint64_t)compared[false] * COMPARISON_COST);
+    spend(m, true, (uint64_t)compared[true] * COMPARISON_COST);
     if (!note_entry_frames(m))
         kc_windows_forget(m);
 }
@@ -883,13 +887,26 @@ static uint8_t *reserved(uintptr_t start, uint64_t size)
 }
 
 /* Below 2 GiB; NULL: another machine's window is there. */
-static uint8_t *reserved_near(void)
+static uint8_t *reserved_near(uint64_t size)
 {
     static const uintptr_t candidates[] = {0x20000000, 0x40000000, 0x10000000, 0x60000000, 0x7f000000};
     uint8_t *base = NULL;
 
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates && !base; i++)
-        base = reserved(candidates[i], VIEWS_SIZE);
+        base = reserved(candidates[i], size);
+    return base;
+}
+
+/* For both views, or for the one where there is no room for more: a process may have a limit. NULL: not even for that. */
+static uint8_t *reserved_views(bool is_near, uint64_t *size)
+{
+    static const uint64_t sizes[] = {VIEWS_SIZE, USERS_AT};
+    uint8_t *base = NULL;
+
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes && !base; i++) {
+        *size = sizes[i];
+        base = is_near ? reserved_near(*size) : reserved(0, *size);
+    }
     return base;
 }
 
@@ -897,20 +914,23 @@ static kc *near_one; /* whose window is near; NULL: nobody's */
 static pthread_mutex_t near_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Let the window lie elsewhere. False: there is no room. */
-static bool move(kc *m, uint8_t *base, bool is_near)
+static bool move(kc *m, bool is_near)
 {
     struct windows *w = m->windows;
+    uint64_t size;
+    uint8_t *base = reserved_views(is_near, &size);
 
-    if (base && kc_host_faults_add(m, base, VIEWS_SIZE, on_fault)) {
-        munmap(base, VIEWS_SIZE);
+    if (base && kc_host_faults_add(m, base, size, on_fault)) {
+        munmap(base, size);
         base = NULL;
     }
     if (!base)
         return false;
     kc_windows_forget(m);
     kc_host_faults_drop_at(m, w->base);
-    munmap(w->base, VIEWS_SIZE);
+    munmap(w->base, w->size);
     w->base = base;
+    w->size = size;
     w->is_near = is_near;
     kc_flush_code(m);
     return true;
@@ -1000,7 +1020,7 @@ static bool give_way(kc *m)
 {
     struct windows *w = m->windows;
 
-    if (w->runs || w->compared.is_on || !pthread_equal(w->thread, pthread_self()) || !move(m, reserved(0, VIEWS_SIZE), false))
+    if (w->runs || w->compared.is_on || !pthread_equal(w->thread, pthread_self()) || !move(m, false))
         return false;
     if (w->shadow) {
         drop_shadow(m);
@@ -1017,7 +1037,7 @@ static bool come_near(kc *m)
 
     pthread_mutex_lock(&near_lock);
     if (w->base && !w->is_near && (!near_one || give_way(near_one)))
-        near_one = move(m, reserved_near(), true) ? m : NULL;
+        near_one = move(m, true) ? m : NULL;
     pthread_mutex_unlock(&near_lock);
     return w->is_near;
 }
@@ -1085,15 +1105,15 @@ int kc_windows_init(kc *m)
         return 0;
     w->thread = pthread_self();
     pthread_mutex_lock(&near_lock);
-    if (!near_one && (w->base = reserved_near()))
+    if (!near_one && (w->base = reserved_views(true, &w->size)))
         near_one = m;
     w->is_near = w->base;
     pthread_mutex_unlock(&near_lock);
-    if (!w->base && !(w->base = reserved(0, VIEWS_SIZE)))
+    if (!w->base && !(w->base = reserved_views(false, &w->size)))
         return 0; /* the ordinary way is there */
     w->numbers = calloc(2 * USERS_PAGE, sizeof *w->numbers);
     w->holds_entries = calloc((1 << 20) / 8, 1);
-    return !w->numbers || !w->holds_entries || kc_host_faults_add(m, w->base, VIEWS_SIZE, on_fault) ? -1 : 0;
+    return !w->numbers || !w->holds_entries || kc_host_faults_add(m, w->base, w->size, on_fault) ? -1 : 0;
 }
 
 void kc_windows_free(kc *m)
@@ -1105,7 +1125,7 @@ void kc_windows_free(kc *m)
     kc_host_faults_drop(m);
     pthread_mutex_lock(&near_lock);
     if (w->base)
-        munmap(w->base, VIEWS_SIZE);
+        munmap(w->base, w->size);
     if (near_one == m)
         near_one = NULL;
     pthread_mutex_unlock(&near_lock);

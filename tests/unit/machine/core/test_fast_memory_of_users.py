@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import resource
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import pytest
 
+from emulator.native import _core
+from tests.helpers.guest import core_of
 from tests.helpers.memory_programs import DIRECTORIES, FRAMES, HIGH, guest_of, in_ring_3, table_entry_at
-from tests.helpers.three_memories import MEMORIES, OF_THE_CORE, compared, logged, window_of
+from tests.helpers.three_memories import MEMORIES, OF_THE_CORE, compared, logged, prepared, run, window_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emulator.machine.machine import Machine
 
 PAGE = 0x1000
+GIB = 1 << 30
 AT = HIGH + 5 * PAGE
 USERS, SUPERVISORS, USERS_READ_ONLY = 0x67, 0x63, 0x65
 PAGE_FAULT, OF_USERS_WRITE = 14, 7
@@ -98,3 +110,42 @@ def test_tasks_take_turns_so_often_that_the_view_rests() -> None:
     ]  # fmt: skip
     kernel = guest_of(turns, lambda space, page: FRAMES + PAGE * (page % 4 + 4 * space) | USERS)
     compared(kernel, memories=OF_THE_CORE)
+
+
+def is_used_by_supervisors(machine: Machine) -> bool:
+    now = _core.ffi.new("kc_window *")
+    _core.lib.kc_window_now(core_of(machine).raw, now)
+    return bool(now.is_there)
+
+
+def test_what_users_have_there_costs_supervisors_nothing() -> None:
+    """A thousand pages are compared at each load of CR3: that is more than is executed in between."""
+    many = 0x0021_0000
+    steps = [
+        f"movl $0x{many:x}, %edi", f"movl $0x{FRAMES | USERS:x}, %eax", "movl $1000, %ecx", "rep stosl",
+        f"movl $0x{many | 7:x}, 0x{DIRECTORIES[0] + 0x404:x}",
+        *in_ring_3(f"movl $0x{HIGH + 1024 * PAGE:x}, %esi", "movl $1000, %ecx",
+                   "1:", "incl (%esi)", f"addl $0x{PAGE:x}, %esi", "decl %ecx", "jnz 1b"),
+        "movl $3000, %ecx", "1:", "reload_cr3", "movl $500, %edx", "2:", "decl %edx", "jnz 2b", "decl %ecx", "jnz 1b",
+    ]  # fmt: skip
+    machine = compared(guest_of(steps, lambda _space, _page: FRAMES | USERS), memories=OF_THE_CORE)
+    assert is_used_by_supervisors(machine)
+
+
+@pytest.fixture
+def little_room() -> Iterator[None]:
+    """What the process may reserve besides what it has is more than one view needs, and less than two."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + 6 * GIB, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.usefixtures("little_room")
+def test_where_there_is_no_room_for_it_supervisors_have_theirs() -> None:
+    steps = [f"incl 0x{AT:x}", *in_ring_3(f"incl 0x{AT + PAGE:x}"), f"movl 0x{AT + PAGE:x}, %eax", "log eax"]
+    machine = prepared(guest_of(steps, lambda _space, _page: FRAMES | USERS), "fast")
+    run(machine)
+    assert logged(machine) == (0x12345 + 2,)
+    assert is_used_by_supervisors(machine)
