@@ -20,7 +20,7 @@
  * accessed. The view of users serves accesses that are not checked.
  *
  * Calls of Linux cost time that the guest's instructions have to bring in. What they cost is counted as
- * instructions; where the guest has not executed as many, the view rests, and all goes the ordinary way for a time in which what was lost is a
+ * instructions; where the guest has not executed as many, or sixteen times as many for that of users, the view rests, and all goes the ordinary way for a time in which what was lost is a
  * twentieth, or a hundredth of that of users, whose tasks come and go. It may lose twice as much each time after that, for a window of many pages needs as long to be filled. Only what the guest does counts,
  * and not the clock.
  *
@@ -164,8 +164,10 @@ bool kc_goes_fast(kc *m, uint32_t pc, bool user, struct fast_window *out)
 
 /* What each costs, as instructions of the guest. */
 enum { FILL_COST = 16000, CALL_COST = 4000, WALK_COST = 200, COMPARISON_COST = 20 };
-enum { MAY_LOSE_FIRST = 20 << 20, MAY_LOSE_MOST = 640 << 20 };
-static const unsigned rest_for_loss[] = {20, 100}; /* of supervisors, of users */
+/* Of supervisors, of users: how many instructions have to be executed for one that is lost. In ring 3 they may be a task's that spins in registers, and gains
+ * nothing from a view that each switch of tasks fills anew: so what is lost is a sixteenth. */
+static const unsigned worth[] = {1, 16}, rest_for_loss[] = {20, 100};
+static const uint64_t may_lose_first = 20 << 20, may_lose_most = 640 << 20; /* not yet times `worth` */
 
 static uint64_t executed_since(kc *m, struct account *a)
 {
@@ -181,7 +183,7 @@ static void spend(kc *m, bool user, uint64_t cost)
     struct account *a = &w->accounts[user];
     uint64_t executed = executed_since(m, a);
 
-    a->lost = (a->lost > executed ? a->lost - executed : 0) + cost;
+    a->lost = (a->lost > executed ? a->lost - executed : 0) + cost * worth[user];
     if (a->rests || a->lost < a->may_lose)
         return;
     if (w->shadow) { /* checks need the window more than it can cost */
@@ -189,8 +191,8 @@ static void spend(kc *m, bool user, uint64_t cost)
         return;
     }
     a->rests = true;
-    a->rest = rest_for_loss[user] * a->may_lose;
-    if (a->may_lose < MAY_LOSE_MOST)
+    a->rest = rest_for_loss[user] * (a->may_lose / worth[user]);
+    if (a->may_lose < may_lose_most * worth[user])
         a->may_lose *= 2;
     kc_forget_code_soon(m);
 }
@@ -1100,7 +1102,8 @@ int kc_windows_init(kc *m)
     if (KC_NEW(m->windows))
         return -1;
     w = m->windows;
-    w->accounts[false].may_lose = w->accounts[true].may_lose = MAY_LOSE_FIRST;
+    for (int user = 0; user < 2; user++)
+        w->accounts[user].may_lose = may_lose_first * worth[user];
     if (!m->fast)
         return 0;
     w->thread = pthread_self();

@@ -10,7 +10,15 @@ import pytest
 
 from emulator.native import _core
 from tests.helpers.guest import core_of
-from tests.helpers.memory_programs import DIRECTORIES, FRAMES, HIGH, guest_of, in_ring_3, table_entry_at
+from tests.helpers.memory_programs import (
+    DIRECTORIES,
+    FRAMES,
+    HIGH,
+    PAGES,
+    guest_of,
+    in_ring_3,
+    table_entry_at,
+)
 from tests.helpers.three_memories import MEMORIES, OF_THE_CORE, compared, logged, prepared, run, window_of
 
 if TYPE_CHECKING:
@@ -130,6 +138,22 @@ def test_what_users_have_there_costs_supervisors_nothing() -> None:
     ]  # fmt: skip
     machine = compared(guest_of(steps, lambda _space, _page: FRAMES | USERS), memories=OF_THE_CORE)
     assert is_used_by_supervisors(machine)
+
+
+def test_the_view_rests_where_tasks_that_take_turns_do_not_gain_from_it() -> None:
+    """Each fills it with its pages, then spins: more instructions than these fills are said to cost."""
+    access = [f"addl %ecx, 0x{HIGH + PAGE * page:x}" for page in range(PAGES)]
+    turns = [
+        "movl $150, %ecx", "5:",
+        *in_ring_3(*access, "movl $200000, %edx", "1:", "decl %edx", "jnz 1b"),
+        "movl %cr3, %ebx", f"xorl $0x{DIRECTORIES[0] ^ DIRECTORIES[1]:x}, %ebx", "movl %ebx, %cr3",
+        "decl %ecx", "jnz 5b",
+        *in_ring_3(*access),
+    ]  # fmt: skip
+    kernel = guest_of(turns, lambda space, page: FRAMES + PAGE * (page % 4 + 4 * space) | USERS)
+    machine = compared(kernel, memories=OF_THE_CORE, drive=lambda machine: run(machine, 100_000_000))
+    shown, _ = window_of(machine)
+    assert shown < PAGES
 
 
 @pytest.fixture
