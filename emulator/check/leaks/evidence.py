@@ -59,6 +59,17 @@ class Evidence:
         are_left_over = self._writers.are_left_over(words)
         return {address for (address, _), is_one in zip(nearest, are_left_over, strict=False) if is_one}
 
+    def of_free(self, words: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return those words outside of blocks that the allocator wrote while the block was free.
+
+        Where there are many words, those are looked at that point to the blocks which were taken last.
+        """
+        call = self._live.born_call
+        latest = sorted(words, key=lambda word: (-int(call[word[1]]), word))[:_MOST_LINKS]
+        asked = [(self._physical(address), int(call[block])) for address, block in latest]
+        were_free = self._writers.are_of_free(asked)
+        return [word for word, was_free in zip(latest, were_free, strict=True) if was_free]
+
     def _physical(self, address: int) -> int:
         """Return the physical address of a word, which is its own where its block is known by that."""
         holder = self._live.holder(address, WORD_SIZE)

@@ -91,6 +91,13 @@ class GuestWords:
         )
 
     @cached_property
+    def arrays(self) -> Spans:
+        """The kernel's variables of more than a word, without that in which the stack lies."""
+        objects = data_objects(self._machine.image)
+        found = (range(each.address, each.address + each.size) for each in objects if each.size > WORD_SIZE)
+        return Spans.of_ranges(each for each in found if self.stack_pointer not in each)
+
+    @cached_property
     def spaces(self) -> AddressSpaces | None:
         """The kernel's address spaces; None while paging is off."""
         return self.walker()

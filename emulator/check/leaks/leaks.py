@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import numpy as np
+
 from emulator.check.area import ENDING, Area
 from emulator.check.findings import Finding, Kind
 from emulator.check.leaks.evidence import Evidence
@@ -18,9 +20,10 @@ from emulator.check.leaks.reachability import Reachability
 from emulator.check.leaks.word_writers import WordWriters
 from emulator.trace.blocks.blocks import NEVER
 from emulator.wording import counted
+from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from emulator.check.leaks.guest_words import GuestWords
     from emulator.check.leaks.live_blocks import LiveBlocks
@@ -70,8 +73,22 @@ def find_leaks(trace: Trace, memory: GuestWords, rerun: Rerun | None = None) -> 
     areas = [Area(trace, name) for name in trace.areas]
     live, heap = live_blocks(areas, memory)
     evidence = Evidence(live, memory, WordWriters(trace, rerun))
-    scan = Reachability(live, heap, memory, OwnRecords(live, trace.calls), evidence)
+    records = OwnRecords(live, trace.calls, memory.arrays)
+    of_free = list(_perhaps_of_free(records, memory)) if len(live.start) else []
+    if of_free:  # which of them matter, if they are?
+        unproved = Evidence(live, memory, WordWriters(trace, rerun=None))
+        scan = Reachability(live, heap, memory, records, unproved, of_free)
+        of_free = evidence.of_free([word for word in of_free if not scan.reached[word[1]]])
+    scan = Reachability(live, heap, memory, records, evidence, of_free)
     return _LeakFinder(areas, live, memory, scan).leaks()
+
+
+def _perhaps_of_free(records: OwnRecords, memory: GuestWords) -> Iterator[tuple[int, int]]:
+    """Yield the addresses of words that may be left over from an array of free blocks, with the blocks that they point to."""
+    for part in memory.globals():
+        start, words = part.words(0)
+        positions, blocks = records.may_be_of_free(start + WORD_SIZE * np.arange(len(words)), words)
+        yield from zip((start + WORD_SIZE * positions).tolist(), blocks.tolist(), strict=True)
 
 
 class _LeakFinder:
@@ -109,6 +126,11 @@ class _LeakFinder:
             return REACHABLE, f"{_KNOWN[pointer.is_end]}{self._location(pointer)}"
         if pointer := scan.doubtful.get(block):
             itself = ", which is possibly lost itself" if self._holder(pointer) in scan.doubtful else ""
+            if pointer.is_of_free:
+                return (
+                    POSSIBLY,
+                    f"only what the allocator noted while it was free holds it, {self._location(pointer)}{itself}",
+                )
             weak = self._areas[block].rules.interior or pointer.is_end
             holds = _HOLDS[pointer.is_end] if weak else "only an address in it is held, by "
             return POSSIBLY, f"{holds}{self._location(pointer)}{itself}"

@@ -212,10 +212,12 @@ class OwnRecords:
     Args:
         live: All live blocks.
         calls: All calls.
+        arrays: The kernel's variables of more than a word.
     """
 
-    def __init__(self, live: LiveBlocks, calls: CallTable) -> None:
+    def __init__(self, live: LiveBlocks, calls: CallTable, arrays: Spans) -> None:
         self._live = live
+        self._arrays = arrays
         self._span = len(calls) + 1
         found = [np.empty(0, np.int64)]
         block, call = np.arange(len(live.start)), live.born_call
@@ -252,6 +254,17 @@ class OwnRecords:
         same = live.area[target] == live.area[holder]
         found: Flags = is_held & is_start & later & same
         return found
+
+    def may_be_of_free(self, addresses: I64, words: np.ndarray) -> tuple[I64, I64]:
+        """Return which words may be left over from an array of free blocks, as a stack of free pages is one, and the blocks that they point to.
+
+        They lie in a variable of more than a word and in no block, at linear addresses, and are the address of a block.
+        """
+        _, is_held = self._block_at(addresses)
+        target, is_address = self._block_at(words.astype(np.int64))
+        is_start = is_address & (self._live.start[target] == words)
+        found: Flags = is_start & ~is_held & self._arrays.cover(addresses)
+        return np.flatnonzero(found), target[found]
 
     def _block_at(self, addresses: I64) -> tuple[I64, Flags]:
         """Return the position of the block that each address lies in, and whether there is one."""

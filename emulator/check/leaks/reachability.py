@@ -6,7 +6,7 @@ writes down of a block, in memory that it took while it made the block, holds no
 
 The address after a block's end holds it, too, if a program has written it and not an allocator (`word_writers`), and so does its
 own address where it is no multiple of 4, as in a packed structure, unless numbers beside each other make it up
-(0x20 after a zero is 0x00200000). What is left over of these proves nothing: such blocks, and what only they point to, are *doubtful*.
+(0x20 after a zero is 0x00200000). What is left over of these proves nothing, nor does what an allocator wrote of a block while it was free, as into a stack of free pages: such blocks, and what only they point to, are *doubtful*.
 
 Page tables are walked (`address_spaces`): what they map, outside the kernel's direct map, can be reached, and so can the frames
 that they lie in. Whole pages are known by their physical addresses too, in words that may be entries (`page_entries`).
@@ -29,7 +29,7 @@ from emulator.x86 import WORD_SIZE
 from kernel_model.page_tables import PRESENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from emulator.check.leaks.evidence import Evidence
     from emulator.check.leaks.guest_words import GuestWords, Part
@@ -48,10 +48,12 @@ class Pointer(NamedTuple):
     Attributes:
         location: An address, or the name of a register.
         is_end: Whether it is the address after the block's end.
+        is_of_free: Whether the allocator wrote it while the block was free.
     """
 
     location: int | str
     is_end: bool = False
+    is_of_free: bool = False
 
 
 class Reachability:
@@ -63,6 +65,7 @@ class Reachability:
         memory: The memory of the machine at the end of the run.
         records: What allocators write down themselves, which holds nothing.
         evidence: Weighs what may hold a block, or be there by chance.
+        of_free: Words of the kernel's data that prove nothing, for their allocator wrote them while the block was free: the address of each, and the block.
 
     Attributes:
         reached: By block: whether it can be reached from the roots.
@@ -78,15 +81,17 @@ class Reachability:
         memory: GuestWords,
         records: OwnRecords,
         evidence: Evidence,
+        of_free: Sequence[tuple[int, int]] = (),
     ) -> None:
         self._live = live
         self._heap = heap
         self._records = records
         self._evidence = evidence
+        self._of_free = of_free
         self._memory = memory
-        self._spaces = memory.spaces
+        self._spaces = memory.walker()
         self._entries = page_entries(live, memory)
-        self._directories = self._entries.directories(memory.spaces)
+        self._directories = self._entries.directories(self._spaces)
         self._waiting: list[Part] = []
         self._seeks_links = True
         self._links: list[tuple[int, int]] = []
@@ -246,6 +251,11 @@ class Reachability:
             (block, Pointer(f"register {name}", is_end=True))
             for name, block in self._in_registers(self._live.ending_at)
         ]
+        found += [
+            (block, Pointer(address, is_of_free=True))
+            for address, block in self._of_free
+            if not self.reached[block]
+        ]
         waiting = found[::-1]
         while waiting:
             block, pointer = waiting.pop()
@@ -284,6 +294,8 @@ class Reachability:
         if part.is_root:
             others &= ~self._heap.covers(addresses, physical=part.physical)
             others &= ~self._memory.are_constants(addresses, words[positions])
+            if self._of_free and not (part.physical and self._memory.paging):
+                others &= ~np.isin(addresses, [address for address, _ in self._of_free])
         if self._seeks_links:
             others &= self._records.may_be_links(addresses, words[positions]) == links
         elif self._left_over:

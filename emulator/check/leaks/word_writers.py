@@ -2,7 +2,8 @@
 
 Theory. After the end of a block begins what its allocator cares for: the rest of free memory, or the next block's header. So the
 address after a block's end proves that somebody knows the block only if no call of the profile's functions wrote it. An address at an odd place that is mostly zeros may be made up by numbers
-beside each other; one instruction wrote a pointer. And a link in a list of free blocks stays in a block that was taken from it, until somebody writes there.
+beside each other; one instruction wrote a pointer. And a link in a list of free blocks stays in a block that was taken from it, until somebody writes there;
+so does the address of a block in an array of free blocks, above the top of a stack of them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from emulator.machine.core.observed import LastWrite
+    from emulator.profile.functions import TracedFunction
     from emulator.replay.engine import Rerun
     from emulator.trace.trace import Trace
 
@@ -85,6 +87,34 @@ class WordWriters:
             for write, (_, call, later) in zip(writes, words, strict=True)
         ]
 
+    def are_of_free(self, words: Sequence[tuple[int, int]]) -> list[bool]:
+        """Return which words outside of blocks the allocator wrote last, before a call to it took the block to which each points.
+
+        They are its own record of free memory, as an array of free pages is one. What it writes when it takes a block, or later, may be a table of those
+        that live.
+
+        Args:
+            words: The physical address of each, and the call that took the block.
+
+        Raises:
+            HostError: See `are_programs`.
+        """
+        writes = self._last_writes([address for address, _ in words], WORD_SIZE)
+        return [
+            write is not None and self._was_free(write.event, call)
+            for write, (_, call) in zip(writes, words, strict=True)
+        ]
+
+    def _was_free(self, event: int, later: int) -> bool:
+        """Return whether the allocator whose later call took a block was at work after an event, before that call."""
+        around = self._calls.open_after(event)
+        return (
+            around is not None
+            and event < self._calls.entry(later).event
+            and self._function(around.call).area == self._function(later).area
+            and self._is_link(event, later)
+        )
+
     def _is_link(self, event: int, later: int) -> bool:
         """Return whether the allocator wrote something after an event that is no pointer to the block that a later call took."""
         around = self._calls.open_after(event)
@@ -92,7 +122,10 @@ class WordWriters:
         return role is Role.FREE or (role in _CUTTING and self._role(later) is not Role.REALLOC)
 
     def _role(self, call: int) -> Role:
-        return self._trace.functions[int(self._trace.calls.function[call - 1])].role
+        return self._function(call).role
+
+    def _function(self, call: int) -> TracedFunction:
+        return self._trace.functions[int(self._trace.calls.function[call - 1])]
 
     def _last_writes(self, addresses: Sequence[int], size: int) -> list[LastWrite | None]:
         """Return the last write to each of some pieces of memory; None where there was none, or nobody is known."""
