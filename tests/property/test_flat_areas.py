@@ -277,6 +277,7 @@ def wrapped() -> TraceBuilder:
 ENDS = {
     "given back in part": TraceBuilder().call("alloc_frames", 3, result=0x10).call("free_frames", 0x10, 1),
     "inner page given back": TraceBuilder().call("alloc_frames", 3, result=0x10).call("free_frame", 0x11),
+    "first page given back": TraceBuilder().call("alloc_frames", 3, result=0x10).call("free_frame", 0x10),
     "given back twice": TraceBuilder()
     .call("alloc_frame", result=0x10)
     .call("free_frame", 0x10)

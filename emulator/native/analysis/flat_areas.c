@@ -286,7 +286,7 @@ static void give_back(kc_flat *p, area *a, const kc_block_function *f, const uin
 {
     kc_flat_area *out = a->out;
     uint32_t address = kc_named_by(f, values);
-    uint32_t given = f->role == KC_ROLE_FREE && kc_says_size(f) ? kc_size_of(f, values) : 0;
+    uint32_t given = f->role == KC_ROLE_FREE ? kc_size_of(f, values) : 0;
     place *at = find(&a->table, address);
 
     if (at->block == OF_ALL)
