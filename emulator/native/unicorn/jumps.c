@@ -23,8 +23,14 @@
 
 enum { TABLES = 8 }; /* for that many values of flags */
 enum { BLOCKS = 4096, PAGES = 64 };
-enum { FILLED = 128 }; /* places of a table that are emptied one by one: a guest that often empties the TLB, or writes code, fills few in between */
+enum { FILLED = 128 }; /* places that are emptied one by one: a guest that often empties the TLB, or writes code, fills few in between */
 #define NOWHERE UINT64_MAX
+
+/* Which places of a table were filled. */
+struct filled {
+    uint32_t count; /* more than FILLED: any may be */
+    uint16_t places[FILLED];
+};
 
 struct jumps {
     void *translation; /* the engine's state of it */
@@ -33,14 +39,12 @@ struct jumps {
     uint32_t count;    /* tables in use */
     struct table {
         uint32_t flags;
-        uint32_t count; /* of the places that were filled; more than FILLED: any may be */
-        uint16_t filled[FILLED];
+        struct filled filled;
         struct jump jumps[KC_JUMPS];
     } tables[TABLES];
     struct page { uint64_t linear, physical; } pages[PAGES];        /* as the TLB has them */
     struct block { uint64_t key, page, code; } blocks[BLOCKS];      /* key: see key_of(); page: the physical one; code 0: none */
-    uint32_t block_count;                                           /* of the blocks that were noted, as a table's */
-    uint16_t noted[FILLED];
+    struct filled noted;                                            /* of these */
     bool is_loose;     /* a jump of the tables leads to a page that the window does not show */
 };
 
@@ -51,38 +55,29 @@ static void *(*lookup)(void *state);
 static void *(*block_of)(void *translation, uintptr_t code);
 static uint64_t (*physical_of)(void *state, uint64_t linear);
 
-static void empty(struct table *table)
+static void note(struct filled *filled, uint32_t place)
 {
-    bool all = table->count > FILLED;
-
-    for (uint32_t i = 0; i < (all ? KC_JUMPS : table->count); i++)
-        table->jumps[all ? i : table->filled[i]] = (struct jump){NOWHERE, (uintptr_t)kc_jump_is_new};
-    table->count = 0;
+    if (filled->count < FILLED)
+        filled->places[filled->count] = (uint16_t)place;
+    filled->count += filled->count <= FILLED;
 }
 
-static void fill(struct table *table, uint32_t place, struct jump jump)
+/* How many places are to be emptied, of a table with so many; and the one after some of them. */
+static uint32_t to_empty(const struct filled *filled, uint32_t size) { return filled->count > FILLED ? size : filled->count; }
+static uint32_t place_after(const struct filled *filled, uint32_t i) { return filled->count > FILLED ? i : filled->places[i]; }
+
+static void empty(struct table *table)
 {
-    table->jumps[place] = jump;
-    if (table->count < FILLED)
-        table->filled[table->count] = (uint16_t)place;
-    table->count += table->count <= FILLED;
+    for (uint32_t i = 0; i < to_empty(&table->filled, KC_JUMPS); i++)
+        table->jumps[place_after(&table->filled, i)] = (struct jump){NOWHERE, (uintptr_t)kc_jump_is_new};
+    table->filled.count = 0;
 }
 
 static void forget_blocks(struct jumps *jumps)
 {
-    bool all = jumps->block_count > FILLED;
-
-    for (uint32_t i = 0; i < (all ? BLOCKS : jumps->block_count); i++)
-        jumps->blocks[all ? i : jumps->noted[i]].code = 0;
-    jumps->block_count = 0;
-}
-
-static void note(struct jumps *jumps, struct block *place, struct block block)
-{
-    *place = block;
-    if (jumps->block_count < FILLED)
-        jumps->noted[jumps->block_count] = (uint16_t)(place - jumps->blocks);
-    jumps->block_count += jumps->block_count <= FILLED;
+    for (uint32_t i = 0; i < to_empty(&jumps->noted, BLOCKS); i++)
+        jumps->blocks[place_after(&jumps->noted, i)].code = 0;
+    jumps->noted.count = 0;
 }
 
 static void forget(kc *m, bool blocks, bool translations)
@@ -143,7 +138,7 @@ const struct jump *kc_jumps_of(kc *m, void *translation, uint32_t flags)
     if (!table && jumps->count < TABLES) {
         table = &jumps->tables[jumps->count++];
         table->flags = flags;
-        table->count = KC_JUMPS;
+        table->filled.count = KC_JUMPS;
         empty(table);
     }
     return table ? table->jumps : NULL;
@@ -183,7 +178,8 @@ static uintptr_t ask(kc *m, struct block *block, uint64_t key, void **answer)
     const uint8_t *found = block_of(m->jumps->translation, code);
     uint64_t page = page_of(m, (uint32_t)key);
     if (found && !kc_crosses_page(found)) { /* else a second page counts, too */
-        note(m->jumps, block, (struct block){key, page, code});
+        *block = (struct block){key, page, code};
+        note(&m->jumps->noted, (uint32_t)(block - m->jumps->blocks));
     } else {
         m->jumps->is_loose |= !found || !kc_windows_show_code(m, ((uint32_t)key | PAGE_MASK) + 1);
     }
@@ -207,7 +203,9 @@ static void *find(uint64_t executed)
     if (!code || block->key != key || block->page != page_of(m, (uint32_t)eip))
         code = ask(m, block, key, &answer);
     if (code) {
-        fill(table, eip >> KC_JUMP_STEP & (KC_JUMPS - 1), (struct jump){eip, code});
+        uint32_t place = eip >> KC_JUMP_STEP & (KC_JUMPS - 1);
+        table->jumps[place] = (struct jump){eip, code};
+        note(&table->filled, place);
         kept = true;
     }
     return answer;
