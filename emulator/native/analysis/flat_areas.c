@@ -388,6 +388,24 @@ static bool is_done_around(const kc_flat *p, uint32_t parent, uint64_t own, cons
            (around->deed.makes || !inner->makes); /* whose failure is a matter of the call around it */
 }
 
+/* What a call of an area does, which is in row `row`, with its values and the size that they say. */
+static deed deed_of(const kc_flat *p, const kc_call_columns *c, uint32_t row, const uint32_t *values, uint32_t size)
+{
+    const kc_block_function *f = &p->functions[c->function[row]].as;
+    const area *a = &p->areas[f->area];
+    uint32_t left = c->left[row], result = c->result[row], address;
+    deed deed = {.makes = f->role == KC_ROLE_ALLOC || f->role == KC_ROLE_REALLOC};
+    bool has_made = deed.makes && left && kc_has_made(f, p->failures, result, c->out[row], &address);
+    bool gives_back = f->role == KC_ROLE_FREE ? !(left && f->result == KC_RESULT_ERROR && result)
+                                              : f->role == KC_ROLE_REALLOC && left && (has_made || (kc_may_be_empty(f) && !size));
+
+    if (has_made)
+        deed.made = span_of(a, address, size);
+    if (gives_back && kc_names_block(f, values, a->out->pages && !deed.makes))
+        deed.given = (span){kc_named_by(f, values), kc_named_by(f, values) + 1ull};
+    return deed;
+}
+
 /* A call is entered; it is in row `row`. */
 static bool enter(kc_flat *p, const kc_call_columns *c, uint32_t row)
 {
@@ -396,9 +414,8 @@ static bool enter(kc_flat *p, const kc_call_columns *c, uint32_t row)
     const kc_block_function *f = &of->as;
     area *a = f->area < p->area_count ? &p->areas[f->area] : NULL;
     uint64_t around = areas_around(p, parent), own = 0;
-    bool makes = f->role == KC_ROLE_ALLOC || f->role == KC_ROLE_REALLOC;
-    uint32_t result = c->result[row], size = 0, address = 0;
-    deed deed = {.makes = makes};
+    uint32_t size = 0;
+    deed deed = {0};
 
     if (!return_until(p, entered))
         return false;
@@ -409,13 +426,7 @@ static bool enter(kc_flat *p, const kc_call_columns *c, uint32_t row)
         for (uint32_t i = 0; i < of->used_count; i++)
             values[of->used[i]] = c->values[of->used[i]][row];
         size = kc_size_of(f, values);
-        bool has_made = makes && left && kc_has_made(f, p->failures, result, c->out[row], &address);
-        bool gives_back = f->role == KC_ROLE_FREE ? !(left && f->result == KC_RESULT_ERROR && result)
-                                                  : f->role == KC_ROLE_REALLOC && left && (has_made || (kc_may_be_empty(f) && !size));
-        if (has_made)
-            deed.made = span_of(a, address, size);
-        if (gives_back && kc_names_block(f, values, a->out->pages && !makes))
-            deed.given = (span){kc_named_by(f, values), kc_named_by(f, values) + 1ull};
+        deed = deed_of(p, c, row, values, size);
     }
     if (left != entered + 1) {
         while (p->open_count && p->opened[p->open_count - 1].left < entered)
@@ -427,17 +438,17 @@ static bool enter(kc_flat *p, const kc_call_columns *c, uint32_t row)
     if (!counts)
         return true;
     bool forgets = f->role == KC_ROLE_RESET && !a->blocks;
-    if (around & own && left && (makes || f->role == KC_ROLE_FREE) && is_done_around(p, parent, own, &deed))
+    if (around & own && left && (deed.makes || f->role == KC_ROLE_FREE) && is_done_around(p, parent, own, &deed))
         return true;
-    if (around & own || (!makes && !forgets && f->role != KC_ROLE_FREE)) {
+    if (around & own || (!deed.makes && !forgets && f->role != KC_ROLE_FREE)) {
         forget_area(p, a);
         return true;
     }
     if (deed.given.end)
         give_back(p, a, f, values, entered, call);
-    if (!makes || !left)
+    if (!deed.makes || !left)
         return true;
-    waiting w = {call, left, result, c->out[row], size, c->stack[row], (uint8_t)c->function[row]};
+    waiting w = {call, left, c->result[row], c->out[row], size, c->stack[row], (uint8_t)c->function[row]};
     return left == entered + 1 ? leave(p, &w) : wait_for(p, &w);
 }
 
