@@ -96,7 +96,9 @@ SELDOM void kc_words_apart(kc *m, uint32_t linear, uint32_t *out, uint32_t count
 int64_t kc_translate_shown(kc *m, uint32_t linear)
 {
     uc_tlb_entry shown;
-    return kc_windows_answer(m, linear, false, false, &shown) || kc_windows_answer(m, linear, true, false, &shown) ? (int64_t)(shown.paddr | (linear & PAGE_MASK)) : kc_translate(m, linear);
+    bool is_shown = kc_windows_answer(m, linear, false, false, &shown) || kc_windows_answer(m, linear, true, false, &shown);
+
+    return is_shown ? (int64_t)(shown.paddr | (linear & PAGE_MASK)) : kc_translate(m, linear);
 }
 
 uint32_t kc_page_tables(kc *m)

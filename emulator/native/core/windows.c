@@ -54,8 +54,9 @@
 #define WINDOW_SIZE (1ull << 32)
 #define SHADOWS_AT (1ull << 44)    /* where nobody else maps anything as a rule */
 #define WINDOW_GUARD (1ull << 20) /* behind it, for accesses that begin at the end of the address space */
-#define USERS_AT (WINDOW_SIZE + WINDOW_GUARD)
-#define VIEWS_SIZE (2 * USERS_AT)
+#define VIEW_SIZE (WINDOW_SIZE + WINDOW_GUARD)
+#define USERS_AT VIEW_SIZE        /* the view of users, behind that of supervisors */
+#define VIEWS_SIZE (2 * VIEW_SIZE)
 #define USERS_PAGE (1u << 20) /* in the number of a page: of the view of users */
 enum { PAGES_MAX = 16384 };        /* each may cost Linux a mapping */
 enum { SLOW_MAX = 1 << 14 };       /* instructions, in a table of twice the size */
@@ -85,7 +86,7 @@ struct account {
 
 struct windows {
     uint8_t *base; /* NULL: there is no window */
-    uint64_t size; /* VIEWS_SIZE; USERS_AT: there is no room for the view of users */
+    uint64_t size; /* VIEWS_SIZE; VIEW_SIZE: there is no room for the view of users */
     bool is_near;
     pthread_t thread; /* which has run the machine last */
     uint32_t runs;    /* they nest */
@@ -287,38 +288,47 @@ static void hide(kc *m, uint32_t number, uint64_t size)
         kc_no_memory(m);
 }
 
-void kc_windows_forget(kc *m)
+/* It is shown no more, or not for long. */
+static void forget_shown(struct windows *w, struct shown_page *page)
 {
-    struct windows *w = m->windows;
-
-    if (!w || !w->count)
-        return;
-    bool has_users = false;
-    for (uint32_t i = 0; i < w->count; i++) {
-        w->numbers[w->pages[i].linear] = 0;
-        has_users |= is_users(&w->pages[i]);
-    }
-    hide(m, 0, WINDOW_SIZE);
-    if (has_users)
-        hide(m, USERS_PAGE, WINDOW_SIZE);
-    w->count = 0;
-    entry_frames_forget(w);
-    kc_jumps_on_hidden(m);
-}
-
-static void drop(kc *m, struct shown_page *page)
-{
-    struct windows *w = m->windows;
     struct shown_page *last = &w->pages[--w->count];
 
-    if (page->has_code)
-        kc_jumps_on_hidden(m);
-    hide(m, page->linear, PAGE_SIZE);
     w->numbers[page->linear] = 0;
     if (page != last) {
         *page = *last;
         w->numbers[page->linear] = (uint32_t)(page - w->pages) + 1;
     }
+}
+
+/* By one call of Linux. */
+static void forget_view(kc *m, bool user)
+{
+    struct windows *w = m->windows;
+    uint32_t before = w->count;
+
+    for (uint32_t i = before; i-- > 0;)
+        if (is_users(&w->pages[i]) == user)
+            forget_shown(w, &w->pages[i]);
+    if (w->count != before)
+        hide(m, user ? USERS_PAGE : 0, WINDOW_SIZE);
+}
+
+void kc_windows_forget(kc *m)
+{
+    if (!m->windows || !m->windows->count)
+        return;
+    forget_view(m, false);
+    forget_view(m, true);
+    entry_frames_forget(m->windows);
+    kc_jumps_on_hidden(m);
+}
+
+static void drop(kc *m, struct shown_page *page)
+{
+    if (page->has_code)
+        kc_jumps_on_hidden(m);
+    hide(m, page->linear, PAGE_SIZE);
+    forget_shown(m->windows, page);
 }
 
 static void forget_page(kc *m, uint32_t linear, bool user)
@@ -335,13 +345,6 @@ void kc_windows_forget_page(kc *m, uint32_t linear)
         return;
     forget_page(m, linear, false);
     forget_page(m, linear, true);
-}
-
-static void forget_users(kc *m)
-{
-    for (uint32_t i = m->windows->count; i-- > 0;)
-        if (is_users(&m->windows->pages[i]))
-            drop(m, &m->windows->pages[i]);
 }
 
 static uint8_t *shadow_at(const struct windows *w, uint32_t linear_page) { return w->shadow + ((uint64_t)linear_page << PAGE_SHIFT); }
@@ -570,7 +573,7 @@ void kc_windows_on_flush(kc *m)
     if (!(w->cr0 >> 31))
         return;
     if (w->accounts[true].rests)
-        forget_users(m);
+        forget_view(m, true);
     uint32_t cr3 = kc_reg(m, UC_X86_REG_CR3), compared[2] = {0};
     for (uint32_t i = w->count; i-- > 0;) {
         compared[is_users(&w->pages[i])]++;
@@ -902,7 +905,7 @@ static uint8_t *reserved_near(uint64_t size)
 /* For both views, or for the one where there is no room for more: a process may have a limit. NULL: not even for that. */
 static uint8_t *reserved_views(bool is_near, uint64_t *size)
 {
-    static const uint64_t sizes[] = {VIEWS_SIZE, USERS_AT};
+    static const uint64_t sizes[] = {VIEWS_SIZE, VIEW_SIZE};
     uint8_t *base = NULL;
 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes && !base; i++) {
@@ -950,7 +953,7 @@ static __attribute__((noinline)) const uint8_t *nothing_poisoned(void)
     if (!nothing) {
         void *at = mmap((void *)KC_POISONED_AT, KC_POISONED_SIZE, PROT_NONE, NOBODYS | MAP_FIXED_NOREPLACE, -1, 0);
         bool is_reserved = at == (void *)KC_POISONED_AT;
-        void *zeros = is_reserved ? mmap(NULL, WINDOW_SIZE + WINDOW_GUARD, PROT_READ, NOBODYS, -1, 0) : MAP_FAILED;
+        void *zeros = is_reserved ? mmap(NULL, VIEW_SIZE, PROT_READ, NOBODYS, -1, 0) : MAP_FAILED;
         if (zeros != MAP_FAILED)
             nothing = zeros;
         else if (at != MAP_FAILED)
@@ -988,8 +991,8 @@ static void drop_shadow(kc *m)
         return;
     kc_host_faults_drop_at(m, w->shadow);
     kc_host_faults_drop_at(m, w->shadow + ECHO);
-    munmap(w->shadow, WINDOW_SIZE + WINDOW_GUARD);
-    munmap(w->shadow + ECHO, WINDOW_SIZE + WINDOW_GUARD);
+    munmap(w->shadow, VIEW_SIZE);
+    munmap(w->shadow + ECHO, VIEW_SIZE);
     w->shadow = NULL;
 }
 
@@ -1000,18 +1003,18 @@ static bool reserve_shadow(kc *m)
     struct windows *w = m->windows;
 
     for (uint64_t i = 0; i < TRIES; i++) {
-        uint8_t *at = reserved(SHADOWS_AT + 2 * i * ECHO, WINDOW_SIZE + WINDOW_GUARD);
-        uint8_t *echo = at ? reserved((uintptr_t)at + ECHO, WINDOW_SIZE + WINDOW_GUARD) : NULL;
+        uint8_t *at = reserved(SHADOWS_AT + 2 * i * ECHO, VIEW_SIZE);
+        uint8_t *echo = at ? reserved((uintptr_t)at + ECHO, VIEW_SIZE) : NULL;
         if (at && echo) {
             w->shadow = at;
             break;
         }
         if (at)
-            munmap(at, WINDOW_SIZE + WINDOW_GUARD);
+            munmap(at, VIEW_SIZE);
     }
-    if (w->shadow && !mprotect(w->shadow, WINDOW_SIZE + WINDOW_GUARD, PROT_READ) &&
+    if (w->shadow && !mprotect(w->shadow, VIEW_SIZE, PROT_READ) &&
         !kc_host_faults_add(m, w->shadow, WINDOW_SIZE, on_shadow_fault) &&
-        !kc_host_faults_add(m, w->shadow + ECHO, WINDOW_SIZE + WINDOW_GUARD, on_shadow_fault))
+        !kc_host_faults_add(m, w->shadow + ECHO, VIEW_SIZE, on_shadow_fault))
         return true;
     drop_shadow(m);
     return false;
