@@ -204,6 +204,16 @@ def compared(
 
 def window_of(machine: Machine) -> tuple[int, int]:
     """Return how many pages the machine's window shows, and how many instructions go the ordinary way."""
+    now = _window_now(machine)
+    return now.pages, now.slow
+
+
+def is_window_used(machine: Machine) -> bool:
+    """Return whether the machine has a window whose view of supervisors does not rest."""
+    return bool(_window_now(machine).is_there)
+
+
+def _window_now(machine: Machine) -> Any:  # noqa: ANN401 - of cffi
     now = _core.ffi.new("kc_window *")
     _core.lib.kc_window_now(core_of(machine).raw, now)
-    return now.pages, now.slow
+    return now

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.native import _core
-from tests.helpers.guest import core_of, symbol
+from tests.helpers.guest import symbol
 from tests.helpers.page_tables import PageTables, enable_paging
-from tests.helpers.three_memories import OF_THE_CORE, compared, run, window_of
+from tests.helpers.three_memories import OF_THE_CORE, compared, is_window_used, run, window_of
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine
@@ -60,17 +59,11 @@ def map_two_spaces(machine: Machine) -> None:
     machine.memory.store_words(0x23_1000, [0x31_0003 + PAGE * number for number in range(8)])
 
 
-def is_used(machine: Machine) -> bool:
-    now = _core.ffi.new("kc_window *")
-    _core.lib.kc_window_now(core_of(machine).raw, now)
-    return bool(now.is_there)
-
-
 def in_turns(machine: Machine) -> list[object]:
     turns = run(machine, 2_000_000_000)
-    assert not is_used(machine)
+    assert not is_window_used(machine)
     alone = run(machine, 2_000_000_000)
-    assert is_used(machine) == (machine.mmu == "fast")
+    assert is_window_used(machine) == (machine.mmu == "fast")
     return [turns, alone, run(machine, 2_000_000_000)]
 
 
@@ -92,5 +85,5 @@ MANY = """
 
 def test_a_window_of_few_pages_does_not_rest() -> None:
     machine = compared(MANY, memories=OF_THE_CORE)
-    assert is_used(machine)
+    assert is_window_used(machine)
     assert window_of(machine)[0] > 0

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.native import _core
-from tests.helpers.guest import core_of
 from tests.helpers.memory_programs import (
     DIRECTORIES,
     FRAMES,
@@ -19,12 +17,20 @@ from tests.helpers.memory_programs import (
     in_ring_3,
     table_entry_at,
 )
-from tests.helpers.three_memories import MEMORIES, OF_THE_CORE, compared, logged, prepared, run, window_of
+from tests.helpers.three_memories import (
+    MEMORIES,
+    OF_THE_CORE,
+    compared,
+    is_window_used,
+    logged,
+    prepared,
+    run,
+    window_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.machine.machine import Machine
 
 PAGE = 0x1000
 GIB = 1 << 30
@@ -120,12 +126,6 @@ def test_tasks_take_turns_so_often_that_the_view_rests() -> None:
     compared(kernel, memories=OF_THE_CORE)
 
 
-def is_used_by_supervisors(machine: Machine) -> bool:
-    now = _core.ffi.new("kc_window *")
-    _core.lib.kc_window_now(core_of(machine).raw, now)
-    return bool(now.is_there)
-
-
 def test_what_users_have_there_costs_supervisors_nothing() -> None:
     """A thousand pages are compared at each load of CR3: that is more than is executed in between."""
     many = 0x0021_0000
@@ -137,7 +137,7 @@ def test_what_users_have_there_costs_supervisors_nothing() -> None:
         "movl $3000, %ecx", "1:", "reload_cr3", "movl $500, %edx", "2:", "decl %edx", "jnz 2b", "decl %ecx", "jnz 1b",
     ]  # fmt: skip
     machine = compared(guest_of(steps, lambda _space, _page: FRAMES | USERS), memories=OF_THE_CORE)
-    assert is_used_by_supervisors(machine)
+    assert is_window_used(machine)
 
 
 def test_the_view_rests_where_tasks_that_take_turns_do_not_gain_from_it() -> None:
@@ -172,4 +172,4 @@ def test_where_there_is_no_room_for_it_supervisors_have_theirs() -> None:
     machine = prepared(guest_of(steps, lambda _space, _page: FRAMES | USERS), "fast")
     run(machine)
     assert logged(machine) == (0x12345 + 2,)
-    assert is_used_by_supervisors(machine)
+    assert is_window_used(machine)
