@@ -300,6 +300,7 @@ def test_what_the_last_write_was_is_kept_of_any_size() -> None:
 
 
 def test_what_is_no_access_or_no_condition_is_refused_at_once() -> None:
+    """The types are wrong on purpose: not everybody has a checker of types."""
     with debug.Debugger(machine_of(GUEST)) as d:
         address = d.image.symbols["data"].address
         with pytest.raises(TypeError, match=r"^access is Access\.READ, Access\.WRITE, or both, not 'read'$"):
