@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.errors import UnsupportedFunction
+from emulator.machine.code.flow import Flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,8 +49,6 @@ def find_exits(
         UnsupportedFunction: There is no code at its address.
         BadImage: The symbol table is damaged.
     """
-    from emulator.machine.code.flow import Flow
-
     read = code or image.code
     if not read(function.address, 1):
         raise _no_code(function)
@@ -64,8 +63,6 @@ def find_own_exits(image: KernelImage, function: Symbol) -> list[int]:
         UnsupportedFunction: It has no size, no code in the image, no `ret`, leaves by a jump, or runs past its end.
         BadImage: The symbol table is damaged.
     """
-    from emulator.machine.code.flow import Flow
-
     if not image.code(function.address, function.size):
         raise _no_code(function)
     flow = Flow(image, image.code, function.address)

@@ -4,27 +4,14 @@ Theory. Every path is followed: past calls, and over jumps, also those into othe
 in are jumps as well, after which a return address is dropped: thunks for returns and for indirect branches are written so. What no path reaches is not
 followed, so data in the code does no harm. Only where a path ends in an indirect jump, perhaps through a table of cases,
 its targets are not known: then all of the function that the jump stands in is taken for code.
-
-capstone is slow to import, so import this module where it is needed.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from capstone import (
-    CS_GRP_BRANCH_RELATIVE,
-    CS_GRP_CALL,
-    CS_GRP_INT,
-    CS_GRP_IRET,
-    CS_GRP_JUMP,
-    CS_OP_IMM,
-    CsInsn,
-    x86_const,
-)
-
-from emulator.loader.functions.disassembler import disassembler
-from emulator.x86 import WORD_MAX
+from emulator.machine.code.steps import Next, Step, read_step
+from emulator.x86 import LONGEST_INSTRUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,12 +23,8 @@ if TYPE_CHECKING:
 _READ_AT_ONCE: Final = 128  # bytes, more than the longest instruction
 _MOST_INSTRUCTIONS: Final = 20_000  # far more than any function has; ends a search through data
 
-_NEVER_GO_ON: Final = frozenset(
-    (x86_const.X86_INS_RET, x86_const.X86_INS_RETF, x86_const.X86_INS_JMP, x86_const.X86_INS_LJMP)
-)
-_MAY_NOT_GO_ON: Final = frozenset(
-    (x86_const.X86_INS_HLT, x86_const.X86_INS_UD0, x86_const.X86_INS_UD1, x86_const.X86_INS_UD2)
-)
+_NEVER_GO_ON: Final = frozenset((Next.JUMP, Next.INDIRECT, Next.RETURN, Next.LEAVE))
+_MAY_NOT_GO_ON: Final = frozenset((Next.CALL, Next.STOP))
 
 
 class Jump(NamedTuple):
@@ -81,7 +64,6 @@ class Flow:
         self._code = code
         self._sizes: dict[int, int] = {}  # of what was decoded, by address
         self._indirect: list[int] = []
-        self._disassembler = disassembler(detail=True)
         self._follow(start)
         self._sweep_after_indirect_jumps()
 
@@ -103,61 +85,60 @@ class Flow:
     def _follow(self, start: int) -> None:
         pending = [start]
         while pending:
-            for instruction in self._path(pending.pop()):
-                self._note(instruction, pending)
-                if self._is_last(instruction):
+            for step in self._path(pending.pop()):
+                self._note(step, pending)
+                if self._is_last(step):
                     break
 
-    def _path(self, address: int) -> Iterator[CsInsn]:
+    def _path(self, address: int) -> Iterator[Step]:
         """Yield the instructions from an address on, up to one that is known already or that is none."""
         while code := self._code(address, _READ_AT_ONCE):
             start = address
-            for instruction in self._disassembler.disasm(code, start):
+            for step in _steps(code, start):
                 if address in self._sizes or len(self._sizes) >= _MOST_INSTRUCTIONS:
                     return
-                self._sizes[address] = instruction.size
-                yield instruction
-                address += instruction.size
+                self._sizes[address] = step.size
+                yield step
+                address += step.size
             if address == start:
                 self._sizes.setdefault(address, 1)
                 return
 
-    def _note(self, instruction: CsInsn, pending: list[int]) -> None:
+    def _note(self, step: Step, pending: list[int]) -> None:
         """Note a `ret`, and where a jump, or a call that is one, leads to."""
-        if instruction.id == x86_const.X86_INS_RET:
-            self.returns.add(instruction.address)
-        elif _is_near_jump(instruction):
-            if instruction.operands[0].type == CS_OP_IMM:
-                target = instruction.operands[0].imm & WORD_MAX
-                self.jumps.append(Jump(instruction.address, target, instruction.address + instruction.size))
-                pending.append(target)
-            else:
-                self._indirect.append(instruction.address)
-        elif instruction.id == x86_const.X86_INS_CALL and instruction.operands[0].type == CS_OP_IMM:
-            target = instruction.operands[0].imm & WORD_MAX
-            extent = self._image.function_extent(instruction.address)
-            if extent is not None and target in extent and target != extent.start:
-                pending.append(target)
+        match step.next:
+            case Next.RETURN:
+                self.returns.add(step.address)
+            case Next.JUMP | Next.BRANCH:
+                self.jumps.append(Jump(step.address, step.target, step.address + step.size))
+                pending.append(step.target)
+            case Next.INDIRECT:
+                self._indirect.append(step.address)
+            case Next.CALL:
+                extent = self._image.function_extent(step.address)
+                if extent is not None and step.target in extent and step.target != extent.start:
+                    pending.append(step.target)
 
-    def _is_last(self, instruction: CsInsn) -> bool:
+    def _is_last(self, step: Step) -> bool:
         """Return whether nothing after an instruction belongs to its path."""
-        if instruction.id in _NEVER_GO_ON or instruction.group(CS_GRP_IRET):
-            return True
         # Where a compiler knows that a call does not return, it puts nothing after it.
-        may_go_on = not (
-            instruction.id in _MAY_NOT_GO_ON
-            or instruction.group(CS_GRP_CALL)
-            or instruction.group(CS_GRP_INT)
-        )
-        return not may_go_on and self._ends_function(instruction)
+        return step.next in _NEVER_GO_ON or (step.next in _MAY_NOT_GO_ON and self._ends_function(step))
 
-    def _ends_function(self, instruction: CsInsn) -> bool:
-        found = self._image.function_at(instruction.address)
-        return found is not None and found[1] + instruction.size == found[0].size
+    def _ends_function(self, step: Step) -> bool:
+        found = self._image.function_at(step.address)
+        return found is not None and found[1] + step.size == found[0].size
 
 
-def _is_near_jump(instruction: CsInsn) -> bool:
-    if instruction.id == x86_const.X86_INS_LJMP or instruction.group(CS_GRP_CALL):
-        return False
-    # `loop` is only the latter, an indirect jump only the former.
-    return bool(instruction.group(CS_GRP_JUMP) or instruction.group(CS_GRP_BRANCH_RELATIVE))
+def _steps(code: bytes, address: int) -> Iterator[Step]:
+    """Yield the instructions of a piece of code up to where there is none, or it may be cut off; not if it is the first."""
+    at = 0
+    while at == 0 or len(code) - at >= LONGEST_INSTRUCTION:
+        step = read_step(code, at, address + at)
+        if step is None:
+            from emulator.machine.code.unusual_steps import decode_step  # few functions have any
+
+            step = decode_step(code[at:], address + at)
+        if step is None:
+            return
+        yield step
+        at += step.size
