@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from _typeshed import SupportsWrite
 
-_OBJECTS_BEFORE_COLLECTION = 50_000
+_OBJECTS_BEFORE_COLLECTION = 100_000
 _COMMANDS = {  # name, which is also that of the module: what it does, in one line
     "boot": "run a kernel",
     "inspect": "show what a kernel file holds",
@@ -196,7 +196,7 @@ def _forget_stdout() -> None:
 def command() -> NoReturn:
     """Be the process `kmemu`: `main`, and two savings of time that only a whole process may make.
 
-    What is imported lives as long as the process, so looking for garbage among it is in vain (4 ms); and the
+    What is imported lives as long as the process, so looking for garbage among it is in vain (7 ms); and the
     interpreter's orderly end frees object by object what the operating system takes back at once (9 ms). Nor is there any linear algebra,
     for which NumPy would start threads (50 ms).
     """
