@@ -8,7 +8,6 @@ docs/profiles.md describes the table ``[evidence]``.
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,7 +17,6 @@ from emulator.profile.functions import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from emulator.loader.functions.prototypes import Prototype
     from emulator.loader.image import KernelImage
@@ -86,9 +84,9 @@ class Fit(NamedTuple):
     reason: str
 
 
-def read_evidence(path: Path) -> Evidence:
-    """Return the evidence of a built-in profile; without the table, there is none besides the functions."""
-    table: dict[str, Any] = tomllib.loads(path.read_text("utf-8")).get("evidence", {})
+def evidence_in(document: Mapping[str, Any]) -> Evidence:
+    """Return the evidence in the document of a built-in profile; without the table, there is none besides the functions."""
+    table = dict(document.get("evidence", {}))
     areas = {area: tuple(names) for area, names in table.pop("optional_areas", {}).items()}
     return Evidence(**{key: tuple(value) for key, value in table.items()}, optional_areas=areas)
 

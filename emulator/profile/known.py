@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from emulator.errors import KernelMismatch
-from emulator.profile.evidence import Evidence, Fit, fit, read_evidence
-from emulator.profile.reader import read_profile
+from emulator.profile.evidence import Evidence, Fit, evidence_in, fit
+from emulator.profile.reader import ProfileFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from emulator.loader.image import KernelImage
     from emulator.profile.model import Profile
@@ -33,7 +33,7 @@ def known_profile(name: str) -> Profile:
     Args:
         name: One of `KNOWN_PROFILES`.
     """
-    return read_profile(_path(name))
+    return _file(name).profile()
 
 
 @cache
@@ -43,16 +43,15 @@ def evidence_of(name: str) -> Evidence:
     Args:
         name: One of `KNOWN_PROFILES`.
     """
-    return read_evidence(_path(name))
+    return evidence_in(_file(name).document)
 
 
 def structures_of(profile: Profile) -> tuple[str, ...]:
     """Return the variables that belong to a known profile, or to one without what is optional; none for another one."""
     functions = {(each.name, each.area, each.role) for each in profile.functions}
     for name in KNOWN_PROFILES:
-        known = known_profile(name)
-        if profile.name == known.name and functions <= {
-            (each.name, each.area, each.role) for each in known.functions
+        if profile.name == _file(name).name and functions <= {
+            (each.name, each.area, each.role) for each in known_profile(name).functions
         }:
             evidence = evidence_of(name)
             optional = [
@@ -71,7 +70,7 @@ def find_profile(image: KernelImage) -> Profile | None:
     Raises:
         BadImage: The kernel's symbol table is damaged.
     """
-    best = _best(_fits(image))
+    best = _best(image)
     return replace(best[0].profile, reason=best[0].reason) if len(best) == 1 else None
 
 
@@ -86,30 +85,37 @@ def matching_profile(image: KernelImage) -> Profile:
         KernelMismatch: None fits, or several as well as each other; the text names functions that may allocate, and the nearest profile.
         BadImage: The kernel's symbol table is damaged.
     """
-    fits = _fits(image)
-    best = _best(fits)
+    best = _best(image)
     if len(best) == 1:
         return replace(match(best[0].profile, image), reason=best[0].reason)
     if not best:
-        raise KernelMismatch(image.path, f"{_no_fit_text(image)}{_nearest_text(fits)}")
+        raise KernelMismatch(image.path, f"{_no_fit_text(image)}{_nearest_text(image)}")
     names = " and ".join(sorted(each.profile.name for each in best))
     problem = f"the built-in profiles {names} fit equally well; choose a profile (--profile)"
     raise KernelMismatch(image.path, problem)
 
 
-def _fits(image: KernelImage) -> list[Fit]:
-    return [fit(known_profile(name), evidence_of(name), image) for name in KNOWN_PROFILES]
+def _fits(image: KernelImage, names: Iterable[str]) -> list[Fit]:
+    return [fit(known_profile(name), evidence_of(name), image) for name in names]
 
 
-def _best(fits: Sequence[Fit]) -> list[Fit]:
+def _best(image: KernelImage) -> list[Fit]:
     """Return the profile that fits best, several if they fit equally well, and none if none fits."""
-    fitting = [each for each in fits if not each.missing]
+    # Those that lack a variable need no look at functions and debug information.
+    possible = (
+        name
+        for name in KNOWN_PROFILES
+        if all(image.symbol(each) is not None for each in evidence_of(name).variables)
+    )
+    fitting = [each for each in _fits(image, possible) if not each.missing]
     most = max(map(_rank, fitting), default=None)
     return [each for each in fitting if _rank(each) == most]
 
 
-def _path(name: str) -> Path:
-    return _DIRECTORY / f"{name}.toml"
+@cache
+def _file(name: str) -> ProfileFile:
+    path = _DIRECTORY / f"{name}.toml"
+    return ProfileFile(str(path), path.read_text("utf-8"))
 
 
 def _rank(each: Fit) -> tuple[int, int]:
@@ -125,9 +131,9 @@ def _no_fit_text(image: KernelImage) -> str:
     return f"no built-in profile fits{hint}; kmemu init {shlex.quote(image.path)} writes one"
 
 
-def _nearest_text(fits: Sequence[Fit]) -> str:
+def _nearest_text(image: KernelImage) -> str:
     """Return which known profile a kernel has more than half of, and what is missing; "" if none has."""
-    nearest = max(fits, key=lambda each: each.share)
+    nearest = max(_fits(image, KNOWN_PROFILES), key=lambda each: each.share)
     if nearest.share <= _HALF:
         return ""
     return f"; nearest is {nearest.profile.name}, but the kernel lacks {_some(nearest.missing)}"

@@ -66,7 +66,7 @@ def read_profile(path: str | os.PathLike[str]) -> Profile:
         BadFile: The file cannot be read, or it is no profile.
     """
     name = str(path)
-    return parse_profile(read_text(name, _LARGEST_FILE), name)
+    return ProfileFile(name, read_text(name, _LARGEST_FILE)).profile()
 
 
 def parse_profile(text: str, path: str) -> Profile:
@@ -79,24 +79,42 @@ def parse_profile(text: str, path: str) -> Profile:
     Raises:
         BadFile: It is no profile.
     """
-    return _Reader(path, text).profile()
+    return ProfileFile(path, text).profile()
 
 
-class _Reader:
-    """Turns the text of one file into a profile.
+class ProfileFile:
+    """The text of a file, which `profile` turns into one.
 
     Args:
         path: The file, for messages.
         text: What it contains.
+
+    Attributes:
+        document: The text as TOML.
+
+    Raises:
+        BadFile: It is no TOML.
     """
 
     def __init__(self, path: str, text: str) -> None:
         self._path = path
         self._text = text
+        self.document = self._parse()
+
+    @property
+    def name(self) -> object:
+        """What the file calls its profile; unchecked."""
+        return self.document.get("name", Path(self._path).stem)
 
     def profile(self) -> Profile:
-        document = self._parse()
-        name = document.pop("name", Path(self._path).stem)
+        """Return the profile.
+
+        Raises:
+            BadFile: It is none.
+        """
+        document = dict(self.document)
+        name = self.name
+        document.pop("name", None)
         if not isinstance(name, str):
             raise self._wrong(f"{shortened(name)} is no string", "name")
         page_zero = document.pop(_PAGE_ZERO, None)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.loader.image import KernelImage
-from emulator.profile.evidence import Evidence, fit, normal_type, read_evidence
-from emulator.profile.reader import read_profile
+from emulator.profile.evidence import Evidence, evidence_in, fit, normal_type
+from emulator.profile.reader import ProfileFile
 from tests.helpers.c_kernel import compile_kernel
 
 if TYPE_CHECKING:
@@ -42,10 +42,9 @@ vm = ["vm_map"]
 """
 
 
-def profile_and_evidence(folder: Path, text: str = TEXT) -> tuple[Profile, Evidence]:
-    path = folder / "small.toml"
-    path.write_text(text)
-    return read_profile(path), read_evidence(path)
+def profile_and_evidence(text: str = TEXT) -> tuple[Profile, Evidence]:
+    file = ProfileFile("small.toml", text)
+    return file.profile(), evidence_in(file.document)
 
 
 def fit_of(
@@ -54,7 +53,7 @@ def fit_of(
     for word, text in (("RESULT", result), ("ARGUMENTS", arguments), ("GIVEN", given)):
         source = source.replace(word, text)
     image = KernelImage.read(compile_kernel(folder, source, ["-g", "-O0"] if debug else ["-O0"]))
-    return fit(*profile_and_evidence(folder), image)
+    return fit(*profile_and_evidence(), image)
 
 
 def test_a_kernel_with_all_of_it_fits(tmp_path: Path) -> None:
@@ -92,7 +91,7 @@ def test_signatures_are_compared_where_no_prototype_is_given(tmp_path: Path) -> 
         for word, replacement in (("RESULT", result), ("ARGUMENTS", arguments), ("GIVEN", given)):
             source = source.replace(word, replacement)
         image = KernelImage.read(compile_kernel(tmp_path, source, ["-g", "-O0", "-w"]))
-        found = fit(*profile_and_evidence(tmp_path, text), image)
+        found = fit(*profile_and_evidence(text), image)
         assert (found.missing == ()) == fits, (result, found.missing)
 
 
@@ -117,7 +116,7 @@ def test_other_types_are_not(one: str, other: str) -> None:
     assert normal_type(one) != normal_type(other)
 
 
-def test_a_file_without_the_table_has_no_evidence(tmp_path: Path) -> None:
-    _, evidence = profile_and_evidence(tmp_path, TEXT.partition("[evidence]")[0])
+def test_a_file_without_the_table_has_no_evidence() -> None:
+    _, evidence = profile_and_evidence(TEXT.partition("[evidence]")[0])
     assert evidence == Evidence()
     assert "evidence" not in tomllib.loads(TEXT.partition("[evidence]")[0])
