@@ -356,7 +356,7 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
     bool answers = kc_is_mapped(m, out->paddr);
     if (!answers && (type == UC_MEM_FETCH || !(kc_is_device(m, out->paddr) || kc_is_open(m, out->paddr))))
         return bus_error(m, out->paddr, (uint32_t)linear, type);
-    kc_windows_on_fill(m, (uint32_t)linear, m->mmu->miss.user, out->paddr);
+    kc_windows_on_fill(m, (uint32_t)linear, m->mmu->miss.user, type == UC_MEM_FETCH, out->paddr);
     uint64_t page = out->paddr >> PAGE_SHIFT;
     if (m->mmu->paging && !kc_directory_is_noted(m))
         kc_directory_note(m, kc_page_tables(m), (uint32_t)linear, out->paddr);

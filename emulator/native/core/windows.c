@@ -82,6 +82,9 @@ struct account {
     bool rests;
     uint64_t lost, may_lose, rest; /* more cost than were executed; when that is too much; the rest that is to come */
     uint64_t seen;                 /* the count of instructions at the last look */
+    uint64_t fills, loads;         /* of the engine's TLB, and of CR3, in the present rest */
+    uint64_t saved_by_load;        /* by a load of CR3 that keeps what is shown, as the latest rest says */
+    uint64_t trusted;              /* how much may be said to be saved until the next rest */
 };
 
 struct windows {
@@ -164,7 +167,8 @@ bool kc_goes_fast(kc *m, uint32_t pc, bool user, struct fast_window *out)
 /* -- when it rests ---------------------------------------------------------------------------------- */
 
 /* What each costs, as instructions of the guest. */
-enum { FILL_COST = 16000, CALL_COST = 4000, WALK_COST = 200, COMPARISON_COST = 20 };
+enum { FILL_COST = 16000, CALL_COST = 4000, WALK_COST = 200, COMPARISON_COST = 20, TLB_FILL_COST = 400 };
+enum { TRUST = 8 }; /* how much longer than a rest what it says is believed */
 /* Of supervisors, of users: how many instructions have to be executed for one that is lost. In ring 3 they may be a task's that spins in registers, and gains
  * nothing from a view that each switch of tasks fills anew: so what is lost is a sixteenth. */
 static const unsigned worth[] = {1, 16}, rest_for_loss[] = {20, 100};
@@ -193,23 +197,39 @@ static void spend(kc *m, bool user, uint64_t cost)
     }
     a->rests = true;
     a->rest = rest_for_loss[user] * (a->may_lose / worth[user]);
+    a->trusted = TRUST * a->rest;
+    a->fills = a->loads = 0;
     if (a->may_lose < may_lose_most * worth[user])
         a->may_lose *= 2;
     kc_forget_code_soon(m);
 }
 
-/* Is the rest of a view over by now? */
-static void rest(kc *m, struct account *a)
+/* Is the rest of a view over by now? The ordinary way costs, too: after a load of CR3 the TLB is filled anew. */
+static void rest(kc *m, struct account *a, uint32_t fills, uint32_t loads)
 {
     if (!a->rests)
         return;
-    uint64_t executed = executed_since(m, a);
-    a->rest -= a->rest < executed ? a->rest : executed;
+    uint64_t passed = executed_since(m, a) + (uint64_t)fills * TLB_FILL_COST;
+    a->fills += fills;
+    a->loads += loads;
+    a->rest -= a->rest < passed ? a->rest : passed;
     if (a->rest)
         return;
     a->rests = false;
     a->lost = 0;
+    a->saved_by_load = a->loads ? a->fills * TLB_FILL_COST / a->loads : 0;
     kc_forget_code_soon(m);
+}
+
+/* A load of CR3 has compared so many pages. */
+static void spend_on_load(kc *m, bool user, uint64_t compared)
+{
+    struct account *a = &m->windows->accounts[user];
+    uint64_t cost = compared * COMPARISON_COST, saved = a->saved_by_load < cost ? a->saved_by_load : cost;
+
+    saved = saved < a->trusted ? saved : a->trusted;
+    a->trusted -= saved;
+    spend(m, user, cost - saved);
 }
 
 /* -- frames that hold entries ------------------------------------------------------------------------ */
@@ -560,8 +580,8 @@ void kc_windows_on_flush(kc *m)
 
     if (!w)
         return;
-    rest(m, &w->accounts[false]);
-    rest(m, &w->accounts[true]);
+    rest(m, &w->accounts[false], 0, 1);
+    rest(m, &w->accounts[true], 0, 1);
     kc_windows_exempt(m, false);
     if (!w->count)
         return;
@@ -580,8 +600,8 @@ void kc_windows_on_flush(kc *m)
         if (!is_found(m, &w->pages[i], cr3) && !is_found_otherwise(m, &w->pages[i]))
             drop(m, &w->pages[i]);
     }
-    spend(m, false, (uint64_t)compared[false] * COMPARISON_COST);
-    spend(m, true, (uint64_t)compared[true] * COMPARISON_COST);
+    spend_on_load(m, false, compared[false]);
+    spend_on_load(m, true, compared[true]);
     if (!note_entry_frames(m))
         kc_windows_forget(m);
 }
@@ -760,11 +780,11 @@ bool kc_windows_answer(kc *m, uint32_t linear, bool user, bool write, uc_tlb_ent
     return true;
 }
 
-void kc_windows_on_fill(kc *m, uint32_t linear, bool user, uint64_t physical)
+void kc_windows_on_fill(kc *m, uint32_t linear, bool user, bool fetch, uint64_t physical)
 {
     struct shown_page *page = m->windows->count ? page_of(m->windows, number_of(linear, user)) : NULL;
 
-    rest(m, &m->windows->accounts[user]);
+    rest(m, &m->windows->accounts[user], !fetch, 0);
     if (page && page->frame != physical >> PAGE_SHIFT)
         drop(m, page);
 }

@@ -16,7 +16,7 @@ void kc_windows_protect_code(kc *m, uint32_t frame);
 /* What the window shows a user or a supervisor at a linear address, as far as it allows such an access. False: nothing. */
 bool kc_windows_answer(kc *m, uint32_t linear, bool user, bool write, uc_tlb_entry *out);
 /* The TLB has found the page of a linear address at a physical one. */
-void kc_windows_on_fill(kc *m, uint32_t linear, bool user, uint64_t physical);
+void kc_windows_on_fill(kc *m, uint32_t linear, bool user, bool fetch, uint64_t physical);
 /* What addresses mean may have changed: of all, of the page of a linear address. */
 void kc_windows_forget(kc *m);
 void kc_windows_forget_page(kc *m, uint32_t linear);

@@ -339,22 +339,24 @@ static void live_remove(struct block_table *t, const struct block *block)
         list->oldest = block->next;
 }
 
-uint32_t kc_block_add(struct block_table *t, const struct block *block)
+uint32_t kc_block_add(struct block_table *t, struct place *place, uint32_t area, bool is_nested)
 {
-    struct place *place = kc_place_change(t, place_of(t, block->place));
     uint32_t number = t->now.free_block;
 
-    if ((!number && !has_room(&t->blocks, t->now.block_count)) || (block->is_nested && !nested_room(t)))
+    if ((!number && !has_room(&t->blocks, t->now.block_count)) || (is_nested && !nested_room(t)))
         return 0;
     if (number)
         t->now.free_block = kc_block_at(t, number)->next;
     else
         number = ++t->now.block_count;
     struct block *added = kc_block_change(t, number);
-    *added = *block;
+    memset(added, 0, sizeof *added);
+    added->as.area = area;
+    added->place = kc_place_number(t, place);
     added->is_live = true;
+    added->is_nested = is_nested;
     live_add(t, number);
-    if (block->is_nested)
+    if (is_nested)
         t->nested[t->now.nested_count++] = number;
     place->block = number;
     place->owners = 1;

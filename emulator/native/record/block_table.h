@@ -122,8 +122,8 @@ const struct place *kc_place_find(const struct block_table *t, uint32_t area, ui
 struct place *kc_place_at(struct block_table *t, uint32_t area, uint32_t address);
 uint32_t kc_place_number(const struct block_table *t, const struct place *place);
 
-/* Let a block live at its place, with one owner. 0: no memory. */
-uint32_t kc_block_add(struct block_table *t, const struct block *block);
+/* Let a block live at a place that may be changed, with one owner: of no bytes, made by no call. 0: no memory. */
+uint32_t kc_block_add(struct block_table *t, struct place *place, uint32_t area, bool is_nested);
 /* Say where a part of it lies, at most as much as a page has left. false: no memory. */
 bool kc_piece_add(struct block_table *t, uint32_t block, uint64_t physical, uint32_t size, uint32_t offset);
 /* A page's bytes that no piece has may not be accessed, or some of them may be. */

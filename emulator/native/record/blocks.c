@@ -286,22 +286,26 @@ static void die(kc *m, uint32_t number, uint32_t event, uint32_t call, bool is_r
 static void make(kc *m, const struct operation *o, struct place *place, uint32_t start, uint32_t size, uint32_t address, bool is_page)
 {
     struct block_table *t = &m->blocks->now.table;
-    struct block block = {
-        .as = {.start = start, .size = size, .area = o->area, .born = o->event, .birth = o->call},
-        .address = address, .pool = o->pool, .knows_pool = o->knows_pool, .is_page = is_page, .is_nested = o->is_nested,
-        .inside = {o->inside[0], o->inside[1]},
-    };
 
     if (place && place->block) {
         place->displaced = place->block;
         die(m, place->block, o->event, 0, false);
     }
-    block.place = place ? kc_place_number(t, place) : 0;
-    uint32_t number = place ? kc_block_add(t, &block) : 0;
+    uint32_t number = place ? kc_block_add(t, place, o->area, o->is_nested) : 0;
     if (!number) {
         kc_no_memory(m);
         return;
     }
+    struct block *block = kc_block_change(t, number);
+    block->as.start = start;
+    block->as.size = size;
+    block->as.born = o->event;
+    block->as.birth = o->call;
+    block->address = address;
+    block->pool = o->pool;
+    block->knows_pool = o->knows_pool;
+    block->is_page = is_page;
+    memcpy(block->inside, o->inside, sizeof block->inside);
     if (size || o->may_be_empty) {
         add_pieces(m, number, address, is_page ? PAGE_SIZE : size, address - start, o->is_frame);
         kc_poison_around(m, t, &m->blocks->objects, number);
