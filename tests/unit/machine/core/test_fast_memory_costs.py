@@ -72,6 +72,44 @@ def test_a_window_rests_and_comes_back() -> None:
     assert machine.memory.load_u32(symbol(machine, "alone")) == 150_000_001
 
 
+# CR3 is loaded again and again, and most pages are used in between.
+LOADS = (
+    enable_paging()
+    + f"""
+        movl    $60000, %ecx
+1:      movl    %cr3, %eax
+        movl    %eax, %cr3
+        movl    ${HIGH}, %esi
+        movl    $64, %edx
+2:      addl    %ecx, (%esi)
+        addl    $0x1000, %esi
+        decl    %edx
+        jnz     2b
+        decl    %ecx
+        jnz     1b
+        hlt
+"""
+)
+
+
+def map_many(machine: Machine) -> None:
+    tables = PageTables(machine.memory)
+    for page in range(0, 0x40_0000, PAGE):
+        tables.map(page, page)
+    for number in range(64):
+        tables.map(HIGH + PAGE * number, 0x30_0000 + PAGE * number)
+
+
+def used_at_the_end(machine: Machine) -> list[object]:
+    state = run(machine, 2_000_000_000)
+    assert is_window_used(machine) == (machine.mmu == "fast")
+    return [state]
+
+
+def test_a_window_does_not_rest_where_the_engine_fills_its_tlb_anew() -> None:
+    compared(LOADS, map_many, memories=OF_THE_CORE, drive=used_at_the_end)
+
+
 MANY = """
         movl    $0x300000, %esi
         movl    $100, %ecx
