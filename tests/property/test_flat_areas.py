@@ -94,7 +94,7 @@ class Tasks:
         self._blocks: dict[str, list[tuple[int, int]]] = {}  # by area: address and size of those that live
         self._freed: list[int] = []
         self._arguments = ARGUMENTS | {"size": sizes}
-        self._top = draw(st.sampled_from([0x10000, 0x10000, 0xFFFF_E000]))
+        self._top = draw(st.sampled_from([0x10000, 0x10008, 0xFFFF_E000]))
         leaves, self._at_once = draw(
             st.sampled_from([(5, 7), (2, 1)])
         )  # tenths: the last one opens many calls
@@ -326,6 +326,18 @@ def test_blocks_of_no_bytes_end_none() -> None:
     flat = flat_histories(calls)["heap"]
     assert flat.blocks.address.tolist() == [0x2000, 0x2000, 0x3000, 0x3000]
     check_history(calls, "heap", flat)
+
+
+def test_blocks_that_touch_do_not_overlap() -> None:
+    """The second one begins where less than sixteen bytes after a border are; the last one lies in the first, which was there before."""
+    builder = TraceBuilder().call("kmalloc", 20, result=0x2000).call("kmalloc", 4, result=0x2014)
+    touching = flat_histories(table(builder, 1 << 16))["heap"].flat
+    assert touching is not None
+    assert not touching.may_overlap
+    builder.call("kmalloc", 4, result=0x2008)
+    over = flat_histories(table(builder, 1 << 16))["heap"].flat
+    assert over is not None
+    assert over.may_overlap
 
 
 def test_blocks_at_thousands_of_places(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@
 #include "analysis/block_calls.h"
 
 enum { AREAS = 64, VALUES = 8, FIRST_BITS = 10 };
-enum { BYTE_UNIT = 2 }; /* log2 of the bytes that a bit stands for; of an area of pages it is KC_PAGE_BITS */
-enum { LEAF_BITS = 18, LEAVES = 1 << (32 - BYTE_UNIT - LEAF_BITS), LONGEST = 1 << LEAF_BITS, LEAF_WORDS = LONGEST / 64 };
+/* Log2 of the bytes that a bit stands for: at first, and the least; of an area of pages it is KC_PAGE_BITS. */
+enum { FIRST_UNIT = 4, LEAST_UNIT = 2 };
+enum { LEAF_BITS = 18, LEAVES = 1 << (32 - LEAST_UNIT - LEAF_BITS), LONGEST = 1 << LEAF_BITS, LEAF_WORDS = LONGEST / 64 };
 #define NEVER UINT32_MAX
 
 /* -- which memory live blocks cover -------------------------------------------------------------- */
@@ -33,15 +34,43 @@ static uint64_t **leaf_of(cover *c, uint32_t word) { return &c->leaves[word / LE
 
 enum covered { WAS_FREE, WAS_COVERED, NO_MEMORY };
 
-/* Cover [address, address + size), and say whether a part of it was covered. */
-static enum covered cover_block(cover *c, uint32_t address, uint32_t size)
+/* The units of a block. Nearly all are short: they lie in one or two words of a leaf. No jump depends on which of both: nobody foresees it. */
+typedef struct {
+    uint32_t first, last;     /* numbers of units */
+    uint32_t word, more;      /* of the first one; and how many words the last one is behind it */
+    uint64_t bits, more_bits; /* of a short one: in that word, and in the other one, if there is one */
+    bool is_short;
+} units;
+
+static inline units units_of(const cover *c, uint32_t address, uint32_t size)
 {
     uint64_t end = (uint64_t)address + size - 1;
-    uint32_t first = address >> c->unit, last = (uint32_t)(end < UINT32_MAX ? end : UINT32_MAX) >> c->unit;
+    units of = {.first = address >> c->unit, .last = (uint32_t)(end < UINT32_MAX ? end : UINT32_MAX) >> c->unit};
+
+    of.word = of.first / KC_WORD_BITS;
+    of.more = of.last / KC_WORD_BITS - of.word;
+    of.is_short = of.more < 2 && of.word % LEAF_WORDS < LEAF_WORDS - 1;
+    uint64_t until_last = ~0ull >> (KC_WORD_BITS - 1 - of.last % KC_WORD_BITS), if_more = -(uint64_t)(of.more != 0);
+    of.bits = ~0ull << of.first % KC_WORD_BITS & (until_last | if_more);
+    of.more_bits = until_last & if_more;
+    return of;
+}
+
+/* Cover [address, address + size), and say whether a part of it was covered. */
+static inline enum covered cover_block(cover *c, uint32_t address, uint32_t size)
+{
+    units of = units_of(c, address, size);
     enum covered found = WAS_FREE;
 
-    for (uint32_t at = first / KC_WORD_BITS; at <= last / KC_WORD_BITS; at++) {
-        uint64_t mask = kc_mask_in(at, first, last), **leaf = leaf_of(c, at);
+    if (of.is_short && *leaf_of(c, of.word)) {
+        uint64_t *words = *leaf_of(c, of.word) + of.word % LEAF_WORDS;
+        found = (words[0] & of.bits) | (words[of.more] & of.more_bits) ? WAS_COVERED : WAS_FREE;
+        words[0] |= of.bits;
+        words[of.more] |= of.more_bits;
+        return found;
+    }
+    for (uint32_t at = of.word; at <= of.last / KC_WORD_BITS; at++) {
+        uint64_t mask = kc_mask_in(at, of.first, of.last), **leaf = leaf_of(c, at);
         if (!*leaf && !(*leaf = calloc(LEAF_WORDS, sizeof(uint64_t))))
             return NO_MEMORY;
         if ((*leaf)[at % LEAF_WORDS] & mask)
@@ -51,22 +80,27 @@ static enum covered cover_block(cover *c, uint32_t address, uint32_t size)
     return found;
 }
 
-static void uncover_block(cover *c, uint32_t address, uint32_t size)
+static inline void uncover_block(cover *c, uint32_t address, uint32_t size)
 {
-    uint64_t end = (uint64_t)address + size - 1;
-    uint32_t first = address >> c->unit, last = (uint32_t)(end < UINT32_MAX ? end : UINT32_MAX) >> c->unit;
+    units of = units_of(c, address, size);
 
-    for (uint32_t at = first / KC_WORD_BITS; at <= last / KC_WORD_BITS; at++)
-        (*leaf_of(c, at))[at % LEAF_WORDS] &= ~kc_mask_in(at, first, last);
+    if (of.is_short) {
+        uint64_t *words = *leaf_of(c, of.word) + of.word % LEAF_WORDS;
+        words[0] &= ~of.bits;
+        words[of.more] &= ~of.more_bits;
+        return;
+    }
+    for (uint32_t at = of.word; at <= of.last / KC_WORD_BITS; at++)
+        (*leaf_of(c, at))[at % LEAF_WORDS] &= ~kc_mask_in(at, of.first, of.last);
 }
 
 /* -- what was made at an address last ------------------------------------------------------------ */
 
 typedef struct {
-    uint32_t address, block, size, longest; /* block: its number, from 1; 0: the place is free. longest: of all that were made there */
-    bool is_live;
+    uint32_t address, block : 31, is_live : 1; /* block: its number, from 1; 0: the place is free */
+    uint32_t size, longest;                    /* longest: of all that were made there */
 } place;
-#define OF_ALL UINT32_MAX /* instead of a block: the address stands for all blocks of no bytes, and is no memory */
+#define OF_ALL (UINT32_MAX >> 1) /* instead of a block: the address stands for all blocks of no bytes, and is no memory */
 
 typedef struct {
     place *places;
@@ -137,6 +171,7 @@ typedef struct {
 typedef struct {
     kc_block_function as;
     uint8_t used[VALUES], used_count;
+    uint8_t plain_value; /* the only one that counts of a call that is alone; KC_NO_VALUE: more does */
 } function;
 
 struct kc_flat {
@@ -187,25 +222,73 @@ static uint32_t whole_pages(uint32_t size)
 /* A live block is given back, or its address is handed out again: then no call has done that. */
 static void die(area *a, place *at, uint32_t event, uint32_t call)
 {
-    at->is_live = false;
     a->out->died[at->block - 1] = event;
     a->out->died_call[at->block - 1] = call;
+    at->is_live = false;
     a->bytes -= at->size;
     a->blocks--;
 }
 
-/* Note that memory is covered; false: the area is not flat, or there is no memory. */
-static bool cover_memory(kc_flat *p, area *a, uint32_t address, uint32_t size)
+/* Let a bit stand for so few bytes that a block at an address begins a unit: then blocks have units in common only if they overlap. */
+static enum covered take_smaller_units(area *a, uint32_t address)
 {
+    enum covered found = WAS_FREE;
+
+    while (a->cover.unit > LEAST_UNIT && address & ((1u << a->cover.unit) - 1))
+        a->cover.unit--;
+    for (uint32_t leaf = 0; leaf < LEAVES; leaf++)
+        if (a->cover.leaves[leaf])
+            memset(a->cover.leaves[leaf], 0, LEAF_WORDS * sizeof(uint64_t));
+    for (uint64_t i = 0; i < 1ull << a->table.bits && found == WAS_FREE; i++) {
+        const place *each = &a->table.places[i];
+        if (each->is_live)
+            found = cover_block(&a->cover, each->address, each->size ? each->size : 1);
+    }
+    return found;
+}
+
+/* Note that a block that is made covers memory. Call before it has its place. False: there is no memory. */
+static inline bool cover_memory(kc_flat *p, area *a, uint32_t address, uint32_t size)
+{
+    enum covered was = WAS_FREE;
+
     if (a->out->may_overlap)
         return true;
-    enum covered was = size >> a->cover.unit > LONGEST ? WAS_COVERED : cover_block(&a->cover, address, size ? size : 1);
+    if (!a->out->pages && a->cover.unit > LEAST_UNIT && address & ((1u << a->cover.unit) - 1))
+        was = take_smaller_units(a, address);
+    if (was == WAS_FREE)
+        was = size >> a->cover.unit > LONGEST ? WAS_COVERED : cover_block(&a->cover, address, size ? size : 1);
     if (was == NO_MEMORY)
         return no_memory(p);
     if (was == WAS_COVERED && a->out->pages)
         forget_area(p, a);
     a->out->may_overlap |= was == WAS_COVERED;
-    return a->out->is_flat;
+    return true;
+}
+
+/* A block is made by a call that returns at an event; at a place where none lives. False: there is no memory. */
+static inline bool make(kc_flat *p, area *a, place *at, uint32_t address, uint32_t size, uint32_t event, uint32_t call, uint32_t stack)
+{
+    kc_flat_area *out = a->out;
+    uint32_t block = out->block_count++;
+
+    if (!cover_memory(p, a, address, size))
+        return false;
+    a->table.used += !at->block;
+    *at = (place){address, block + 1, true, size, size > at->longest ? size : at->longest};
+    out->address[block] = address;
+    out->size[block] = size;
+    out->born[block] = event;
+    out->born_call[block] = call;
+    out->stack[block] = stack;
+    a->bytes += size;
+    a->blocks++;
+    if (a->bytes > out->peak_bytes) {
+        out->peak_bytes = a->bytes;
+        out->peak_blocks = a->blocks;
+        out->peak_event = event;
+    }
+    return true;
 }
 
 /* May a block of no bytes be taken for one like any other? Its address may be the one that stands for all such blocks: it lies in the page
@@ -258,27 +341,9 @@ static bool leave(kc_flat *p, const waiting *w)
         forget_area(p, a);
         return true;
     }
-    if (!at->block)
-        a->table.used++;
-    else if (at->is_live)
+    if (at->is_live)
         die(a, at, w->left, 0);
-    uint32_t block = out->block_count++;
-    *at = (place){address, block + 1, size, size > at->longest ? size : at->longest, true};
-    out->address[block] = address;
-    out->size[block] = size;
-    out->born[block] = w->left;
-    out->born_call[block] = w->call;
-    out->died[block] = NEVER;
-    out->died_call[block] = 0;
-    out->stack[block] = w->stack;
-    a->bytes += size;
-    a->blocks++;
-    if (a->bytes > out->peak_bytes) {
-        out->peak_bytes = a->bytes;
-        out->peak_blocks = a->blocks;
-        out->peak_event = w->left;
-    }
-    return cover_memory(p, a, address, size) || p->has_memory;
+    return make(p, a, at, address, size, w->left, w->call, w->stack);
 }
 
 /* A block is given back by a call that is entered. */
@@ -406,6 +471,33 @@ static deed deed_of(const kc_flat *p, const kc_call_columns *c, uint32_t row, co
     return deed;
 }
 
+/* The same of a call that is alone, of a function of which only one value counts; false: it takes more than that, and nothing is done yet,
+ * or there is no memory. */
+static inline bool enter_plain(kc_flat *p, const kc_call_columns *c, uint32_t row, const function *of)
+{
+    const kc_block_function *f = &of->as;
+    area *a = &p->areas[f->area];
+    uint32_t value = c->values[of->plain_value][row], call = c->first_call + row, address;
+    place *at;
+
+    if (!a->out->is_flat)
+        return true;
+    if (f->role == KC_ROLE_FREE) {
+        if (!value)
+            return true;
+        if (!(at = find(&a->table, value))->is_live)
+            return false;
+        die(a, at, c->entered[row], call);
+        if (!a->out->may_overlap)
+            uncover_block(&a->cover, value, at->size ? at->size : 1);
+        return true;
+    }
+    if (!kc_has_made(f, p->failures, c->result[row], 0, &address) || !value || a->table.used >= 1u << (a->table.bits - 1))
+        return false;
+    at = find(&a->table, address);
+    return !at->is_live && at->block != OF_ALL && make(p, a, at, address, value, c->left[row], call, c->stack[row]);
+}
+
 /* A call is entered; it is in row `row`. */
 static bool enter(kc_flat *p, const kc_call_columns *c, uint32_t row)
 {
@@ -417,8 +509,6 @@ static bool enter(kc_flat *p, const kc_call_columns *c, uint32_t row)
     uint32_t size = 0;
     deed deed = {0};
 
-    if (!return_until(p, entered))
-        return false;
     if (a && f->role != KC_ROLE_OTHER && (f->when == KC_NO_VALUE || c->values[f->when][row]))
         own = 1ull << f->area;
     bool counts = own && a->out->is_flat && f->role != KC_ROLE_SEED;
@@ -454,7 +544,17 @@ static bool enter(kc_flat *p, const kc_call_columns *c, uint32_t row)
 
 /* -- from outside --------------------------------------------------------------------------------- */
 
-static function *with_used_values(const kc_block_function *functions, uint32_t count)
+/* Which value says all that a call of an area of bytes does, besides its result, if it returns at the next event; KC_NO_VALUE: none. */
+static uint8_t plain_value(const kc_block_function *f)
+{
+    if (f->pages || f->when != KC_NO_VALUE)
+        return KC_NO_VALUE;
+    if (f->role == KC_ROLE_ALLOC && f->result == KC_RESULT_POINTER && !f->stores_block && f->count == KC_NO_VALUE)
+        return f->size;
+    return f->role == KC_ROLE_FREE && f->result != KC_RESULT_ERROR && !kc_says_size(f) ? f->ptr : KC_NO_VALUE;
+}
+
+static function *with_used_values(const kc_block_function *functions, uint32_t count, uint32_t area_count)
 {
     function *list = calloc(count + 1, sizeof *list);
 
@@ -462,6 +562,7 @@ static function *with_used_values(const kc_block_function *functions, uint32_t c
         const kc_block_function *f = &functions[i];
         const uint8_t all[] = {f->ptr, f->frame, f->size, f->count, f->page_count, f->order};
         list[i].as = *f;
+        list[i].plain_value = f->area < area_count ? plain_value(f) : KC_NO_VALUE;
         for (size_t j = 0; j < sizeof all; j++)
             if (all[j] != KC_NO_VALUE)
                 list[i].used[list[i].used_count++] = all[j];
@@ -473,7 +574,7 @@ static bool open_area(area *a, kc_flat_area *out)
 {
     a->out = out;
     a->table = (table){calloc(1 << FIRST_BITS, sizeof(place)), FIRST_BITS, 0};
-    a->cover.unit = out->pages ? KC_PAGE_BITS : BYTE_UNIT;
+    a->cover.unit = out->pages ? KC_PAGE_BITS : FIRST_UNIT;
     out->is_flat = out->sizes_fit = true;
     return a->table.places;
 }
@@ -485,7 +586,7 @@ kc_flat *kc_flat_new(const kc_block_function *functions, uint32_t function_count
 
     if (!p)
         return NULL;
-    p->functions = with_used_values(functions, function_count);
+    p->functions = with_used_values(functions, function_count, area_count < AREAS ? area_count : AREAS);
     p->failures = malloc(failure_count * 2 * sizeof *failures + 1);
     p->has_memory = p->functions && p->failures;
     p->function_count = function_count;
@@ -508,13 +609,33 @@ int kc_flat_follow(kc_flat *p, const kc_call_columns *calls)
                 forget_area(p, &p->areas[i]);
             break;
         }
-        if (!enter(p, calls, row))
+        const function *of = &p->functions[calls->function[row]];
+        uint32_t entered = calls->entered[row];
+        if (p->heap_count && p->heap[0].left < entered && !return_until(p, entered))
+            return -1;
+        bool is_plain = of->plain_value != KC_NO_VALUE && !calls->parent[row] && calls->left[row] == entered + 1;
+        if (is_plain && enter_plain(p, calls, row, of))
+            continue;
+        if (!p->has_memory || !enter(p, calls, row))
             return -1;
     }
     return (int)p->flat_count;
 }
 
-int kc_flat_end(kc_flat *p) { return return_until(p, NEVER) ? 0 : -1; }
+int kc_flat_end(kc_flat *p)
+{
+    if (!return_until(p, NEVER))
+        return -1;
+    for (uint32_t number = 0; number < p->area_count; number++) {
+        const area *a = &p->areas[number];
+        for (uint64_t i = 0; i < 1ull << a->table.bits; i++)
+            if (a->table.places[i].is_live) {
+                a->out->died[a->table.places[i].block - 1] = NEVER;
+                a->out->died_call[a->table.places[i].block - 1] = 0;
+            }
+    }
+    return 0;
+}
 
 uint32_t kc_flat_places(const kc_flat *p, uint32_t number, uint32_t *address, uint32_t *longest, uint32_t *newest)
 {
