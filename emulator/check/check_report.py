@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.check.findings import Kind
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from emulator.run.ending import Ending
 
 
-@dataclass(frozen=True, slots=True)
-class CheckReport:
+class CheckReport(NamedTuple):
     """The result of a check.
 
     Attributes:
@@ -54,11 +53,11 @@ class CheckReport:
     profile: str = ""
     profile_reason: str = ""
     checked: frozenset[Kind] = frozenset(Kind)
-    unchecked: Mapping[Kind, str] = field(default_factory=dict)
+    unchecked: Mapping[Kind, str] = MappingProxyType({})
     lockstep: LockstepCalls | None = None
     sanitized: bool = False
     uninitialised: bool = False
-    suppressed: Mapping[str, int] = field(default_factory=dict)
+    suppressed: Mapping[str, int] = MappingProxyType({})
     never_called: tuple[str, ...] = ()
     unknown: tuple[UnknownParameter, ...] = ()
     has_frames: bool = True

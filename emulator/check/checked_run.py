@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from emulator.check.bad_endings import bad_endings, deadlocks, wild_accesses
@@ -128,8 +127,7 @@ def check_kernel(  # noqa: PLR0913 - the run, and who takes part in it
     check.audits.audit()
     report = check.report(trace, ending)
     unchecked = unchecked_kinds(report, trace, machine)
-    return replace(
-        report,
+    return report._replace(
         checked=report.checked - unchecked.keys(),
         unchecked=unchecked,
         seconds=time.perf_counter() - started,

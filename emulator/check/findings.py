@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.guest.symbolizer import NOTHING_KNOWN
 from emulator.wording import counted
@@ -153,8 +153,7 @@ _TEXTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CallSite:
+class CallSite(NamedTuple):
     """A recorded call at one of its two events, with the backtrace of its caller.
 
     Attributes:
@@ -170,8 +169,7 @@ class CallSite:
     backtrace: tuple[Frame, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BlockHistory:
+class BlockHistory(NamedTuple):
     """A block, with the calls that allocated and freed it.
 
     Attributes:
@@ -193,8 +191,7 @@ class BlockHistory:
         return f"block #{self.allocated.call}{size}"
 
 
-@dataclass(frozen=True, slots=True)
-class FaultingWrite:
+class FaultingWrite(NamedTuple):
     """The instruction whose write to memory broke something.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 _UNKNOWN: Final = "?"
 
 
-@dataclass(frozen=True, slots=True)
-class CallerMeasures:
+class CallerMeasures(NamedTuple):
     """What one function took of an area.
 
     Attributes:

@@ -8,7 +8,7 @@ docs/profiles.md describes the table ``[evidence]``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulator.loader.functions.names import find_functions
@@ -47,8 +47,7 @@ _NUMBERS: Final = frozenset(("size", "count", "pages", "order", "align", "frame"
 _ADDRESSES: Final = frozenset(("ptr", "out"))
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What a kernel has besides the functions of a profile.
 
     Attributes:
@@ -63,7 +62,7 @@ class Evidence:
     prototypes: tuple[str, ...] = ()
     structures: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
-    optional_areas: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    optional_areas: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 class Fit(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.profile.functions import Role
 from emulator.wording import shortened
@@ -25,8 +25,7 @@ MOST_FUNCTIONS: Final = 127  # a trace numbers them in a signed byte
 LARGEST_HEADER: Final = 4096  # bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SpaceRules:
+class SpaceRules(NamedTuple):
     """What a kernel's address spaces keep when it is at rest, and whatever breaks it is a mistake.
 
     Attributes:
@@ -39,6 +38,9 @@ class SpaceRules:
     freed_but_mapped: bool = False
     writable_twice: bool = False
     direct_map: tuple[tuple[int, int], ...] = ()
+
+
+NO_SPACE_RULES: Final = SpaceRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Profile:
     name: str
     functions: tuple[TracedFunction, ...]
     rules: Mapping[str, AreaRules] = field(default_factory=dict)
-    address_spaces: SpaceRules = SpaceRules()
+    address_spaces: SpaceRules = NO_SPACE_RULES
     uses_page_zero: bool = False
     allocator: tuple[str, ...] = ()
     suppressions: tuple[Suppression, ...] = ()

@@ -92,7 +92,7 @@ class Mistakes:
         site, block = finding.call_site, finding.block
         if block is not None:
             freed = None if block.freed is None else self._with_line(block.freed)
-            block = replace(block, allocated=self._with_line(block.allocated), freed=freed)
+            block = block._replace(allocated=self._with_line(block.allocated), freed=freed)
         return replace(finding, call_site=None if site is None else self._with_line(site), block=block)
 
     def _with_line(self, call_site: CallSite) -> CallSite:
@@ -100,7 +100,7 @@ class Mistakes:
         file, _, number = line.rpartition(":")
         test = Frame(0, _TEST, 0, file, int(number or 0))
         frames = (test if frame.address in CALLS_END else frame for frame in call_site.backtrace)
-        return replace(call_site, backtrace=tuple(frames))
+        return call_site._replace(backtrace=tuple(frames))
 
 
 def lines_of(findings: Iterable[Finding]) -> list[str]:

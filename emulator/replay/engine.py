@@ -6,7 +6,6 @@ Checks and injections go to the same events in thousands of runs, and never anyw
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -158,8 +157,7 @@ class Replay:
         return is_there
 
 
-@dataclass(frozen=True, slots=True)
-class Rerun:
+class Rerun(NamedTuple):
     """How to run a kernel once more.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
@@ -67,7 +66,7 @@ def suppress(report: CheckReport, suppressions: Sequence[Suppression]) -> CheckR
             kept.append(finding)
         else:
             used[str(found)] += 1
-    return replace(report, findings=tuple(kept), suppressed=dict(used))
+    return report._replace(findings=tuple(kept), suppressed=dict(used))
 
 
 def suppression_of(finding: Finding, suppressions: Sequence[Suppression]) -> Suppression | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.check.findings import Kind
 from emulator.verdict.comparison import compare
@@ -43,7 +42,7 @@ def select(report: CheckReport, leaks: WhichLeaks, ignored: Sequence[str]) -> tu
     elif leaks is WhichLeaks.ALL:
         findings += report.reachable
     kept = tuple(finding for finding in findings if not is_ignored(finding, ignored))
-    return replace(report, findings=kept), len(findings) - len(kept)
+    return report._replace(findings=kept), len(findings) - len(kept)
 
 
 def is_ignored(finding: Finding, ignored: Sequence[str]) -> bool:
@@ -53,8 +52,7 @@ def is_ignored(finding: Finding, ignored: Sequence[str]) -> bool:
     return any(fnmatchcase(function, pattern) for function in functions for pattern in ignored)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """A judged report.
 
     Attributes:

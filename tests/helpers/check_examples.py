@@ -67,14 +67,14 @@ def report(*findings: Finding, **changes: object) -> CheckReport:
     """Return a check of a kernel with a heap and frames."""
     measures = {"heap": HEAP, "frames": FRAMES}
     usual = CheckReport("build/demo.elf", ENDING, 20, 10, findings, measures, 0.25, profile="LiteCore")
-    return replace(usual, **changes)  # type: ignore[arg-type]
+    return usual._replace(**changes)  # type: ignore[arg-type]
 
 
 def with_heap(checked: CheckReport, **changes: object) -> CheckReport:
     """Return a check with another heap."""
     areas = dict(checked.measures)
     areas["heap"] = replace(areas["heap"], **changes)  # type: ignore[arg-type]
-    return replace(checked, measures=areas)
+    return checked._replace(measures=areas)
 
 
 # Names in a kernel file are decoded without surrogates; the file's own name need not be.

@@ -58,7 +58,7 @@ def checked_state_of(debugger: Debugger) -> tuple[object, ...]:
 
 def _without_marks(access: BadAccess) -> BadAccess:
     shadow = tuple(Poison.ACCESSIBLE if each is Poison.RETURN else each for each in access.shadow)
-    return replace(access, shadow=shadow)
+    return access._replace(shadow=shadow)
 
 
 def findings_of(debugger: Debugger) -> list[Finding]:

@@ -65,7 +65,7 @@ def test_without_a_tolerance_any_growth_is_found(
     areas = dict(checked.measures)
     name = next(iter(areas))
     areas[name] = replace(areas[name], **{key: getattr(areas[name], key) + growth})
-    [difference] = compare(replace(checked, measures=areas), baseline)
+    [difference] = compare(checked._replace(measures=areas), baseline)
     assert (difference.key, difference.fails) == (f"{name}.{key}", True)
 
 

@@ -12,7 +12,6 @@ An access of memory that is in no block goes beyond the bounds of the nearest bl
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -214,7 +213,7 @@ class _Reader:
         row = rows[-1]
         birth = int(blocks.born[row]), int(blocks.born_call[row])
         now = AllocatedBlock(int(start[row]), int(size[row]), block.area, *birth, died=None, death=None)
-        return replace(access, block=now, poison=Poison.REDZONE, distance=bad - now.start)
+        return access._replace(block=now, poison=Poison.REDZONE, distance=bad - now.start)
 
     def mistake(self, access: BadAccess) -> tuple[object, ...]:
         """Return what tells mistakes apart."""

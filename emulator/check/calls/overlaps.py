@@ -57,4 +57,4 @@ def _overlap(area: Area, blocks: Blocks, call: int, index: int) -> Finding:
     new = sized_address(int(starts[index]), int(blocks.size[index]))
     at = f"0x{history.address:08x}"
     message = f"overlapping blocks: {new} was allocated over the live {history.name} at {at}"
-    return Finding(Kind.OVERLAP, area.name, message, area.call_sites.exit(call), replace(history, freed=None))
+    return Finding(Kind.OVERLAP, area.name, message, area.call_sites.exit(call), history._replace(freed=None))

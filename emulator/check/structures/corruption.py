@@ -6,7 +6,6 @@ compared on both sides, and the changed word is watched.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -161,7 +160,7 @@ class _Search:
         if found is None or of_table:
             return found
         old, new = (int.from_bytes(each, "little") for each in (change.before, change.after))
-        return replace(found, before=old, after=new)
+        return found._replace(before=old, after=new)
 
     def _word(self, address: int) -> bytes:
         return self._memory.read(address, min(WORD_SIZE, len(self._memory) - address))

@@ -6,8 +6,7 @@ frame that was handed out although it was reserved gives back that, and not what
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 _RESERVE: Final = "memmap_reserve"
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """Frames [first, stop) that were reserved.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -213,7 +212,7 @@ def _conclude(
     from emulator.verdict.verdict import WhichLeaks, judge, select  # not for --help
 
     report, ignored = select(
-        _without_leaks(replace(checked.report, kernel=options.kernel), options),
+        _without_leaks(checked.report._replace(kernel=options.kernel), options),
         WhichLeaks(options.leaks or "lost"),
         options.ignore,
     )
@@ -258,7 +257,7 @@ def _without_leaks(report: CheckReport, options: Namespace) -> CheckReport:
     from emulator.check.findings import Kind
 
     why = {**report.unchecked, Kind.LEAK: "--leaks none"}
-    return replace(report, checked=report.checked - {Kind.LEAK}, unchecked=why)
+    return report._replace(checked=report.checked - {Kind.LEAK}, unchecked=why)
 
 
 def _check_areas(limits: Limits, profile: Profile) -> None:

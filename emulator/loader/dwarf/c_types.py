@@ -18,8 +18,7 @@ class Encoding(Enum):
     BYTES = "bytes"  # a floating point number, or what is not known
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(NamedTuple):
     """What has no parts.
 
     Attributes:
@@ -30,8 +29,7 @@ class Scalar:
     encoding: Encoding
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A part of a struct or union; *offset* is in bytes. A nameless one is a struct whose members count as the outer's."""
 
     name: str
@@ -39,8 +37,7 @@ class Member:
     type: CType
 
 
-@dataclass(frozen=True, slots=True)
-class Struct:
+class Struct(NamedTuple):
     """A struct, or a union: then all offsets are 0."""
 
     size: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
@@ -196,8 +195,7 @@ class BlockResult(IntEnum):
     ERROR = lib.KC_RESULT_ERROR
 
 
-@dataclass(frozen=True, slots=True)
-class BlockFunction:
+class BlockFunction(NamedTuple):
     """What the calls of a recorded function say of blocks; see `kc_block_function` in core.h.
 
     Attributes:
@@ -239,8 +237,7 @@ class KernelMemory(NamedTuple):
     read_only: Sequence[tuple[int, int]] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AllocatedBlock:
+class AllocatedBlock(NamedTuple):
     """A block, as calls that have returned made it and gave it back.
 
     Attributes:
@@ -279,8 +276,7 @@ class CompiledChecks(NamedTuple):
 NO_COMPILED_CHECKS: Final = CompiledChecks()
 
 
-@dataclass(frozen=True, slots=True)
-class BadAccess:
+class BadAccess(NamedTuple):
     """Accesses of memory that may not be accessed, by one instruction with one call stack, for one reason.
 
     Or, with a *use*, uses of a value that was read from memory that nobody has written: it lies at *linear*, in *block*.
@@ -335,8 +331,7 @@ class BadAccess:
     shadow: tuple[Poison, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BadAccesses:
+class BadAccesses(NamedTuple):
     """What was found.
 
     Attributes:

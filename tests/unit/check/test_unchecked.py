@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -90,7 +89,7 @@ def test_sizes_and_pools_have_to_be_said(
 
 def test_who_takes_ram_to_be_larger_follows_no_wild_pointer(tmp_path: Path, machine: Machine) -> None:
     lack = Lack(None, 0x500000, 1, 1, 0x100000, "", ram_end=0x500000)
-    report = replace(REPORT, ending=Ending(How.EXIT, 0, lacks=(lack,)))
+    report = REPORT._replace(ending=Ending(How.EXIT, 0, lacks=(lack,)))
     calls = TraceBuilder().call("kmalloc", 24, result=BASE).call("kfree", BASE)
     found = unchecked(calls, tmp_path, machine, report)
     assert found[Kind.WILD_ACCESS] == "the kernel takes RAM to be larger than it is"
@@ -107,18 +106,18 @@ def test_who_takes_ram_to_be_larger_follows_no_wild_pointer(tmp_path: Path, mach
 def test_models_have_to_be_compared(
     calls: LockstepCalls | None, why: str | None, tmp_path: Path, machine: Machine
 ) -> None:
-    found = unchecked(TraceBuilder(), tmp_path, machine, replace(REPORT, lockstep=calls))
+    found = unchecked(TraceBuilder(), tmp_path, machine, REPORT._replace(lockstep=calls))
     assert found.get(Kind.DIVERGENCE) == why
 
 
 def test_the_first_call_may_diverge(tmp_path: Path, machine: Machine) -> None:
     finding = Finding(Kind.DIVERGENCE, "", "a message", None)
-    report = replace(REPORT, lockstep=LockstepCalls(), findings=(finding,))
+    report = REPORT._replace(lockstep=LockstepCalls(), findings=(finding,))
     assert Kind.DIVERGENCE not in unchecked(TraceBuilder(), tmp_path, machine, report)
 
 
 def test_what_profile_and_ending_do_not_allow_has_its_reason(tmp_path: Path, machine: Machine) -> None:
-    report = replace(REPORT, checked=frozenset(Kind) - {Kind.LEAK, Kind.CORRUPTION, Kind.WRONG_SIZE})
+    report = REPORT._replace(checked=frozenset(Kind) - {Kind.LEAK, Kind.CORRUPTION, Kind.WRONG_SIZE})
     found = unchecked(TraceBuilder(), tmp_path, machine, report)
     assert found[Kind.LEAK] == "the run has not come to its end"
     assert found[Kind.CORRUPTION] == "no such structure is known, or was whole"
@@ -147,7 +146,7 @@ def test_why_accesses_were_not_checked(
     mmu: Literal["fast", "reference"],
     why: str,
 ) -> None:
-    report = replace(REPORT, checked=frozenset(Kind) - set(OF_ACCESSES), sanitized=sanitized)
+    report = REPORT._replace(checked=frozenset(Kind) - set(OF_ACCESSES), sanitized=sanitized)
     calls = TraceBuilder().call("kmalloc", 24, result=BASE).call("kfree", BASE)
     found = unchecked(calls, tmp_path, boot("firmware:demo", mmu=mmu), report)
     scope = found.pop(Kind.USE_AFTER_SCOPE)
@@ -165,7 +164,7 @@ def test_why_accesses_were_not_checked(
 )
 def test_why_values_were_not_followed(tmp_path: Path, machine: Machine, *, follows: bool, why: str) -> None:
     checked = frozenset(Kind) - set(OF_VALUES)
-    report = replace(REPORT, checked=checked, sanitized=True, uninitialised=follows)
+    report = REPORT._replace(checked=checked, sanitized=True, uninitialised=follows)
     calls = TraceBuilder().call("kmalloc", 24, result=BASE).call("kfree", BASE)
     found = unchecked(calls, tmp_path, machine, report)
     assert {found[kind] for kind in OF_VALUES} == {why}

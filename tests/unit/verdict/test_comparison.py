@@ -71,7 +71,7 @@ def test_what_has_grown_is_a_regression_and_what_has_shrunk_is_not() -> None:
 def test_growth_from_nothing_has_no_percentage_and_comes_first() -> None:
     now = with_heap(GOOD, peak_bytes=9999)
     areas = {**now.measures, "frames": replace(FRAMES, peak_bytes=4096)}
-    assert texts(replace(now, measures=areas)) == [
+    assert texts(now._replace(measures=areas)) == [
         "- frames.peak_bytes: 0 -> 4,096 (+4,096)",
         "- heap.peak_bytes: 4,096 -> 9,999 (+5,903, +144.1%)",
     ]
@@ -130,7 +130,7 @@ def test_callers_come_grow_and_go() -> None:
 
 
 def test_areas_that_come_and_go_are_regressions() -> None:
-    assert texts(replace(GOOD, measures={"heap": HEAP, "slab": HEAP})) == [
+    assert texts(GOOD._replace(measures={"heap": HEAP, "slab": HEAP})) == [
         "- area frames of the baseline is gone: nothing watches it",
         "- area slab is not in the baseline: 4,096 bytes at its peak",
     ]

@@ -42,7 +42,7 @@ def test_what_is_above_is_named_with_numbers_and_call_site() -> None:
 
 def test_a_peak_whose_caller_is_not_known() -> None:
     assert HEAP.peak
-    areas = {"heap": replace(HEAP, peak=replace(HEAP.peak, backtrace=()))}
+    areas = {"heap": replace(HEAP, peak=HEAP.peak._replace(backtrace=()))}
     assert texts(Limits({"heap": 0}), areas) == [
         "heap.peak_bytes: 4,096 bytes at the peak, limit 0, reached at event 2 in call #1 of kmalloc"
     ]

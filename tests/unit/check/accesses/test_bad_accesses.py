@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,8 +44,8 @@ def by(
 ) -> BadAccess:
     """Return an access that is made by an instruction of the demo, with these callers."""
     eip = at(machine, function, offset)
-    return replace(
-        access, registers=REGISTERS._replace(eip=eip), callers=tuple(at(machine, *each) for each in callers)
+    return access._replace(
+        registers=REGISTERS._replace(eip=eip), callers=tuple(at(machine, *each) for each in callers)
     )
 
 
@@ -57,7 +56,7 @@ def found(
 
 
 def test_what_is_known_of_a_bad_access(machine: Machine, tmp_path: Path) -> None:
-    access = by(replace(ACCESS, times=3), machine, "kmain", 16, ("_start", 0x33))
+    access = by(ACCESS._replace(times=3), machine, "kmain", 16, ("_start", 0x33))
     [finding] = found(machine, tmp_path, access)
     assert (finding.kind, finding.area) == (Kind.OUT_OF_BOUNDS, "heap")
     assert finding.message == "out-of-bounds write of 1 byte to 0x00200020, 0 bytes after a block of 24 bytes"
@@ -100,12 +99,12 @@ def test_what_is_known_of_a_bad_access(machine: Machine, tmp_path: Path) -> None
 def test_kinds_and_words(
     machine: Machine, tmp_path: Path, changes: dict[str, object], kind: Kind, message: str
 ) -> None:
-    [finding] = found(machine, tmp_path, by(replace(ACCESS, **changes), machine, "kmain", 16))  # type: ignore[arg-type]
+    [finding] = found(machine, tmp_path, by(ACCESS._replace(**changes), machine, "kmain", 16))  # type: ignore[arg-type]
     assert (finding.kind, finding.message) == (kind, message)
 
 
 def test_a_freed_block_has_both_backtraces(machine: Machine, tmp_path: Path) -> None:
-    freed = replace(ACCESS, poison=Poison.FREED, block=DEAD, distance=0, event=4)
+    freed = ACCESS._replace(poison=Poison.FREED, block=DEAD, distance=0, event=4)
     [finding] = found(machine, tmp_path, by(freed, machine, "kmain", 16))
     assert finding.block is not None
     assert finding.block.freed is not None
@@ -113,7 +112,7 @@ def test_a_freed_block_has_both_backtraces(machine: Machine, tmp_path: Path) -> 
 
 
 def test_a_jump_is_the_callers(machine: Machine, tmp_path: Path) -> None:
-    jump = replace(ACCESS, access=Access.FETCH, poison=Poison.FREED, block=DEAD, distance=0)
+    jump = ACCESS._replace(access=Access.FETCH, poison=Poison.FREED, block=DEAD, distance=0)
     [finding] = found(machine, tmp_path, by(jump, machine, "kmain", 16, ("kmain", 0x40), ("_start", 0x33)))
     assert finding.call_site is not None
     assert [frame.function for frame in finding.call_site.backtrace] == ["kmain", "_start"]
@@ -126,8 +125,8 @@ def test_one_line_of_the_source_is_one_mistake(machine: Machine, tmp_path: Path)
         lines.setdefault(machine.image.location(at(machine, "kmain", offset)).line, []).append(offset)
     (first, second, *_), (third, *_) = sorted(lines.values(), key=len)[-2:]
     here = by(ACCESS, machine, "kmain", first)
-    there = by(replace(ACCESS, times=4, time_ns=200), machine, "kmain", second)
-    elsewhere = by(replace(ACCESS, time_ns=300), machine, "kmain", third)
+    there = by(ACCESS._replace(times=4, time_ns=200), machine, "kmain", second)
+    elsewhere = by(ACCESS._replace(time_ns=300), machine, "kmain", third)
     one, other = found(machine, tmp_path, here, there, elsewhere)
     assert one.details[-1] == "5 accesses like this, from 2 call stacks"
     assert len(other.details) == 2
@@ -135,8 +134,8 @@ def test_one_line_of_the_source_is_one_mistake(machine: Machine, tmp_path: Path)
 
 def test_memset_belongs_to_its_caller(machine: Machine, tmp_path: Path) -> None:
     first = by(ACCESS, machine, "memset", 0x20, ("kmain", 0x40))
-    last = by(replace(ACCESS, time_ns=200), machine, "memset", 0x30, ("kmain", 0x40))
-    other = by(replace(ACCESS, time_ns=300), machine, "memset", 0x20, ("_start", 0x33))
+    last = by(ACCESS._replace(time_ns=200), machine, "memset", 0x30, ("kmain", 0x40))
+    other = by(ACCESS._replace(time_ns=300), machine, "memset", 0x20, ("_start", 0x33))
     assert machine.image.location(first.registers.eip).line != machine.image.location(last.registers.eip).line
     assert len(found(machine, tmp_path, first, last)) == 1
     assert len(found(machine, tmp_path, first, last, other)) == 2
@@ -145,32 +144,32 @@ def test_memset_belongs_to_its_caller(machine: Machine, tmp_path: Path) -> None:
 def test_blocks_of_other_places_are_other_mistakes(machine: Machine, tmp_path: Path) -> None:
     trace = calls().call("kmalloc", 24, result=0x200100).call("kmalloc", 24, result=0x200200, stack=OTHER)
     here = by(ACCESS, machine, "kmain", 16)
-    same = replace(here, time_ns=200, event=6, block=replace(BLOCK, start=0x200100, birth=3))
-    other = replace(here, time_ns=300, event=8, block=replace(BLOCK, start=0x200200, birth=4))
+    same = here._replace(time_ns=200, event=6, block=BLOCK._replace(start=0x200100, birth=3))
+    other = here._replace(time_ns=300, event=8, block=BLOCK._replace(start=0x200200, birth=4))
     assert len(found(machine, tmp_path, here, same, trace=trace)) == 1
     assert len(found(machine, tmp_path, here, same, other, trace=trace)) == 2
-    dead = replace(BLOCK, start=0x200100, birth=3, died=5)
-    after_free = replace(same, poison=Poison.FREED, block=dead)
+    dead = BLOCK._replace(start=0x200100, birth=3, died=5)
+    after_free = same._replace(poison=Poison.FREED, block=dead)
     assert len(found(machine, tmp_path, here, after_free, trace=trace)) == 2
 
 
 def test_a_sweep_is_one_mistake(machine: Machine, tmp_path: Path) -> None:
     first = by(ACCESS, machine, "kmain", 16)
-    beyond = replace(
-        first, poison=Poison.FREED, block=replace(DEAD, start=0x200030), linear=0x200030, time_ns=200, times=5
+    beyond = first._replace(
+        poison=Poison.FREED, block=DEAD._replace(start=0x200030), linear=0x200030, time_ns=200, times=5
     )
     [finding] = found(machine, tmp_path, first, beyond)
     assert (finding.kind, finding.details[-1]) == (Kind.OUT_OF_BOUNDS, "6 accesses like this")
-    far = replace(beyond, linear=0x300000, time_ns=300)
-    later = replace(beyond, event=4, time_ns=400)
+    far = beyond._replace(linear=0x300000, time_ns=300)
+    later = beyond._replace(event=4, time_ns=400)
     assert len(found(machine, tmp_path, first, far)) == 2
     assert len(found(machine, tmp_path, first, later)) == 2
 
 
 def test_mistakes_are_in_order_of_time(machine: Machine, tmp_path: Path) -> None:
     first = by(ACCESS, machine, "kmain", 16)
-    between = by(replace(ACCESS, time_ns=200, event=3), machine, "memset", 0x20)
-    far = replace(first, poison=Poison.FREED, block=DEAD, distance=0, linear=0x300000, time_ns=300)
+    between = by(ACCESS._replace(time_ns=200, event=3), machine, "memset", 0x20)
+    far = first._replace(poison=Poison.FREED, block=DEAD, distance=0, linear=0x300000, time_ns=300)
     kinds = [
         (each.kind, each.call_site and each.call_site.event)
         for each in found(machine, tmp_path, first, between, far)
@@ -181,7 +180,7 @@ def test_mistakes_are_in_order_of_time(machine: Machine, tmp_path: Path) -> None
 def test_a_block_that_was_made_smaller_is_not_freed(machine: Machine, tmp_path: Path) -> None:
     trace = TraceBuilder().call("kmalloc", 24, result=0x200008).call("krealloc", 0x200008, 8, result=0x200008)
     cut = by(
-        replace(ACCESS, poison=Poison.FREED, block=DEAD, distance=10, linear=0x200012, event=4),
+        ACCESS._replace(poison=Poison.FREED, block=DEAD, distance=10, linear=0x200012, event=4),
         machine,
         "kmain",
         16,
@@ -193,7 +192,7 @@ def test_a_block_that_was_made_smaller_is_not_freed(machine: Machine, tmp_path: 
     moved = TraceBuilder().call("kmalloc", 24, result=0x200008).call("krealloc", 0x200008, 8, result=0x200100)
     assert [each.kind for each in found(machine, tmp_path, cut, trace=moved)] == [Kind.USE_AFTER_FREE]
     freed = trace.call("kfree", 0x200008)
-    later = replace(cut, event=6)
+    later = cut._replace(event=6)
     assert [each.kind for each in found(machine, tmp_path, later, trace=freed)] == [Kind.USE_AFTER_FREE]
 
 
@@ -205,9 +204,9 @@ def test_the_rest_of_a_freed_block_is_beyond_the_one_that_has_its_memory(
 ) -> None:
     trace = TraceBuilder().call("kmalloc", 64, result=0x200008).call("kfree", 0x200008)
     trace.call("kmalloc", 9, result=0x200008).call("kmalloc", 8, result=0x200108, stack=OTHER)
-    dead = replace(DEAD, size=64)
+    dead = DEAD._replace(size=64)
     access = by(
-        replace(ACCESS, poison=Poison.FREED, block=dead, distance=distance, event=8), machine, "kmain", 16
+        ACCESS._replace(poison=Poison.FREED, block=dead, distance=distance, event=8), machine, "kmain", 16
     )
     [finding] = found(machine, tmp_path, access, trace=trace)
     assert finding.kind is kind
@@ -216,14 +215,14 @@ def test_the_rest_of_a_freed_block_is_beyond_the_one_that_has_its_memory(
         assert finding.message.endswith(f", {distance - 9} {after} after a block of 9 bytes")
         assert finding.block is not None
         assert finding.block.allocated.call == 3
-    early = replace(access, event=4)
+    early = access._replace(event=4)
     assert [each.kind for each in found(machine, tmp_path, early, trace=trace)] == [Kind.USE_AFTER_FREE]
 
 
 def test_a_freed_neighbour_of_a_block_is_freed(machine: Machine, tmp_path: Path) -> None:
     trace = TraceBuilder().call("kmalloc", 24, result=0x200008).call("kfree", 0x200008)
     trace.call("kmalloc", 8, result=0x200020)
-    access = by(replace(ACCESS, poison=Poison.FREED, block=DEAD, distance=23, event=6), machine, "kmain", 16)
+    access = by(ACCESS._replace(poison=Poison.FREED, block=DEAD, distance=23, event=6), machine, "kmain", 16)
     assert [each.kind for each in found(machine, tmp_path, access, trace=trace)] == [Kind.USE_AFTER_FREE]
 
 
@@ -231,28 +230,28 @@ def test_what_copies_of_an_allocator_have_handed_out_is_no_mistake(machine: Mach
     copy = TracedFunction("kmalloc.inlined", "heap", Role.OTHER, (), Result.NONE, copies=Role.ALLOC)
     profile = PROFILE.with_functions((*PROFILE.functions, copy))
     trace = TraceBuilder(profile).call("kmalloc", 24, result=0x200008).call("kmalloc.inlined")
-    early, late = (by(replace(ACCESS, event=event), machine, "kmain", 16) for event in (2, 4))
+    early, late = (by(ACCESS._replace(event=event), machine, "kmain", 16) for event in (2, 4))
     assert len(found(machine, tmp_path, early, trace=trace)) == 1
     assert found(machine, tmp_path, late, trace=trace) == []
-    frames = replace(late, block=replace(BLOCK, area=1))
+    frames = late._replace(block=BLOCK._replace(area=1))
     assert len(found(machine, tmp_path, frames, trace=trace)) == 1
-    assert found(machine, tmp_path, replace(late, block=None), trace=trace) == []
+    assert found(machine, tmp_path, late._replace(block=None), trace=trace) == []
 
 
 def test_there_is_an_end(machine: Machine, tmp_path: Path) -> None:
     trace, many = TraceBuilder(), []
     for n in range(MOST_FINDINGS + 6):
         trace.call("kmalloc", 24, result=0x200000 + 64 * n, stack=[Frame(0x101000 + n, "f", n, "f.c", n + 1)])
-        block = replace(BLOCK, start=0x200000 + 64 * n, birth=n + 1)
-        many.append(by(replace(ACCESS, block=block, event=2 * n + 2, time_ns=n), machine, "kmain", 16))
+        block = BLOCK._replace(start=0x200000 + 64 * n, birth=n + 1)
+        many.append(by(ACCESS._replace(block=block, event=2 * n + 2, time_ns=n), machine, "kmain", 16))
     findings = found(machine, tmp_path, *many, trace=trace)
     assert len(findings) == MOST_FINDINGS
     assert findings[0].details[-1] == f"the first {MOST_FINDINGS} of {MOST_FINDINGS + 6} like this are listed"
 
 
 def test_freed_memory_of_which_no_block_is_known_any_more(machine: Machine, tmp_path: Path) -> None:
-    freed = by(replace(ACCESS, poison=Poison.FREED), machine, "kmain", 16)
-    beside, far = found(machine, tmp_path, freed, replace(freed, distance=5000, event=3))
+    freed = by(ACCESS._replace(poison=Poison.FREED), machine, "kmain", 16)
+    beside, far = found(machine, tmp_path, freed, freed._replace(distance=5000, event=3))
     assert (beside.kind, far.kind) == (Kind.OUT_OF_BOUNDS, Kind.USE_AFTER_FREE)
     assert beside.message.endswith(", 0 bytes after a block of 24 bytes")
     assert far.message.endswith(", 4976 bytes after a block of 24 bytes")

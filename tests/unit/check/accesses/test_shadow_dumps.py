@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from emulator.check.accesses.shadow_dumps import shadow_dump
 from emulator.machine.core.observed import Poison
 from tests.unit.check.accesses.examples import ACCESS
@@ -21,21 +19,21 @@ def test_each_byte_has_its_state() -> None:
 
 
 def test_an_access_is_pointed_at_where_its_first_bad_byte_is() -> None:
-    across = replace(ACCESS, linear=0x20001E, physical=0x20001E, size=4, offset=2)
+    across = ACCESS._replace(linear=0x20001E, physical=0x20001E, size=4, offset=2)
     lines = shadow_dump(across)
     assert lines[2].startswith(">0x00200020: ")
     assert lines[3] == "             ^^^^^"
-    before = replace(ACCESS, linear=0x200006, physical=0x200006, size=4, offset=0)
+    before = ACCESS._replace(linear=0x200006, physical=0x200006, size=4, offset=0)
     lines = shadow_dump(before)
     assert lines[0].startswith(">0x00200000: ")
     assert lines[1] == " " * (13 + 3 * 6) + "^" * 11
 
 
 def test_addresses_are_linear() -> None:
-    lines = shadow_dump(replace(ACCESS, linear=0xC0200020))
+    lines = shadow_dump(ACCESS._replace(linear=0xC0200020))
     assert lines[2].startswith(">0xc0200020: 20 21")
 
 
 def test_only_states_that_are_there_are_explained() -> None:
-    lines = shadow_dump(replace(ACCESS, shadow=(*32 * [Poison.ACCESSIBLE], *32 * [Poison.FREED])))
+    lines = shadow_dump(ACCESS._replace(shadow=(*32 * [Poison.ACCESSIBLE], *32 * [Poison.FREED])))
     assert lines[-1] == " each byte: . accessible, F freed"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -165,7 +164,7 @@ def test_more_bad_accesses_than_are_kept_are_said(
     kmemu: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = CheckedAccesses.seen
-    monkeypatch.setattr(CheckedAccesses, "seen", lambda self: replace(seen(self), missed=True))
+    monkeypatch.setattr(CheckedAccesses, "seen", lambda self: seen(self)._replace(missed=True))
     done = kmemu("check", "firmware:bad_overflow", "--sanitize")
     assert "BUG: out-of-bounds" in done.out
     assert (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final, Literal
 
 import pytest
@@ -65,7 +64,7 @@ def found(machine: Machine) -> tuple[BadAccess, ...]:
 
 def without_marks(accesses: tuple[BadAccess, ...]) -> list[BadAccess]:
     """Return accesses without what the shadow says: no call that is executed alone marks its return address."""
-    return [replace(each, shadow=()) for each in accesses]
+    return [each._replace(shadow=()) for each in accesses]
 
 
 def labels(machine: Machine) -> list[str]:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -681,7 +680,7 @@ def test_memory_in_one_variable_that_is_given_to_an_allocator_is_its_own() -> No
 def test_memory_is_given_anew_when_an_allocator_forgets_its_blocks(*, pages: bool, state: Poison) -> None:
     machine = Machine(assemble(SEEDED))
     record(machine, [RecordedFunction("seed", 2), RecordedFunction("make", 1)])
-    reset = replace(SEED, role=BlockRole.RESET, pages=pages)
+    reset = SEED._replace(role=BlockRole.RESET, pages=pages)
     with machine.observers.check_accesses([reset, ROLES[0]]) as checked:
         machine.run(timeout_s=60)
         assert checked.shadow(HEAP + 0x400, 1) == bytes([state])
@@ -817,7 +816,7 @@ def test_memory_that_many_blocks_had_is_free_after_the_last_of_them(event: int) 
     """A block of no size that is known may be all that follows and that no other one has."""
     machine = Machine(assemble(OVERLAPPING))
     record(machine, [RecordedFunction("make", 1), RecordedFunction("drop", 1), RecordedFunction("take", 0)])
-    unsized = replace(ROLES[0], values={})
+    unsized = ROLES[0]._replace(values={})
     with machine.observers.check_accesses([ROLES[0], ROLES[1], unsized]) as checked:
         machine.run(stop_at_event=event)
         snapshot = machine.snapshot()

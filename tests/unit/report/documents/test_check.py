@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from emulator.check.findings import Kind
 from emulator.report.documents.check import check_document
@@ -13,8 +12,7 @@ from tests.helpers.check_examples import ALLOCATED, CORRUPTION, DOUBLE_FREE, LEA
 
 
 def test_the_document() -> None:
-    made = replace(
-        report(DOUBLE_FREE, LEAK),
+    made = report(DOUBLE_FREE, LEAK)._replace(
         unchecked={Kind.OVERLAP: "the size of no block is known"},
         suppressed={"leak:poll": 0},
     )

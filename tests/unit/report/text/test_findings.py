@@ -101,12 +101,12 @@ def test_what_a_terminal_could_take_for_a_command_is_escaped() -> None:
     call_site = CallSite(1, 1, evil, (Frame(1, evil, 0, evil, 1),))
     finding = Finding(Kind.DIED, evil, evil, call_site, details=(evil,))
     assert all("\x1b" not in line for line in finding_lines([finding], PLAIN))
-    assert all("\x1b" not in line for line in report_lines(replace(REPORT, kernel=evil), PLAIN))
+    assert all("\x1b" not in line for line in report_lines(REPORT._replace(kernel=evil), PLAIN))
 
 
 def test_equal_findings_are_shown_once_with_their_number() -> None:
     other = replace(FINDING, kind=Kind.INVALID_FREE, message="another")
-    lines = list(report_lines(replace(REPORT, findings=(FINDING, other, FINDING)), PLAIN, ignored=2))
+    lines = list(report_lines(REPORT._replace(findings=(FINDING, other, FINDING)), PLAIN, ignored=2))
     assert [line for line in lines if line.startswith("BUG: ")] == [
         "BUG: double free of 0x00200008 (24 bytes) in kfree",
         "BUG: another in kfree",
@@ -119,12 +119,12 @@ def test_equal_findings_are_shown_once_with_their_number() -> None:
 
 
 def test_what_is_suppressed_and_what_is_not_used_is_said() -> None:
-    lines = list(report_lines(replace(REPORT, suppressed={"leak:a": 2, "*:b": 1}), PLAIN))
+    lines = list(report_lines(REPORT._replace(suppressed={"leak:a": 2, "*:b": 1}), PLAIN))
     assert lines == [
         "k.elf: no findings, 3 suppressed; 5 calls, peak ",
         "the kernel exited with value 0 after 1.2 s",
     ]
-    lines = list(report_lines(replace(REPORT, suppressed={"leak:a": 0, "*:b": 1, "*:\n": 0}), PLAIN))
+    lines = list(report_lines(REPORT._replace(suppressed={"leak:a": 0, "*:b": 1, "*:\n": 0}), PLAIN))
     assert lines[0] == "k.elf: no findings, 1 suppressed; 5 calls, peak "
     assert lines[1] == "suppressions that were not used: leak:a, *:\\n"
 
@@ -192,17 +192,17 @@ def test_what_is_live_at_the_end_is_summed_up() -> None:
         "pages": replace(nothing, end_bytes=12288, end_blocks=3, lost_bytes=8192, lost_blocks=2),
         "slab": replace(nothing, end_bytes=40, end_blocks=1, lost_bytes=40, lost_blocks=1),
     }
-    lines = list(report_lines(replace(REPORT, measures=measures), Style(200)))
+    lines = list(report_lines(REPORT._replace(measures=measures), Style(200)))
     assert lines[1] == (
         "live at the end: heap 96 B in 3 blocks; pages 12 KiB in 3 blocks, of that 8 KiB in 2 blocks lost; "
         "slab 40 B in 1 block, all lost"
     )
-    lines = list(report_lines(replace(REPORT, measures={"pools": nothing}), Style(200)))
+    lines = list(report_lines(REPORT._replace(measures={"pools": nothing}), Style(200)))
     assert not any("live at the end" in line for line in lines)
 
 
 def test_the_profile_is_named() -> None:
-    assert list(report_lines(replace(REPORT, profile="mine\x1b"), PLAIN))[-1] == (
+    assert list(report_lines(REPORT._replace(profile="mine\x1b"), PLAIN))[-1] == (
         "the kernel exited with value 0 after 1.2 s; profile mine\\x1b"
     )
 
@@ -238,9 +238,9 @@ def test_why_call_traces_end_early_is_said_where_a_kernel_has_no_frames() -> Non
     said = [
         any(line.startswith("call traces end early") for line in report_lines(report, PLAIN))
         for report in (
-            replace(REPORT, findings=(early,), has_frames=False),
-            replace(REPORT, findings=(whole,), has_frames=False),
-            replace(REPORT, findings=(early,)),
+            REPORT._replace(findings=(early,), has_frames=False),
+            REPORT._replace(findings=(whole,), has_frames=False),
+            REPORT._replace(findings=(early,)),
         )
     ]
     assert said == [True, False, False]
