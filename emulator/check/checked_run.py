@@ -11,13 +11,11 @@ from emulator.check.calls.checks import check_calls
 from emulator.check.calls.results import known_memory
 from emulator.check.check_report import CheckReport
 from emulator.check.findings import OF_ACCESSES, OF_VALUES, Kind
-from emulator.check.hex_dumps import with_hex_dumps
 from emulator.check.leaks.guest_words import GuestWords
 from emulator.check.leaks.leaks import NO_LEAKS, find_leaks
 from emulator.check.leaks.space_rules import broken_rules
 from emulator.check.measures import measure
 from emulator.check.null_accesses import can_guard, null_accesses
-from emulator.check.stale_translations import stale_uses
 from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.check.structures.locks import check_locks
 from emulator.check.structures.run_audits import RunAudits
@@ -281,7 +279,7 @@ class Check:
         if rerun is not None and (ending.is_whole or ending.how is How.BUDGET):  # else it died
             found += check_locks(self._machine, trace, rerun, finished=ending.by_itself)
         found += self.audits.findings(trace, rerun)
-        found += stale_uses(self._machine, self._stale, trace) + accesses
+        found += self._stale_uses(trace) + accesses
         found.sort(
             key=lambda finding: finding.call_site.event if finding.call_site else trace.event_count + 1
         )
@@ -289,7 +287,18 @@ class Check:
         found += [*mappings, *leaks.lost, *deadlocks(self._machine, ending, trace, waiting)]
         found += wild_accesses(self._machine.image, ending, trace, anybodys=self._sanitize)
         found += bad_endings(self._machine.image, ending, trace)
-        return found if rerun is None else with_hex_dumps(found, rerun)
+        if rerun is None or not found:
+            return found
+        from emulator.check.hex_dumps import with_hex_dumps  # not without findings
+
+        return with_hex_dumps(found, rerun)
+
+    def _stale_uses(self, trace: Trace) -> list[Finding]:
+        if not self._stale:
+            return []
+        from emulator.check.stale_translations import stale_uses  # most kernels make none
+
+        return stale_uses(self._machine, self._stale, trace)
 
     def _ruled_kinds(self, ending: Ending) -> frozenset[Kind]:
         """Return the kinds that are searched for because the profile asks for it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.check.findings import FaultingWrite
-from emulator.guest.disassembler import instruction_text
 from emulator.guest.symbolizer import Symbolizer
 from emulator.x86 import LONGEST_INSTRUCTION
 
@@ -24,6 +23,8 @@ def faulting_write_of(machine: Machine, write: LastWrite | None, address: int) -
     """
     if write is None:
         return None
+    from emulator.guest.disassembler import instruction_text  # in most runs no write is looked for
+
     text = instruction_text(machine.read_linear(write.pc, LONGEST_INSTRUCTION), write.eip)
     backtrace = Symbolizer(machine.image).backtrace(write.eip, write.callers)
     return FaultingWrite(write.eip, text, write.event, write.before, write.after, address, backtrace)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from emulator.check.findings import CallSite
     from emulator.trace.queries.overview import FunctionCounts
-    from emulator.trace.table import Call
     from emulator.trace.trace import Trace
 
 _UNKNOWN: Final = "?"
@@ -83,13 +82,11 @@ class TracedMeasures(AreaMeasures):
 
     def __init__(self, trace: Trace, name: str, lost: tuple[int, int]) -> None:
         peak, live = trace.peak(name), trace.live(None, name)
-        call, call_sites = peak_call(trace, name), CallSites(trace)
         values = {
             "_trace": trace,
             "_name": name,
             "peak_bytes": peak.bytes,
             "peak_blocks": peak.blocks,
-            "peak": None if call is None else _peak(call_sites, call),
             "end_bytes": int(live.size.sum(dtype=np.int64)),
             "end_blocks": len(live.born),
             "lost_bytes": lost[0],
@@ -97,6 +94,14 @@ class TracedMeasures(AreaMeasures):
         }
         for attribute, value in values.items():
             object.__setattr__(self, attribute, value)
+
+    @cached_property
+    def peak(self) -> CallSite | None:
+        """The call that made the peak; None: there was never a block."""
+        call = peak_call(self._trace, self._name)
+        if call is None:
+            return None
+        return CallSites(self._trace).of(call, call.entered if call.left is None else call.left)
 
     @cached_property
     def calls(self) -> int:
@@ -133,10 +138,6 @@ def measure(trace: Trace, lost: Mapping[str, tuple[int, int]]) -> dict[str, Area
         lost: By area: bytes and blocks that are lost at the end.
     """
     return {name: TracedMeasures(trace, name, lost.get(name, (0, 0))) for name in trace.areas}
-
-
-def _peak(call_sites: CallSites, call: Call) -> CallSite:
-    return call_sites.of(call, call.entered if call.left is None else call.left)
 
 
 def _callers(trace: Trace, area: str) -> dict[str, CallerMeasures]:

@@ -21,12 +21,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from emulator.check.accesses.code_places import code_place
 from emulator.check.call_sites import CallSites
 from emulator.check.findings import CallSite, Finding, Kind, with_rest
 from emulator.errors import GuestException
 from emulator.guest.symbolizer import Symbolizer
-from emulator.machine.code.instructions import memory_operands
 from emulator.machine.core.core_types import Access
 from emulator.run.ending import How
 from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE, Vector
@@ -231,6 +229,8 @@ def _failed_before(use: NullUse, trace: Trace, call_sites: CallSites) -> Iterato
 
 def _place(symbolizer: Symbolizer, access: NullAccess) -> tuple[int, ...]:
     """Return the place in the kernel's code that an access belongs to."""
+    from emulator.check.accesses.code_places import code_place  # most kernels leave the page alone
+
     return code_place(symbolizer, access.registers.eip, access.callers, access.access)
 
 
@@ -244,6 +244,8 @@ def _followed(machine: Machine, access: NullAccess) -> tuple[int, bool]:
     """Return what an access was of, exactly, and whether a pointer near null led there."""
     if access.access is Access.FETCH:
         return access.linear, True
+    from emulator.machine.code.instructions import memory_operands  # as above
+
     code = machine.read_linear(access.registers.pc, LONGEST_INSTRUCTION)
     for operand in memory_operands(code, access.registers):
         if abs(access.linear - operand.address) < _LONGEST_OPERAND:

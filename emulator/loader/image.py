@@ -477,6 +477,15 @@ class KernelImage:
         return kasan_of(self)
 
     @property
+    def has_own_kasan(self) -> bool:
+        """Whether it was compiled with KASAN, and has a runtime of its own."""
+        if b"__asan_report_" not in self.symbol_data:
+            return False
+        from emulator.loader.kasan import has_own_runtime  # few kernels have one
+
+        return has_own_runtime(self)
+
+    @property
     def debug_link(self) -> DebugLink | None:
         """The file that has its debug information, as it says; None: it says none, or debug information has been read."""
         section = self._debug_section(".gnu_debuglink")

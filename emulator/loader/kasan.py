@@ -34,7 +34,6 @@ SHADOW_SIZE: Final = 1 << 29
 _OFFSET: Final = "kmemu_kasan_offset"
 _FUNCTIONS: Final = "__asan_"
 _REPORT: Final = re.compile(r"__asan_report_(load|store)(\d+|_n)")
-_OF_ANY_RUNTIME: Final = (b"__asan_report_", b"__asan_load", b"__asan_store")
 _MOST_LINKED: Final = 4
 _COPYING: Final = {
     "memset": ((0, True),),
@@ -164,8 +163,6 @@ def kasan_of(image: KernelImage) -> Kasan | None:
 
 def has_own_runtime(image: KernelImage) -> bool:
     """Return whether a kernel was compiled with KASAN, and has a runtime of its own."""
-    if not any(name in image.symbol_data for name in _OF_ANY_RUNTIME):
-        return False
     return image.symbol(_OFFSET) is None and any(map(_REPORT.match, image.symbols))
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
+import os
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from emulator.errors import KernelMismatch
@@ -18,12 +17,15 @@ if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
     from emulator.profile.model import Profile
 
-_DIRECTORY = Path(__file__).parent / "kernels"
+_DIRECTORY = os.path.join(os.path.dirname(__file__), "kernels")
+_ENDING = ".toml"
 _NAMES_SHOWN = 8
 _HALF = 0.5
 
 #: For `known_profile`; a file in this directory is all that a built-in profile takes.
-KNOWN_PROFILES: Final = tuple(sorted(path.stem for path in _DIRECTORY.glob("*.toml")))
+KNOWN_PROFILES: Final = tuple(
+    sorted(name.removesuffix(_ENDING) for name in os.listdir(_DIRECTORY) if name.endswith(_ENDING))
+)
 
 
 @cache
@@ -114,8 +116,7 @@ def _best(image: KernelImage) -> list[Fit]:
 
 @cache
 def _file(name: str) -> ProfileFile:
-    path = _DIRECTORY / f"{name}.toml"
-    return ProfileFile(str(path), path.read_text("utf-8"))
+    return ProfileFile.read(os.path.join(_DIRECTORY, name + _ENDING))
 
 
 def _rank(each: Fit) -> tuple[int, int]:
@@ -124,6 +125,8 @@ def _rank(each: Fit) -> tuple[int, int]:
 
 def _no_fit_text(image: KernelImage) -> str:
     """Return what to do where no built-in profile fits, with the functions that may allocate."""
+    import shlex  # only for errors, as the next one
+
     from emulator.profile.discovery.candidates import likely_names
 
     names = likely_names(image)

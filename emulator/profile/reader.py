@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from emulator.errors import BadFile
@@ -65,8 +64,7 @@ def read_profile(path: str | os.PathLike[str]) -> Profile:
     Raises:
         BadFile: The file cannot be read, or it is no profile.
     """
-    name = str(path)
-    return ProfileFile(name, read_text(name, _LARGEST_FILE)).profile()
+    return ProfileFile.read(str(path)).profile()
 
 
 def parse_profile(text: str, path: str) -> Profile:
@@ -101,10 +99,23 @@ class ProfileFile:
         self._text = text
         self.document = self._parse()
 
+    @classmethod
+    def read(cls, path: str) -> ProfileFile:
+        """Read a file.
+
+        Raises:
+            BadFile: It cannot be read, or is no TOML.
+        """
+        return cls(path, read_text(path, _LARGEST_FILE))
+
     @property
     def name(self) -> object:
-        """What the file calls its profile; unchecked."""
-        return self.document.get("name", Path(self._path).stem)
+        """What the file calls its profile, unchecked; where it does not, its own name without the ending."""
+        if "name" in self.document:
+            return self.document["name"]
+        from pathlib import Path  # slow, and the built-in ones have names
+
+        return Path(self._path).stem
 
     def profile(self) -> Profile:
         """Return the profile.

@@ -12,21 +12,22 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import numpy.typing as npt
+
     from emulator.profile.functions import TracedFunction
     from emulator.profile.model import Profile
 
-U8: TypeAlias = npt.NDArray[np.uint8]
-I8: TypeAlias = npt.NDArray[np.int8]
-U32: TypeAlias = npt.NDArray[np.uint32]
-U64: TypeAlias = npt.NDArray[np.uint64]
-I64: TypeAlias = npt.NDArray[np.int64]
-Flags: TypeAlias = npt.NDArray[np.bool_]
-Column: TypeAlias = npt.NDArray[Any]
+    U8: TypeAlias = npt.NDArray[np.uint8]
+    I8: TypeAlias = npt.NDArray[np.int8]
+    U32: TypeAlias = npt.NDArray[np.uint32]
+    U64: TypeAlias = npt.NDArray[np.uint64]
+    I64: TypeAlias = npt.NDArray[np.int64]
+    Flags: TypeAlias = npt.NDArray[np.bool_]
+    Column: TypeAlias = npt.NDArray[Any]
 
 _BEFORE_ARGUMENTS: Final[Mapping[str, type[np.generic]]] = {
     "parent": np.uint32,

@@ -1,10 +1,13 @@
-"""What a boot imports: each module takes a tenth of a millisecond or more of each start, which is to be quicker than QEMU's."""
+"""What commands import: each module takes a tenth of a millisecond or more of each start, which is to be quicker than QEMU's."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from functools import cache
+from importlib.util import find_spec
+
+import pytest
 
 # Ours, by package. What only some runs need is imported where they need it; a device sleeps until its kernel touches it.
 OURS = {
@@ -37,31 +40,77 @@ STANDARD = """
 """
 OTHERS = {"_cffi_backend"}
 
+# What a check that finds nothing does without: imports are most of what it takes besides the guest's run.
+WITH_FINDINGS = {
+    "emulator.check": "hex_dumps later_mistakes stale_translations",
+    "emulator.check.accesses": "bad_accesses code_places halting shadow_dumps",
+    "emulator.check.structures": "corruption",
+    "emulator.guest": "disassembler",
+    "emulator.loader.dwarf": "entries inlined line_header source_lines",  # the lines of backtraces
+    "emulator.machine.code": "instructions unusual_steps",
+    "emulator.replay": "bisect changes instructions",
+}
+WITH_OPTIONS = {
+    "emulator.inject": "campaign policy",
+    "emulator.report": "ci documents html",
+    "emulator.verdict": "baseline baseline_file comparison suppressions tolerances",
+}
+OF_OTHER_KERNELS = {
+    "emulator.loader": "kasan",
+    "emulator.loader.dwarf": "subprograms",
+    "emulator.loader.functions": "entry_code entry_state prologue",
+    "emulator.profile": "discovery",
+}
+SLOW = (
+    "capstone",
+    "hashlib",
+    "json",
+    "numpy.typing",
+    "pathlib",
+    "pyarrow",
+    "shutil",
+    "subprocess",
+    "tempfile",
+)
+
 
 @cache
-def imported() -> frozenset[str]:
-    """The modules that a boot of the demo imports, beyond those that each start of Python does."""
+def imported(*arguments: str) -> frozenset[str]:
+    """The modules that a command without findings imports, beyond those that each start of Python does."""
     program = """
 import sys
 before = set(sys.modules)
 from emulator.cli.main import main
-assert main(["boot", "firmware:demo"]) == 0
+assert main(sys.argv[1:]) == 0
 print(*set(sys.modules) - before, file=sys.stderr)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return frozenset(done.stderr.split())
 
 
+def named(by_package: dict[str, str]) -> set[str]:
+    return {f"{package}.{name}" for package, names in by_package.items() for name in names.split()}
+
+
 def test_a_boot_imports_no_more_of_ours_than_it_needs() -> None:
-    expected = {
-        f"{package}.{name}" for package, names in OURS.items() for name in names.split()
-    } | OURS.keys()
-    ours = {name for name in imported() if name.startswith(("emulator", "kernel_model"))}
+    expected = named(OURS) | OURS.keys()
+    ours = {
+        name for name in imported("boot", "firmware:demo") if name.startswith(("emulator", "kernel_model"))
+    }
     ours.discard("emulator.native._core.lib")
     assert (sorted(ours - expected), sorted(expected - ours)) == ([], []), "unexpected, and missing"
 
 
 def test_a_boot_imports_little_else() -> None:
-    names = {name.split(".")[0] for name in imported()} - {"emulator", "kernel_model"}
+    everything = imported("boot", "firmware:demo")
+    names = {name.split(".")[0] for name in everything} - {"emulator", "kernel_model"}
     assert {name for name in names if not name.startswith("_")} <= set(STANDARD.split())
     assert names - sys.stdlib_module_names <= OTHERS
+
+
+@pytest.mark.parametrize("options", [(), ("--sanitize",)])
+def test_a_check_without_findings_does_not_import_what_only_some_runs_need(options: tuple[str, ...]) -> None:
+    needless = {*SLOW, *named(WITH_FINDINGS), *named(WITH_OPTIONS), *named(OF_OTHER_KERNELS)}
+    assert [name for name in sorted(needless) if find_spec(name) is None] == [], "there is no such module"
+    assert sorted(needless & imported("check", "firmware:exhaust", *options)) == []

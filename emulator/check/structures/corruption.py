@@ -6,7 +6,7 @@ compared on both sides, and the changed word is watched.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from emulator.check.findings import BlockHistory, FaultingWrite, Finding
     from emulator.check.structures.kernel_checks import KernelChecks
+    from emulator.check.structures.run_audits import FailedAudit
     from emulator.replay.engine import Rerun
     from emulator.trace.table import Flags
     from emulator.trace.trace import Trace
@@ -38,20 +39,6 @@ _NEAR: Final = 64
 
 _HEADER: Final = 16
 """Bytes before a block that may belong to its header."""
-
-
-class FailedAudit(NamedTuple):
-    """An audit in the course of a run that found defects.
-
-    Attributes:
-        last_valid: The event at which the last audit before found none; 0: there was no such audit.
-        event: The last event before this audit.
-        defects: What was found, at least one.
-    """
-
-    last_valid: int
-    event: int
-    defects: Sequence[Defect]
 
 
 def corruption_finding(rerun: Rerun, failed: FailedAudit, trace: Trace | None) -> Finding:

@@ -15,7 +15,6 @@ from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind, with_rest
 from emulator.check.structures.flag_runs import runs_of
 from emulator.check.structures.reservations import Reservation, own_reservations, reserve_calls
-from emulator.replay.bisect import Bisection
 from emulator.replay.word import Word
 from emulator.x86 import PAGE_SIZE
 from kernel_model.litecore.audits import broken_field
@@ -152,6 +151,8 @@ class FrameCheck:
         """
         if rerun is None:
             return None
+        from emulator.replay.bisect import Bisection  # few kernels need it
+
         blocks = self._area.blocks
         first = blocks.address // PAGE_SIZE
         taken = [

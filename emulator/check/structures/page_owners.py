@@ -14,7 +14,6 @@ from emulator.check.area import Area
 from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind, with_rest
 from emulator.check.structures.flag_runs import runs_of
-from emulator.replay.bisect import Bisection
 from emulator.replay.word import Word
 from emulator.x86 import PAGE_SIZE
 from kernel_model.btron.kernel_space import KERNEL_BASE
@@ -161,6 +160,8 @@ class PageCheck:
         """Return what left the entry of a page wrong, if it is found."""
         if rerun is None:
             return None
+        from emulator.replay.bisect import Bisection  # few kernels need it
+
         replay = rerun.replay()
         machine = replay.machine
         entry = self._table + PMEM_ENTRY.size * page

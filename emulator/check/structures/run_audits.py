@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.check.call_sites import CallSites
 from emulator.check.findings import Kind
-from emulator.check.structures.corruption import FailedAudit, corruption_finding
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from emulator.check.findings import Finding
     from emulator.check.structures.kernel_checks import KernelChecks
     from emulator.machine.machine import Machine
     from emulator.replay.engine import Rerun
     from emulator.trace.trace import Trace
+    from kernel_model.audit import Defect
+
+
+class FailedAudit(NamedTuple):
+    """An audit in the course of a run that found defects.
+
+    Attributes:
+        last_valid: The event at which the last audit before found none; 0: there was no such audit.
+        event: The last event before this audit.
+        defects: What was found, at least one.
+    """
+
+    last_valid: int
+    event: int
+    defects: Sequence[Defect]
 
 
 class RunAudits:
@@ -64,6 +80,8 @@ class RunAudits:
         if self._checks is None or self._failed is None:
             return []
         if rerun is not None:
+            from emulator.check.structures.corruption import corruption_finding  # few kernels break any
+
             return [corruption_finding(rerun, self._failed, trace)]
         defect = self._failed.defects[0]
         call_site = CallSites(trace).at(self._failed.event)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.cli.status import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from typing import BinaryIO
 
 
@@ -21,7 +21,8 @@ def check_writable(name: str) -> None:
     Raises:
         OutputError: It cannot.
     """
-    import tempfile  # few runs need it
+    import tempfile  # few runs need it, nor the next one
+    from pathlib import Path
 
     path = Path(os.path.realpath(name))
     try:
@@ -44,6 +45,8 @@ def whole_file(name: str) -> Iterator[BinaryIO]:
     Raises:
         OutputError: It cannot be written.
     """
+    from pathlib import Path
+
     path = Path(os.path.realpath(name))  # what a link points to is replaced, not the link
     try:
         if path.exists() and not path.is_file():

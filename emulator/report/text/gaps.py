@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from emulator.loader.builtin import is_built_in
 from emulator.loader.debug_gaps import Reason, debug_gaps
 from emulator.loader.functions.names import find_functions
-from emulator.loader.kasan import has_own_runtime, static_variables
 from emulator.profile.binding import unknown_parameters
 from emulator.profile.functions import Role
 from emulator.wording import counted, printable
@@ -62,7 +61,7 @@ def gap_lines(profile: Profile, image: KernelImage) -> Iterator[str]:
         image: The kernel.
     """
     yield from debug_lines(image)
-    if has_own_runtime(image):
+    if image.has_own_kasan:
         yield "the kernel has a KASAN runtime of its own, which is left alone"
     if image.kasan is not None:
         yield from _variable_lines(image)
@@ -75,6 +74,8 @@ def gap_lines(profile: Profile, image: KernelImage) -> Iterator[str]:
 
 def _variable_lines(image: KernelImage) -> Iterator[str]:
     """Yield a line where accesses beside static variables are not found in a kernel that was compiled with KASAN."""
+    from emulator.loader.kasan import static_variables  # few kernels were compiled so
+
     known, unread = static_variables(image)
     if unread:
         yield f"static variables of {counted(unread, 'file')} are not checked: what describes them is not found"

@@ -9,7 +9,8 @@ import pytest
 
 from emulator import boot
 from emulator.check.findings import Kind
-from emulator.check.structures.corruption import FailedAudit, corruption_finding
+from emulator.check.structures.corruption import corruption_finding
+from emulator.check.structures.run_audits import FailedAudit
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile
 from emulator.replay.engine import Rerun
