@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.functions.disassembler import disassembler
+from emulator.machine.code.steps import instruction_starts
 from emulator.machine.core.core_types import Access
 from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE
 
@@ -109,11 +110,13 @@ def instructions_before(code: bytes, offset: int, count: int) -> int:
         offset: Where that instruction starts.
         count: How many instructions the CPU has decoded in the block: that distinguishes 16-bit code from 32-bit code.
     """
-    starts = min(
-        (_instruction_starts(code, bits) for bits in (32, 16)), key=lambda each: abs(len(each) - count)
-    )
+    starts = instruction_starts(code)
+    if starts is None or len(starts) != count:
+        starts = min(
+            (_disassembled(code, bits) for bits in (32, 16)), key=lambda each: abs(len(each) - count)
+        )
     return sum(start < offset for start in starts)
 
 
-def _instruction_starts(code: bytes, bits: int) -> list[int]:
+def _disassembled(code: bytes, bits: int) -> list[int]:
     return [address for address, *_ in disassembler(bits).disasm_lite(code, 0)]

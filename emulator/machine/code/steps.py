@@ -152,6 +152,19 @@ def read_step(code: bytes, start: int, address: int) -> Step | None:
     return None if step is None or step.size > min(len(code) - start, LONGEST_INSTRUCTION) else step
 
 
+def instruction_starts(code: bytes) -> list[int] | None:
+    """Return where the instructions begin that 32-bit code consists of; None: one of them is left to capstone, or cut off."""
+    starts: list[int] = []
+    at = 0
+    while at < len(code):
+        step = read_step(code, at, at)
+        if step is None:
+            return None
+        starts.append(at)
+        at += step.size
+    return starts
+
+
 def _step(code: bytes, start: int, address: int) -> Step | None:
     at = start
     while code[at] in _PREFIXES:

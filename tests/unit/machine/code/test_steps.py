@@ -7,7 +7,8 @@ from itertools import product
 
 import pytest
 
-from emulator.machine.code.steps import Next, Step, read_step
+from emulator.loader.functions.disassembler import disassembler
+from emulator.machine.code.steps import Next, Step, instruction_starts, read_step
 from emulator.machine.code.unusual_steps import decode_step
 
 AT = 0xFFFF_FFF0  # distances lead past the end of the address space, too
@@ -94,3 +95,15 @@ def test_what_is_rare_is_left_to_capstone(code: str) -> None:
     read = bytes.fromhex(code)
     assert read_step(read, 0, 0x1000) is None
     assert decode_step(read, 0x1000) is not None
+
+
+def test_code_is_divided_as_capstone_divides_it() -> None:
+    code = bytes.fromhex("55 89 e5 83 ec 08 66 c7 45 fe 01 00 e8 00 00 00 00 f3 a5 0f b6 45 fe c9 c3")
+    starts = [address for address, *_ in disassembler().disasm_lite(code, 0)]
+    assert instruction_starts(code) == starts
+    assert instruction_starts(b"") == []
+
+
+@pytest.mark.parametrize("code", ["90 d9 c9", "90 e8 00 00 00"])
+def test_code_of_what_is_left_to_capstone_is_not_divided(code: str) -> None:
+    assert instruction_starts(bytes.fromhex(code)) is None
