@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from emulator.check.calls.checks import check_calls
 from emulator.check.calls.results import known_memory
 from emulator.check.structures.kernel_checks import kernel_checks
+from emulator.trace.queries.distinct import sorted_set
 
 if TYPE_CHECKING:
     from emulator.check.findings import Finding
@@ -39,7 +38,7 @@ def later_mistakes(machine: Machine, trace: Trace, event: int, *, has_mappings: 
         has_mappings: What `keeps_mappings` says of the kernel.
     """
     recent = trace.calls.function[trace.calls.entered >= event]
-    used = {trace.functions[code].area for code in np.unique(recent).tolist()}
+    used = {trace.functions[code].area for code in sorted_set(recent).tolist()}
     areas = [area for area in trace.areas if area in used]
     memory = known_memory(machine, has_mappings=has_mappings)
     found = check_calls(trace, memory, areas) if areas else []

@@ -13,6 +13,7 @@ from emulator.check.leaks.heap_memory import Pieces, Spans
 from emulator.guest.stack import stack_start
 from emulator.guest.symbols import data_objects, data_symbol_lookup, is_writable
 from emulator.loader.segments import SegmentFlags
+from emulator.trace.queries.distinct import are_among
 from emulator.x86 import PAGE_SIZE, WORD_SIZE, Cr0
 from kernel_model.page_tables import PRESENT
 
@@ -159,7 +160,7 @@ class GuestWords:
 
     def are_stack_tops(self, addresses: I64, *, physical: bool) -> Flags:
         """Return which words are the TSS's, and say where a stack of the CPU ends: they hold what lies below (`tables`)."""
-        return np.isin(addresses, self._stack_tops[physical])
+        return are_among(addresses, self._stack_tops[physical])
 
     @cached_property
     def _stack_tops(self) -> tuple[list[int], list[int]]:

@@ -17,7 +17,7 @@ from emulator.check.leaks.heap_memory import HeapMemory, Spans
 from emulator.profile.functions import Result, Role
 from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.places import Places
-from emulator.trace.queries.distinct import distinct, sorted_set
+from emulator.trace.queries.distinct import are_among, distinct, sorted_set
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class LiveBlocks(NamedTuple):
 
     def ending_at(self, words: np.ndarray) -> tuple[I64, I64]:
         """Find the words that are the address after the end of a block of known size, where none begins; the result is like that of `into`."""
-        known = np.flatnonzero(self.is_sized & ~np.isin(self.end, self.start))
+        known = np.flatnonzero(self.is_sized & ~are_among(self.end, self.start))
         order = known[np.argsort(self.end[known], kind="stable")]
         ends = self.end[order]
         near = (
@@ -239,7 +239,7 @@ class OwnRecords:
         holder, is_held = self._block_at(addresses)
         target, is_address = self._block_at(words.astype(np.int64))
         keys = holder * self._span + self._live.born_call[target]
-        return is_held & is_address & np.isin(keys, self._inside)
+        return is_held & is_address & are_among(keys, self._inside)
 
     def may_be_links(self, addresses: I64, words: np.ndarray) -> Flags:
         """Return which words may be left over from a list of free blocks.

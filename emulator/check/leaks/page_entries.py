@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from emulator.trace.queries.distinct import are_among
 from emulator.x86 import PAGE_SIZE
 from kernel_model.page_tables import PRESENT
 
@@ -58,7 +59,7 @@ class PageEntries(NamedTuple):
 
     def of_frames(self, frames: set[int]) -> I64:
         """Return the positions of the blocks that have some frames."""
-        return self.block[np.isin(self.frame, sorted(frames))]
+        return self.block[are_among(self.frame, list(frames))]
 
     def directories(self, spaces: AddressSpaces | None) -> dict[int, list[int]]:
         """Return the physical addresses of the pages that can be page directories, by the blocks that have them."""

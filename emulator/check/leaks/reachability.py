@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from emulator.check.leaks.page_entries import page_entries
+from emulator.trace.queries.distinct import are_among
 from emulator.x86 import WORD_SIZE
 from kernel_model.page_tables import PRESENT
 
@@ -295,11 +296,11 @@ class Reachability:
             others &= ~self._heap.covers(addresses, physical=part.physical)
             others &= ~self._memory.are_constants(addresses, words[positions])
             if self._of_free and not (part.physical and self._memory.paging):
-                others &= ~np.isin(addresses, [address for address, _ in self._of_free])
+                others &= ~are_among(addresses, [address for address, _ in self._of_free])
         if self._seeks_links:
             others &= self._records.may_be_links(addresses, words[positions]) == links
         elif self._left_over:
-            others &= ~np.isin(addresses, sorted(self._left_over))
+            others &= ~are_among(addresses, list(self._left_over))
         positions, targets, addresses = positions[others], targets[others], addresses[others]
         if self._spaces is not None:
             pages, page_of = np.unique(addresses >> _PAGE_BITS, return_inverse=True)

@@ -19,6 +19,7 @@ from emulator.check.area import Area
 from emulator.check.findings import Finding, Kind, with_rest
 from emulator.check.leaks.live_blocks import located
 from emulator.trace.blocks.blocks import NEVER
+from emulator.trace.queries.distinct import are_among
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _freed(spaces: list[tuple[int, Pages]], pages: dict[int, _Page]) -> Iterator
     freed = {frame: page for frame, page in pages.items() if not page.is_live}
     frames = np.array(sorted(freed), np.int64)
     for directory, mapped in spaces:
-        chosen = mapped.where(np.isin(mapped.frame, frames))
+        chosen = mapped.where(are_among(mapped.frame, frames))
         for linear, frame in zip(chosen.linear.tolist(), chosen.frame.tolist(), strict=True):
             page = freed[frame]
             if linear != page.linear:

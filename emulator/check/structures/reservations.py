@@ -12,6 +12,7 @@ import numpy as np
 
 from emulator.check.structures.flag_runs import runs_of
 from emulator.trace.blocks.blocks import NEVER
+from emulator.trace.queries.distinct import are_among
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _reservation(area: Area, frames: tuple[int, int], since: int, until: int, na
     pages, events = _each_frame(
         np.maximum(low[chosen], first), np.minimum(high[chosen], stop), frees.event[chosen]
     )
-    ours = ~np.isin(_keys(pages, events), _handed_out(area, first, stop, since))
+    ours = ~are_among(_keys(pages, events), _handed_out(area, first, stop, since))
     np.minimum.at(given_back, pages[ours] - first, events[ours])
     return Reservation(first, stop, since, given_back, name)
 

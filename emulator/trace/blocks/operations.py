@@ -10,6 +10,7 @@ from emulator.profile.functions import Role
 from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.function_calls import ALL_POOLS, by_function, may_be_empty
 from emulator.trace.blocks.pairing import BIRTH, DEATH, DEFERRED, SHARE, keys_of
+from emulator.trace.queries.distinct import are_among, sorted_set
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -189,9 +190,9 @@ def _without_empty(operations: AreaOperations, calls: CallTable) -> AreaOperatio
     order = np.argsort(keys)
     address, is_birth = (keys[order] >> np.uint64(32)).astype(np.uint32), order < len(empty.event)
     again = (address[1:] == address[:-1]) & is_birth[1:] & is_birth[:-1]
-    shared = np.union1d(address[1:][again], empty.address[empty.address < PAGE_SIZE])
-    shared = np.setdiff1d(shared, births.address[births.size != 0])
-    kept = [each.where(~np.isin(each.address, shared)) for each in (births, deaths, operations.deferred)]
+    shared = sorted_set(np.concatenate((address[1:][again], empty.address[empty.address < PAGE_SIZE])))
+    shared = shared[~are_among(shared, births.address[births.size != 0])]
+    kept = [each.where(~are_among(each.address, shared)) for each in (births, deaths, operations.deferred)]
     return operations._replace(births=kept[0], deaths=kept[1], deferred=kept[2])
 
 

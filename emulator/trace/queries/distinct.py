@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from emulator.trace.table import I64
+    from emulator.trace.table import I64, U32, Flags
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -34,6 +34,15 @@ def sorted_set(numbers: npt.NDArray[Number]) -> npt.NDArray[Number]:
     first = np.ones(len(ordered), np.bool_)
     first[1:] = ordered[1:] != ordered[:-1]
     return ordered[first]
+
+
+def are_among(numbers: I64 | U32, others: npt.ArrayLike) -> Flags:
+    """Return which numbers are among others. Where these are many, `numpy.isin` imports masked arrays: 20 ms."""
+    ordered = np.sort(np.asarray(others, np.int64))
+    position = np.searchsorted(ordered, numbers)
+    found: Flags = position < len(ordered)
+    found[found] = ordered[position[found]] == numbers[found]
+    return found
 
 
 def different(numbers: I64) -> I64:
