@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
-from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
@@ -14,11 +12,11 @@ import numpy as np
 from emulator.errors import unknown_function
 from emulator.machine.recording import RecordedFunction, record
 from emulator.profile.known import match
+from emulator.trace.kept_columns import Keeper
 from emulator.trace.table import CallTable, Chunk, column_types
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from typing import Self
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from emulator.guest.symbolizer import Symbolizer
     from emulator.loader.image import KernelImage
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from emulator.profile.functions import TracedFunction
     from emulator.profile.model import Profile
     from emulator.trace.blocks.blocks import Blocks
+    from emulator.trace.kept_columns import KeptColumns
     from emulator.trace.logged import LoggedTrace
     from emulator.trace.table import Call, Column
 
@@ -39,75 +38,12 @@ if TYPE_CHECKING:
 _OF_RETURNS: Final = ("left", "left_time_ns", "result", "out")  # besides whether there was one
 
 
-class _KeptColumns(Mapping[str, "Column"]):
-    """Columns of calls, kept in few bytes, and put together again when they are asked for.
-
-    Of the rows that are handed over at a time, most columns have numbers that are close to each other, or the same one: what is kept
-    is the lowest of them, and by how much the others are above it. The host hands out memory more slowly than this takes.
-
-    Args:
-        columns: Name -> the lowest value, and the differences.
-    """
-
-    def __init__(self, columns: dict[str, tuple[np.generic, Column]]) -> None:
-        self._columns = columns
-
-    @classmethod
-    def of(cls, columns: Mapping[str, Column]) -> Self:
-        """Keep a copy of some columns that have values."""
-        return cls({name: _narrowed(column) for name, column in columns.items()})
-
-    def __getitem__(self, name: str) -> Column:
-        lowest, above = self._columns[name]
-        column = above.astype(lowest.dtype)
-        return np.add(column, lowest, out=column) if lowest else column
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        return len(self._columns)
-
-    def take(self, name: str) -> Column:
-        """Return a column, and let go of it."""
-        column = self[name]
-        del self._columns[name]
-        return column
-
-    def put(self, name: str, rows: Sequence[int] | Column, values: Sequence[int] | int) -> None:
-        """Replace the values in some rows of a column."""
-        column = self[name]
-        column[rows] = values
-        self._columns[name] = _narrowed(column)
-
-    def first(self, rows: int) -> Self:
-        """Return the columns of the first rows."""
-        return type(self)({name: (lowest, above[:rows]) for name, (lowest, above) in self._columns.items()})
-
-
 class _KeptRows(NamedTuple):
     """The fields of a `Chunk`."""
 
     first_call: int
     rows: int
-    columns: _KeptColumns
-
-
-def _narrowed(column: Column) -> tuple[np.generic, Column]:
-    """Return the lowest value of a column, and what each is above it, in as few bytes as this takes."""
-    lowest, highest = column.min(), column.max()
-    if lowest == highest:
-        return lowest, _zeros(len(column))
-    kind = np.min_scalar_type(int(highest) - int(lowest))
-    if kind.itemsize >= column.itemsize:
-        return column.dtype.type(0), column.copy()
-    return lowest, np.subtract(column, lowest, out=np.empty(len(column), kind), casting="unsafe")
-
-
-@lru_cache(maxsize=8)
-def _zeros(count: int) -> Column:
-    """Return so many zeros, which take one byte."""
-    return np.broadcast_to(np.zeros(1, np.uint8), count)
+    columns: KeptColumns
 
 
 def record_calls(machine: Machine, profile: Profile, on_calls: TakeCalls | None = None) -> Recording:
@@ -187,6 +123,7 @@ class CallLog:
     def __init__(self, machine: Machine, profile: Profile) -> None:
         self.profile = profile
         self._kept: list[_KeptRows] = []
+        self._keeper = Keeper()
         self.recording = record_calls(machine, profile, self._take)
         self._taken = self.recording.on_rows
 
@@ -243,7 +180,7 @@ class CallLog:
     def _take(self, chunk: Chunk, late_returns: Sequence[LateReturn], new_stacks: object) -> None:  # noqa: ARG002 - kept by the recording
         self._forget_from(chunk.first_call)
         if chunk.rows:
-            self._kept.append(_KeptRows(chunk.first_call, chunk.rows, _KeptColumns.of(chunk.columns)))
+            self._kept.append(_KeptRows(chunk.first_call, chunk.rows, self._keeper.keep(chunk.columns)))
         for position, late in groupby(sorted(late_returns, key=attrgetter("call")), key=self._position):
             _complete(self._kept[position], list(late))
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from emulator.machine.core.observed import BlockFunction
 
 _ffi, _lib = _core.ffi, _core.lib
-_COLUMNS: Final = ("parent", "entered", "left", "result", "out", "stack")
+_OF_CALLS: Final = ("function", "parent", "entered", "left", "result", "out", "stack")
 OF_BLOCKS: Final = ("address", "size", "born", "born_call", "died", "died_call", "stack")
 """Columns of blocks in the order of their birth, as `Blocks` has them."""
 OF_CALLS: Final = ("failed", "stray")
@@ -26,7 +26,23 @@ OF_CALLS: Final = ("failed", "stray")
 
 def column_names(values: int) -> tuple[str, ...]:
     """Return the columns of calls that are used, where so many have arguments."""
-    return ("function", *_COLUMNS, *(f"arg{index}" for index in range(values)))
+    return (*_OF_CALLS, *(f"arg{index}" for index in range(values)))
+
+
+class NarrowColumn(NamedTuple):
+    """A column of words, as `kc_narrow` in analysis.h says it: row *n* has ``lowest + step * n + above[n]``, modulo 2**32.
+
+    Attributes:
+        above: Unsigned numbers; None: all are 0.
+        size: Bytes of each of them: 4, 2 or 1; 0: there are none.
+        lowest: The word to begin with.
+        step: From each row to the next.
+    """
+
+    above: Buffer | None
+    size: int
+    lowest: int = 0
+    step: int = 0
 
 
 class FlatArea(NamedTuple):
@@ -79,7 +95,7 @@ class FlatAreas:
             raise _no_memory()
         self._flat = _ffi.gc(flat, _lib.kc_flat_delete)
 
-    def follow(self, first_call: int, rows: int, columns: Mapping[str, Buffer], values: int) -> bool:
+    def follow(self, first_call: int, rows: int, columns: Mapping[str, NarrowColumn], values: int) -> bool:
         """Take the next calls; return whether an area is flat so far.
 
         Args:
@@ -88,11 +104,9 @@ class FlatAreas:
             columns: As the columns of a table of calls are named.
             values: How many columns ``arg0``, ``arg1`` ... there are.
         """
-        words = [_ffi.from_buffer("uint32_t[]", columns[name]) for name in _COLUMNS]
-        arguments = [_ffi.from_buffer("uint32_t[]", columns[f"arg{index}"]) for index in range(values)]
-        function = _ffi.from_buffer("int8_t[]", columns["function"])
-        given = _ffi.new("uint32_t *[]", arguments)
-        calls = _ffi.new("kc_call_columns *", (rows, first_call, function, *words, given))
+        arguments = _ffi.new("kc_narrow[]", [_narrow(columns[f"arg{index}"]) for index in range(values)])
+        facts = (_narrow(columns[name]) for name in _OF_CALLS)
+        calls = _ffi.new("kc_call_columns *", (rows, first_call, *facts, arguments))
         flat: int = _lib.kc_flat_follow(self._flat, calls)
         if flat < 0:
             raise _no_memory()
@@ -120,6 +134,11 @@ class FlatAreas:
             peak,
             (places[0], places[1], places[2]),
         )
+
+
+def _narrow(column: NarrowColumn) -> tuple[Any, int, int, int]:
+    above = _ffi.NULL if column.above is None else _ffi.from_buffer(column.above)
+    return above, column.lowest, column.step, column.size
 
 
 def _writable(column: Buffer) -> Any:  # noqa: ANN401 - of cffi

@@ -22,12 +22,18 @@ typedef struct {
     uint32_t first_failure, failure_count; /* of the ranges of results that say that there is no block */
 } kc_block_function;
 
+/* A column of words in few bytes: row n has the word lowest + step * n + above[n], modulo 2**32. */
+typedef struct {
+    const void *above;
+    uint32_t lowest, step;
+    uint32_t bytes; /* of each item of `above`: 4, 2 or 1; 0: all are 0, and there is none */
+} kc_narrow;
+
 /* Calls that follow each other, a column for each fact; see kc_call_rows() in core.h. */
 typedef struct {
     uint32_t count, first_call;
-    const int8_t *function;
-    const uint32_t *parent, *entered, *left, *result, *out, *stack;
-    const uint32_t *const *values; /* by their numbers: a column each */
+    kc_narrow function, parent, entered, left, result, out, stack;
+    const kc_narrow *values; /* by their numbers: as many as functions have */
 } kc_call_columns;
 
 /* -- the lives of blocks: pairing.c -------------------------------------------------------------- */

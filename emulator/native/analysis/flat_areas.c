@@ -174,7 +174,17 @@ typedef struct {
     uint8_t plain_value; /* the only one that counts of a call that is alone; KC_NO_VALUE: more does */
 } function;
 
+/* Some calls, whose columns are as wide as they are read. */
+enum { ROWS = 512 };
+typedef struct {
+    uint32_t count, first_call;
+    uint32_t function[ROWS], parent[ROWS], entered[ROWS], left[ROWS], result[ROWS], out[ROWS], stack[ROWS], values[VALUES][ROWS];
+    uint32_t ends[ROWS]; /* of a column with fewer rows */
+} rows;
+
 struct kc_flat {
+    rows rows;
+    bool uses_value[VALUES];
     function *functions;
     uint32_t *failures;
     uint32_t function_count, area_count, flat_count;
@@ -454,7 +464,7 @@ static bool is_done_around(const kc_flat *p, uint32_t parent, uint64_t own, cons
 }
 
 /* What a call of an area does, which is in row `row`, with its values and the size that they say. */
-static deed deed_of(const kc_flat *p, const kc_call_columns *c, uint32_t row, const uint32_t *values, uint32_t size)
+static deed deed_of(const kc_flat *p, const rows *c, uint32_t row, const uint32_t *values, uint32_t size)
 {
     const kc_block_function *f = &p->functions[c->function[row]].as;
     const area *a = &p->areas[f->area];
@@ -473,7 +483,7 @@ static deed deed_of(const kc_flat *p, const kc_call_columns *c, uint32_t row, co
 
 /* The same of a call that is alone, of a function of which only one value counts; false: it takes more than that, and nothing is done yet,
  * or there is no memory. */
-static inline bool enter_plain(kc_flat *p, const kc_call_columns *c, uint32_t row, const function *of)
+static inline bool enter_plain(kc_flat *p, const rows *c, uint32_t row, const function *of)
 {
     const kc_block_function *f = &of->as;
     area *a = &p->areas[f->area];
@@ -499,7 +509,7 @@ static inline bool enter_plain(kc_flat *p, const kc_call_columns *c, uint32_t ro
 }
 
 /* A call is entered; it is in row `row`. */
-static bool enter(kc_flat *p, const kc_call_columns *c, uint32_t row)
+static bool enter(kc_flat *p, const rows *c, uint32_t row)
 {
     uint32_t call = c->first_call + row, entered = c->entered[row], left = c->left[row], parent = c->parent[row], values[VALUES];
     const function *of = &p->functions[c->function[row]];
@@ -540,6 +550,87 @@ static bool enter(kc_flat *p, const kc_call_columns *c, uint32_t row)
         return true;
     waiting w = {call, left, c->result[row], c->out[row], size, c->stack[row], (uint8_t)c->function[row]};
     return left == entered + 1 ? leave(p, &w) : wait_for(p, &w);
+}
+
+static bool follow_rows(kc_flat *p)
+{
+    const rows *c = &p->rows;
+
+    for (uint32_t row = 0; row < c->count && p->flat_count; row++) {
+        if (c->function[row] >= p->function_count) { /* of which nothing is said */
+            for (uint32_t i = 0; i < p->area_count; i++)
+                forget_area(p, &p->areas[i]);
+            break;
+        }
+        const function *of = &p->functions[c->function[row]];
+        uint32_t entered = c->entered[row];
+        if (p->heap_count && p->heap[0].left < entered && !return_until(p, entered))
+            return false;
+        bool is_plain = of->plain_value != KC_NO_VALUE && !c->parent[row] && c->left[row] == entered + 1;
+        if (is_plain && enter_plain(p, c, row, of))
+            continue;
+        if (!p->has_memory || !enter(p, c, row))
+            return false;
+    }
+    return true;
+}
+
+/* -- columns -------------------------------------------------------------------------------------- */
+
+/* Loops of as many turns each time, for the compiler to take several at once. */
+static void widen_bytes(uint32_t *restrict to, const uint8_t *restrict from, uint32_t lowest)
+{
+    for (uint32_t i = 0; i < ROWS; i++)
+        to[i] = lowest + from[i];
+}
+
+static void widen_halves(uint32_t *restrict to, const uint16_t *restrict from, uint32_t lowest)
+{
+    for (uint32_t i = 0; i < ROWS; i++)
+        to[i] = lowest + from[i];
+}
+
+static void copy_words(uint32_t *restrict to, const uint32_t *restrict from, uint32_t lowest)
+{
+    for (uint32_t i = 0; i < ROWS; i++)
+        to[i] = lowest + from[i];
+}
+
+static void read_column(rows *r, uint32_t *to, const kc_narrow *column, uint32_t first)
+{
+    const void *from = (const uint8_t *)column->above + (uint64_t)column->bytes * first;
+
+    if (r->count < ROWS && column->bytes)
+        from = memcpy(r->ends, from, column->bytes * r->count);
+    if (column->bytes == sizeof(uint8_t))
+        widen_bytes(to, from, column->lowest);
+    else if (column->bytes == sizeof(uint16_t))
+        widen_halves(to, from, column->lowest);
+    else if (column->bytes)
+        copy_words(to, from, column->lowest);
+    for (uint32_t i = 0; i < ROWS && !column->bytes; i++)
+        to[i] = column->lowest;
+    for (uint32_t i = 0; i < ROWS && column->step; i++)
+        to[i] += column->step * (first + i);
+}
+
+/* Read the rows from one on, as many as are read at once. */
+static void read_rows(kc_flat *p, const kc_call_columns *calls, uint32_t first)
+{
+    rows *r = &p->rows;
+
+    r->count = calls->count - first < ROWS ? calls->count - first : ROWS;
+    r->first_call = calls->first_call + first;
+    read_column(r, r->function, &calls->function, first);
+    read_column(r, r->parent, &calls->parent, first);
+    read_column(r, r->entered, &calls->entered, first);
+    read_column(r, r->left, &calls->left, first);
+    read_column(r, r->result, &calls->result, first);
+    read_column(r, r->out, &calls->out, first);
+    read_column(r, r->stack, &calls->stack, first);
+    for (uint32_t i = 0; i < VALUES; i++)
+        if (p->uses_value[i])
+            read_column(r, r->values[i], &calls->values[i], first);
 }
 
 /* -- from outside --------------------------------------------------------------------------------- */
@@ -597,26 +688,22 @@ kc_flat *kc_flat_new(const kc_block_function *functions, uint32_t function_count
         kc_flat_delete(p);
         return NULL;
     }
+    for (uint32_t i = 0; i < function_count; i++) {
+        const function *of = &p->functions[i];
+        for (uint32_t j = 0; j < of->used_count; j++)
+            p->uses_value[of->used[j]] = true;
+        if (of->as.when != KC_NO_VALUE)
+            p->uses_value[of->as.when] = true;
+    }
     memcpy(p->failures, failures, failure_count * 2 * sizeof *failures);
     return p;
 }
 
 int kc_flat_follow(kc_flat *p, const kc_call_columns *calls)
 {
-    for (uint32_t row = 0; row < calls->count && p->flat_count; row++) {
-        if ((uint32_t)calls->function[row] >= p->function_count) { /* of which nothing is said */
-            for (uint32_t i = 0; i < p->area_count; i++)
-                forget_area(p, &p->areas[i]);
-            break;
-        }
-        const function *of = &p->functions[calls->function[row]];
-        uint32_t entered = calls->entered[row];
-        if (p->heap_count && p->heap[0].left < entered && !return_until(p, entered))
-            return -1;
-        bool is_plain = of->plain_value != KC_NO_VALUE && !calls->parent[row] && calls->left[row] == entered + 1;
-        if (is_plain && enter_plain(p, calls, row, of))
-            continue;
-        if (!p->has_memory || !enter(p, calls, row))
+    for (uint32_t first = 0; first < calls->count && p->flat_count; first += ROWS) {
+        read_rows(p, calls, first);
+        if (!follow_rows(p))
             return -1;
     }
     return (int)p->flat_count;

@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emulator.machine.core.flat_areas import OF_BLOCKS, OF_CALLS, FlatAreas, column_names
+from emulator.machine.core.flat_areas import OF_BLOCKS, OF_CALLS, FlatAreas, NarrowColumn, column_names
 from emulator.profile.functions import Role
 from emulator.trace.blocks.block_functions import block_functions
 from emulator.trace.blocks.blocks import Blocks
 from emulator.trace.blocks.history import AreaHistory, FlatFacts
 from emulator.trace.blocks.places import Places
+from emulator.trace.kept_columns import KeptColumns
 from emulator.trace.queries.totals import Peak
 from emulator.trace.table import argument_count
+from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from emulator.machine.core.flat_areas import FlatArea
-    from emulator.trace.table import U32, CallTable
+    from emulator.trace.table import U32, CallTable, Column
 
 
 def flat_histories(calls: CallTable) -> dict[str, AreaHistory]:
@@ -42,11 +44,22 @@ def flat_histories(calls: CallTable) -> dict[str, AreaHistory]:
     )
     count = argument_count(profile)
     for chunk in calls.chunks:
-        columns = {name: chunk.columns[name].data for name in column_names(count)}
+        columns = {name: _narrow(chunk.columns, name) for name in column_names(count)}
         if not areas.follow(chunk.first_call, chunk.rows, columns, count):
             return {}
     found = zip(profile.areas, rooms, areas.end(), strict=True)
     return {area: _history(room, flat) for area, room, flat in found if flat is not None}
+
+
+def _narrow(columns: Mapping[str, Column], name: str) -> NarrowColumn:
+    if not isinstance(columns, KeptColumns):
+        column = columns[name]
+        return NarrowColumn(column.data, column.itemsize)
+    kept = columns.kept(name)
+    lowest = int(kept.lowest) & WORD_MAX
+    if kept.above.strides == (0,):
+        return NarrowColumn(None, 0, lowest, kept.step)
+    return NarrowColumn(kept.above.data, kept.above.itemsize, lowest, kept.step)
 
 
 def _room(calls: CallTable, area: str) -> dict[str, U32]:

@@ -168,7 +168,7 @@ def scenario():
 
 # Calls that are all open at once, and calls that return at once; each with a block of its own.
 FLAT_SCENARIO = """
-from emulator.machine.core.flat_areas import OF_BLOCKS, OF_CALLS, FlatAreas
+from emulator.machine.core.flat_areas import OF_BLOCKS, OF_CALLS, FlatAreas, NarrowColumn
 from emulator.machine.core.observed import BlockFunction, BlockResult, BlockRole
 
 ALLOC = BlockFunction(BlockRole.ALLOC, BlockResult.POINTER, 0, False, False, False, {{"size": 0}}, ((0, 0),))
@@ -177,15 +177,18 @@ CALLS = 1000
 def words(numbers):
     return array("I", numbers)
 
+def column(numbers):
+    return NarrowColumn(words(numbers), 4)
+
 def scenario():
     room = {{name: words(range(2 * CALLS)) for name in (*OF_BLOCKS, *OF_CALLS)}}
     areas = FlatAreas([ALLOC], [(False, room)])
-    columns = dict.fromkeys(("parent", "out", "stack"), words([0] * CALLS))
-    columns |= {{"function": bytes(CALLS), "entered": words(range(1, CALLS + 1)), "arg0": words([16] * CALLS)}}
-    columns |= {{"left": words(range(2 * CALLS, CALLS, -1)), "result": words(range(4096, 4096 + 16 * CALLS, 16))}}
+    columns = dict.fromkeys(("function", "parent", "out", "stack"), NarrowColumn(None, 0))
+    columns |= {{"entered": NarrowColumn(None, 0, 1, 1), "arg0": NarrowColumn(bytes(CALLS), 1, 16)}}
+    columns |= {{"left": column(range(2 * CALLS, CALLS, -1)), "result": column(range(4096, 4096 + 16 * CALLS, 16))}}
     areas.follow(1, CALLS, columns, 1)
-    columns |= {{"entered": words(range(3001, 3001 + 2 * CALLS, 2)), "left": words(range(3002, 3002 + 2 * CALLS, 2))}}
-    columns["result"] = words([*range(1 << 24, (1 << 24) + ((CALLS - 1) << 12), 1 << 12), (1 << 28) + 4])  # only the last one is not aligned
+    columns |= {{"entered": NarrowColumn(None, 0, 3001, 2), "left": NarrowColumn(None, 0, 3002, 2)}}
+    columns["result"] = column([*range(1 << 24, (1 << 24) + ((CALLS - 1) << 12), 1 << 12), (1 << 28) + 4])  # only the last one is not aligned
     areas.follow(CALLS + 1, CALLS, columns, 1)
     return areas.end(), list(room["address"])
 """
