@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from emulator.check.leaks.live_blocks import LiveBlocks
     from emulator.trace.table import I64
 
-_OFFSET: Final = np.uint32(PAGE_SIZE - 1)
+_OFFSET: Final = PAGE_SIZE - 1
 
 
 class PageEntries(NamedTuple):
@@ -42,7 +42,11 @@ class PageEntries(NamedTuple):
 
         Pages that are mapped at their physical addresses are left out: such a word is a pointer into the block.
         """
-        named = np.flatnonzero((words & PRESENT != 0) | (words & _OFFSET == 0))
+        if not len(self.frame):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        low, high = int(self.frame[0]) * PAGE_SIZE, int(self.frame[-1]) * PAGE_SIZE | _OFFSET
+        near = np.flatnonzero((words >= low) & (words <= high))  # hardly any: most of memory is zeros
+        named = near[(words[near] & PRESENT != 0) | (words[near] & _OFFSET == 0)]
         position, row = self._pairs((words[named] // PAGE_SIZE).astype(np.int64))
         elsewhere = self.linear[row] != self.frame[row] * PAGE_SIZE
         return named[position[elsewhere]], self.block[row[elsewhere]]
