@@ -22,8 +22,6 @@ from emulator.loader.files import read_text
 from emulator.profile.expressions import RESULT, names_in, parse
 from emulator.profile.functions import Result, Role, TracedFunction, is_function_name
 from emulator.profile.model import PAGES, PLAIN_AREA, AreaRules, Profile, SpaceRules
-from emulator.profile.suppressions import parse_suppression
-from emulator.profile.tasks import TaskRules
 from emulator.wording import shortened, shown_keys
 from emulator.x86 import WORD_MAX
 
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from emulator.profile.suppressions import Suppression
+    from emulator.profile.tasks import TaskRules
 
 _LARGEST_FILE: Final = 1 << 16  # bytes
 _LONGEST_PROBLEM: Final = 100  # characters
@@ -193,8 +192,13 @@ class ProfileFile:
 
     def _suppressions(self, document: dict[str, object]) -> tuple[Suppression, ...]:
         """Take the findings that are left out out of the document."""
+        texts = self._strings(_SUPPRESSIONS, document)
+        if not texts:
+            return ()
+        from emulator.profile.suppressions import parse_suppression  # few profiles have any
+
         found = []
-        for text in self._strings(_SUPPRESSIONS, document):
+        for text in texts:
             try:
                 found.append(parse_suppression(text))
             except ValueError as error:
@@ -251,6 +255,8 @@ class ProfileFile:
         """Read the table that says where tasks are."""
         if table is None:
             return None
+        from emulator.profile.tasks import TaskRules  # few profiles say it
+
         if not isinstance(table, dict):
             raise self._wrong(f"{shortened(table)} is no table", _TASKS)
         for key, value in table.items():

@@ -59,7 +59,7 @@ OF_OTHER_KERNELS = {
     "emulator.loader": "kasan",
     "emulator.loader.dwarf": "subprograms",
     "emulator.loader.functions": "entry_code entry_state prologue",
-    "emulator.profile": "discovery",
+    "emulator.profile": "discovery suppressions tasks",
 }
 SLOW = (
     "capstone",
