@@ -79,6 +79,11 @@ class Area:
         return self.trace.blocks(self.name)
 
     @property
+    def live_rows(self) -> I64:
+        """The positions of its blocks that are live at the end."""
+        return self.trace.live_rows(self.name)
+
+    @property
     def flat(self) -> FlatFacts | None:
         """What is known besides if it is flat; None: it is not."""
         return self.trace.flat(self.name)

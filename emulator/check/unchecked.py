@@ -88,7 +88,7 @@ def _unseen(report: CheckReport, trace: Trace, machine: Machine) -> Iterator[tup
             )
     if not any(each.role.makes_block for each in called):
         yield from ((kind, "no call that allocates was seen") for kind in (*_OF_ALLOCATIONS, *_OF_BLOCKS))
-    elif not any(trace.blocks(area).size.any() for area in trace.areas):
+    elif not any(trace.places(area).longest.any() for area in trace.areas):
         yield from ((kind, "the size of no block is known") for kind in (Kind.OVERLAP, *_OF_BLOCKS))
     if not any(each.role.makes_block or each.role.names_block for each in called):
         yield Kind.WILD_ACCESS, "no call that allocates or frees was seen"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from emulator.guest.symbolizer import Frame
 from emulator.hle.kernels import error_names
 from emulator.machine.core.stacks import FRAMES_MAX
@@ -162,7 +164,14 @@ class Trace:
 
     def live(self, event: int | None, area: str) -> Blocks:
         """Return the blocks that are live after an event; None: at the end."""
-        return self.blocks(area).live_after(NEVER - 1 if event is None else event)
+        if event is None:
+            return self.blocks(area).at(self.live_rows(area))
+        return self.blocks(area).live_after(event)
+
+    def live_rows(self, area: str) -> I64:
+        """Return the positions of the blocks that are live at the end, ascending."""
+        flat = self.flat(area)
+        return np.flatnonzero(self.blocks(area).died == NEVER) if flat is None else flat.live
 
     def usage(self, area: str) -> Usage:
         """Return how much of an area is in use over time."""

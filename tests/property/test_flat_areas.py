@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from emulator.check.calls.results import KnownMemory
 from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.model import PAGES, AreaRules, Profile
 from emulator.trace import trace as trace_module
+from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.flat_areas import flat_histories
 from emulator.trace.blocks.history import area_history
 from emulator.trace.blocks.overlaps import made_over_live
@@ -224,6 +226,7 @@ def check_history(calls: CallTable, area: str, flat: AreaHistory) -> None:
     assert flat.flat.peak == peak_of(usage_of(general.blocks))
     places = Places.of(general.blocks)
     assert [each.tolist() for each in flat.flat.places] == [each.tolist() for each in places]
+    assert flat.flat.live.tolist() == np.flatnonzero(general.blocks.died == NEVER).tolist()
     over = made_over_live(general.blocks, calls.last_event, 0, pages=calls.profile.pages(area))[0]
     assert flat.flat.may_overlap or not over
 

@@ -15,7 +15,6 @@ import numpy as np
 from emulator.check.area import MAKING
 from emulator.check.leaks.heap_memory import HeapMemory, Spans
 from emulator.profile.functions import Result, Role
-from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.places import Places
 from emulator.trace.queries.distinct import are_among, distinct, sorted_set
 from emulator.x86 import PAGE_SIZE
@@ -152,7 +151,7 @@ def _are_physical(area: Area, memory: GuestWords) -> bool:
         each.result is Result.FRAME or (area.pages and each.block) for _, each in area.functions(Role.ALLOC)
     ):
         return True
-    live = area.blocks.address[area.blocks.died == NEVER] if area.pages else ()
+    live = area.blocks.address[area.live_rows] if area.pages else ()
     return any(at < memory.size and memory.physical(at) is None for at in map(int, live))
 
 
@@ -173,7 +172,7 @@ def live_blocks(areas: Sequence[Area], memory: GuestWords) -> tuple[LiveBlocks, 
     places = [_located_places(area, area.places, memory) for area in areas]
     for number, area in enumerate(areas):
         blocks = area.blocks
-        index = np.flatnonzero(blocks.died == NEVER)
+        index = area.live_rows
         start, unmapped = located(area, blocks.address[index].astype(np.int64), memory)
         end = start + np.maximum(blocks.size[index], 1)
         others = [each for other, each in enumerate(places) if other != number]

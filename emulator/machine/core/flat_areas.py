@@ -55,8 +55,8 @@ class FlatArea(NamedTuple):
         may_overlap: Blocks may have been made over live ones.
         sizes_fit: Whoever says of what size a block is that he gives back says it right; says nothing of an area of pages.
         peak: The first event after which most bytes lived, how many these were, and in how many blocks.
-        places: The addresses at which blocks were made, in no order; the size of the longest one that was, and the event of the latest
-            birth there: columns of unsigned words.
+        places: The addresses at which blocks were made, in no order; the size of the longest one that was, the event of the latest
+            birth there, and the number of the block that lives there, from 1, or 0: columns of unsigned words.
     """
 
     blocks: int
@@ -65,7 +65,7 @@ class FlatArea(NamedTuple):
     may_overlap: bool
     sizes_fit: bool
     peak: tuple[int, int, int]
-    places: tuple[array[int], array[int], array[int]]
+    places: tuple[array[int], array[int], array[int], array[int]]
 
 
 class FlatAreas:
@@ -122,8 +122,8 @@ class FlatAreas:
 
     def _found(self, number: int, area: Any) -> FlatArea:  # noqa: ANN401 - of cffi
         peak = (area.peak_event, area.peak_bytes, area.peak_blocks)
-        count = _lib.kc_flat_places(self._flat, number, _ffi.NULL, _ffi.NULL, _ffi.NULL)
-        places = tuple(array("I", bytes(4 * count)) for _ in range(3))
+        count = _lib.kc_flat_places(self._flat, number, *[_ffi.NULL] * 4)
+        places = tuple(array("I", bytes(4 * count)) for _ in range(4))
         _lib.kc_flat_places(self._flat, number, *map(_writable, places))
         return FlatArea(
             area.block_count,
@@ -132,7 +132,7 @@ class FlatAreas:
             area.may_overlap,
             area.sizes_fit,
             peak,
-            (places[0], places[1], places[2]),
+            (places[0], places[1], places[2], places[3]),
         )
 
 

@@ -73,8 +73,8 @@ int kc_flat_follow(kc_flat *p, const kc_call_columns *calls);
 /* There are no more. -1: no memory. */
 int kc_flat_end(kc_flat *p);
 /* How many addresses there are at which blocks of an area were made. Unless `address` is NULL, they are stored there, in no order, with the
- * longest block that was made there, and the event of the latest birth. */
-uint32_t kc_flat_places(const kc_flat *p, uint32_t area, uint32_t *address, uint32_t *longest, uint32_t *newest);
+ * longest block that was made there, the event of the latest birth, and the number of the block that lives there, from 1; 0: none does. */
+uint32_t kc_flat_places(const kc_flat *p, uint32_t area, uint32_t *address, uint32_t *longest, uint32_t *newest, uint32_t *live);
 void kc_flat_delete(kc_flat *p);
 
 /* -- which blocks overlap: overlaps.c; how close they lie: strides.c; how many there are: usage.c -- */

@@ -21,6 +21,7 @@ enum { AREAS = 64, VALUES = 8, FIRST_BITS = 10 };
 enum { FIRST_UNIT = 4, LEAST_UNIT = 2 };
 enum { LEAF_BITS = 18, LEAVES = 1 << (32 - LEAST_UNIT - LEAF_BITS), LONGEST = 1 << LEAF_BITS, LEAF_WORDS = LONGEST / 64 };
 #define NEVER UINT32_MAX
+#define ALWAYS inline __attribute__((always_inline)) /* what nearly each call comes to */
 
 /* -- which memory live blocks cover -------------------------------------------------------------- */
 
@@ -57,7 +58,7 @@ static inline units units_of(const cover *c, uint32_t address, uint32_t size)
 }
 
 /* Cover [address, address + size), and say whether a part of it was covered. */
-static inline enum covered cover_block(cover *c, uint32_t address, uint32_t size)
+static ALWAYS enum covered cover_block(cover *c, uint32_t address, uint32_t size)
 {
     units of = units_of(c, address, size);
     enum covered found = WAS_FREE;
@@ -80,7 +81,7 @@ static inline enum covered cover_block(cover *c, uint32_t address, uint32_t size
     return found;
 }
 
-static inline void uncover_block(cover *c, uint32_t address, uint32_t size)
+static ALWAYS void uncover_block(cover *c, uint32_t address, uint32_t size)
 {
     units of = units_of(c, address, size);
 
@@ -258,7 +259,7 @@ static enum covered take_smaller_units(area *a, uint32_t address)
 }
 
 /* Note that a block that is made covers memory. Call before it has its place. False: there is no memory. */
-static inline bool cover_memory(kc_flat *p, area *a, uint32_t address, uint32_t size)
+static ALWAYS bool cover_memory(kc_flat *p, area *a, uint32_t address, uint32_t size)
 {
     enum covered was = WAS_FREE;
 
@@ -277,7 +278,7 @@ static inline bool cover_memory(kc_flat *p, area *a, uint32_t address, uint32_t 
 }
 
 /* A block is made by a call that returns at an event; at a place where none lives. False: there is no memory. */
-static inline bool make(kc_flat *p, area *a, place *at, uint32_t address, uint32_t size, uint32_t event, uint32_t call, uint32_t stack)
+static ALWAYS bool make(kc_flat *p, area *a, place *at, uint32_t address, uint32_t size, uint32_t event, uint32_t call, uint32_t stack)
 {
     kc_flat_area *out = a->out;
     uint32_t block = out->block_count++;
@@ -724,7 +725,7 @@ int kc_flat_end(kc_flat *p)
     return 0;
 }
 
-uint32_t kc_flat_places(const kc_flat *p, uint32_t number, uint32_t *address, uint32_t *longest, uint32_t *newest)
+uint32_t kc_flat_places(const kc_flat *p, uint32_t number, uint32_t *address, uint32_t *longest, uint32_t *newest, uint32_t *live)
 {
     const area *a = &p->areas[number];
     uint32_t count = 0;
@@ -735,6 +736,7 @@ uint32_t kc_flat_places(const kc_flat *p, uint32_t number, uint32_t *address, ui
             continue;
         address[count] = each->address;
         longest[count] = each->longest;
+        live[count] = each->is_live ? each->block : 0;
         newest[count++] = a->out->born[each->block - 1];
     }
     return a->table.used - a->places_of_all;

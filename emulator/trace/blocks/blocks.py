@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from emulator.trace.table import U32, Flags
+    from emulator.trace.table import I64, U32, Flags
 
 NEVER: Final = 0xFFFF_FFFF
 """Event of the death of a block that lived to the end."""
@@ -39,7 +39,10 @@ class Blocks(NamedTuple):
 
     def where(self, chosen: Flags) -> Blocks:
         """Return the blocks for which *chosen* is true."""
-        rows = np.flatnonzero(chosen)
+        return self.at(np.flatnonzero(chosen))
+
+    def at(self, rows: I64) -> Blocks:
+        """Return the blocks in some rows."""
         return Blocks(*(column[rows] for column in self))
 
     def live_after(self, event: int) -> Blocks:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from emulator.machine.core.flat_areas import FlatArea
-    from emulator.trace.table import U32, CallTable, Column
+    from emulator.trace.table import I64, U32, CallTable, Column
 
 
 def flat_histories(calls: CallTable) -> dict[str, AreaHistory]:
@@ -77,15 +77,17 @@ def _counts(calls: CallTable, area: str, *roles: Role) -> Iterator[int]:
 
 
 def _history(columns: dict[str, U32], flat: FlatArea) -> AreaHistory:
+    places, live = _places_and_live(flat)
     return AreaHistory(
         Blocks(*(columns[name][: flat.blocks] for name in OF_BLOCKS)),
         np.sort(columns["failed"][: flat.failed]),
         columns["stray"][: flat.stray],
-        FlatFacts(Peak(*flat.peak), flat.may_overlap, flat.sizes_fit, _places(flat)),
+        FlatFacts(Peak(*flat.peak), flat.may_overlap, flat.sizes_fit, places, live),
     )
 
 
-def _places(flat: FlatArea) -> Places:
-    address, longest, newest = (np.frombuffer(column, np.uint32) for column in flat.places)
+def _places_and_live(flat: FlatArea) -> tuple[Places, I64]:
+    address, longest, newest, live = (np.frombuffer(column, np.uint32) for column in flat.places)
     order = np.argsort(address)
-    return Places(address[order].astype(np.int64), longest[order], newest[order])
+    places = Places(address[order].astype(np.int64), longest[order], newest[order])
+    return places, np.sort(live[live > 0].astype(np.int64) - 1)

@@ -37,12 +37,14 @@ class FlatFacts(NamedTuple):
         may_overlap: Blocks may have been made over live ones; never in an area of pages.
         sizes_fit: Whoever says of what size a block is that he gives back says it right; says nothing of an area of pages.
         places: Where blocks were made.
+        live: Positions of the blocks that live at the end, ascending.
     """
 
     peak: Peak
     may_overlap: bool
     sizes_fit: bool
     places: Places
+    live: I64
 
 
 class AreaHistory(NamedTuple):
