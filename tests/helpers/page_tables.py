@@ -10,6 +10,7 @@ from tests.helpers.guest import machine_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from emulator.machine.core.handle import Mmu
     from emulator.machine.machine import Machine
     from emulator.machine.memory import PhysicalMemory
 
@@ -96,7 +97,7 @@ def identity_tables(machine: Machine, pages: Mapping[int, Entry] | None = None) 
 
 def paged_machine(
     source: str,
-    mmu: Literal["fast", "reference"] = "fast",
+    mmu: Mmu = "fast",
     *,
     write_protect: bool = True,
     pse: bool = True,

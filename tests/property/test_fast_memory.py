@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emulator.machine.core.observed import BlockFunction, BlockResult, BlockRole
+from emulator.machine.recording import RecordedFunction, record
+from tests.helpers.guest import FUNCTION
 from tests.helpers.memory_programs import FRAMES, Choice, program
 from tests.helpers.three_memories import MEMORIES, OF_THE_CORE, compared, run, state_of, window_of
 
 if TYPE_CHECKING:
+    from emulator.machine.core.handle import Mmu
+    from emulator.machine.core.observed import BadAccess
     from emulator.machine.core.snapshots import Snapshot
     from emulator.machine.machine import Machine
 
@@ -31,6 +36,7 @@ class Driven:
         for _ in range(8):
             state = state_of(machine)
             seen += [run(machine), hash(state["memory"]), state["registers"]]
+            self.between(machine, rest)
             what = rest.randrange(5)
             if what == 0:
                 machine.memory.write(FRAMES + rest.randrange(0x7000), rest.randbytes(rest.randrange(0x1800)))
@@ -41,6 +47,9 @@ class Driven:
             elif what == 3 and snapshots:
                 snapshots.pop().discard()
         return seen
+
+    def between(self, machine: Machine, chosen: random.Random) -> None:
+        """Do something else at a halt."""
 
 
 @settings(max_examples=30, deadline=None)
@@ -54,3 +63,73 @@ def test_with_devices(chosen: list[Choice], seed: int) -> None:
 @given(choices)
 def test_on_unicorns_own_mmu_too(chosen: list[Choice]) -> None:
     compared(program(chosen, devices=False), memories=MEMORIES)
+
+
+# An allocator that makes no block before the first pause.
+ALLOCATOR = f"""
+        jmp     given
+        function seed
+        ret
+        ends    seed
+        function make
+        movl    4(%esp), %eax
+        ret
+        ends    make
+        function drop
+        ret
+        ends    drop
+given:  pushl   $0x{FRAMES + 0x8000:x}
+        pushl   $0x{FRAMES:x}
+        call    seed
+        addl    $8, %esp
+"""
+RECORDED = [RecordedFunction("seed", 2), RecordedFunction("make", 2), RecordedFunction("drop", 1)]
+
+
+def role(kind: BlockRole, **values: int) -> BlockFunction:
+    result = BlockResult.FRAME if kind is BlockRole.ALLOC else BlockResult.OTHER
+    return BlockFunction(
+        kind, result, 0, pages=False, stores_block=False, is_one_page=False, values=values, failures=()
+    )
+
+
+ROLES = [
+    role(BlockRole.SEED, start=0, end=1),
+    role(BlockRole.ALLOC, size=1),
+    role(BlockRole.FREE, frame=0),
+]
+
+
+class Checked(Driven):
+    """The same, while frames are handed out and given back; what was found is seen, too."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.found: dict[Mmu, tuple[BadAccess, ...]] = {}
+
+    def __call__(self, machine: Machine) -> list[object]:
+        record(machine, RECORDED)
+        with machine.observers.check_accesses(ROLES) as checked:
+            seen = super().__call__(machine)
+            found = checked.seen()
+        assert not found.missed
+        self.found[machine.mmu] = found.accesses
+        return [seen, found.accesses]
+
+    def between(self, machine: Machine, chosen: random.Random) -> None:
+        for _ in range(chosen.randrange(12)):
+            frame = FRAMES // 0x1000 + chosen.randrange(8)
+            if chosen.randrange(3):
+                machine.call(
+                    "make",
+                    frame,
+                    chosen.choice((0x1000, 0x1000, 0x1000, 0x2000, chosen.randrange(1, 0x1000))),
+                )
+            else:
+                machine.call("drop", frame)
+
+
+@settings(max_examples=30, deadline=None)
+@given(choices, st.integers(0, 1 << 30))
+def test_checked_while_blocks_come_and_go(chosen: list[Choice], seed: int) -> None:
+    compared(FUNCTION + ALLOCATOR + program(chosen, devices=False), memories=OF_THE_CORE, drive=Checked(seed))

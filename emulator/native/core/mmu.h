@@ -101,11 +101,11 @@ static inline bool kc_is_filled_writable(const kc *m, uint32_t linear, bool user
     return fill && fill->writable && fill->user == user && !kc_was_fetched(m, fill->physical >> PAGE_SHIFT);
 }
 
-/* Where the page's newest fill has found it, if that allows such accesses of a supervisor; -1: it does not, or there was none lately. */
-static inline int64_t kc_filled_at(const kc *m, uint32_t page, bool write)
+/* Where the page's newest fill has found it, if that allows such accesses; -1: it does not, or there was none lately. */
+static inline int64_t kc_filled_at(const kc *m, uint32_t page, bool user, bool write)
 {
     const struct fill *fill = kc_fill_of(m, page);
-    return fill && ((fill->writable && !fill->user) || !write) && fill->physical < m->memory_end ? (int64_t)fill->physical : -1;
+    return fill && ((fill->writable && fill->user == user) || !write) && fill->physical < m->memory_end ? (int64_t)fill->physical : -1;
 }
 
 /* Copy `count` words that lie at a linear address; words that are not mapped read as 0. */

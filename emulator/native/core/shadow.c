@@ -48,6 +48,8 @@ uint8_t *kc_shadow_change(kc *m, uint64_t physical, bool poisons)
         return NULL;
     }
     kc_shadow_watch(m, physical);
+    if (poisons)
+        kc_windows_on_poisoned(m, page);
     return s->bytes + physical;
 }
 

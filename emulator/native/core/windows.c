@@ -17,7 +17,7 @@
  * as long as both are one thread's.
  *
  * It has two views: what a supervisor may access, and behind that what code of ring 3 may. A page is in the one, in the other, or in both, as it is
- * accessed. The view of users serves accesses that are not checked.
+ * accessed. Accesses by the view of users are not looked up in the shadow: where that is to be done it has pages that may be accessed as a whole.
  *
  * Calls of Linux cost time that the guest's instructions have to bring in. What they cost is counted as
  * instructions; where the guest has not executed as many, or sixteen times as many for that of users, the view rests, and all goes the ordinary way for a time in which what was lost is a
@@ -25,7 +25,7 @@
  * and not the clock.
  *
  * Shortcomings. A page that stays is not in the engine's TLB, so that a later change of its entry is seen at once, where a TLB may go on with what it has until it is told
- * to forget that. Accesses of the CPU itself and of the FPU go the ordinary way, and checked ones of ring 3. An instruction that once met such a page
+ * to forget that. Accesses of the CPU itself and of the FPU go the ordinary way. An instruction that once met such a page
  * goes that way for good.
  */
 #define _GNU_SOURCE
@@ -102,6 +102,7 @@ struct windows {
     struct shown_page pages[PAGES_MAX];
     uint32_t count;
     uint8_t *holds_entries; /* one bit a frame of RAM: stores to it may change what is shown */
+    uint8_t *is_whole;      /* the same, NULL without a window: it was shown to users, who check nothing, as one in which nothing is poisoned */
     uint32_t entry_frames[ENTRY_FRAMES_MAX], entry_frame_count; /* the same as a list */
     uint32_t cr0, cr4; /* what the pages depend on besides CR3 */
     struct account accounts[2]; /* of supervisors, of users */
@@ -152,7 +153,7 @@ bool kc_goes_fast(kc *m, uint32_t pc, bool user, struct fast_window *out)
         return false;
     if (user) {
         *out = (struct fast_window){.base = (uintptr_t)w->base + USERS_AT};
-        return !w->shadow && w->size == VIEWS_SIZE;
+        return w->size == VIEWS_SIZE && !(w->shadow && kc_tells_uninitialised(m)); /* which stores change */
     }
     bool is_exempt = w->shadow && (kc_is_exempt(m, pc) || kc_checks_itself(m, pc) || kc_is_astray(m, pc)), is_defining = w->shadow && kc_tells_uninitialised(m);
     *out = (struct fast_window){(uintptr_t)w->base, w->is_near, is_exempt && !is_defining ? 0 : (uintptr_t)w->shadow, is_defining, is_exempt, kc_store_log(m),
@@ -191,7 +192,7 @@ static void spend(kc *m, bool user, uint64_t cost)
     a->lost = (a->lost > executed ? a->lost - executed : 0) + cost * worth[user];
     if (a->rests || a->lost < a->may_lose)
         return;
-    if (w->shadow) { /* checks need the window more than it can cost */
+    if (w->shadow && !user) { /* checks need the window more than it can cost */
         w->keeps_unseen |= kc_seeks_stale(m);
         return;
     }
@@ -409,6 +410,7 @@ void kc_windows_keep_shadow(kc *m)
     for (uint32_t i = 0; i < m->windows->count; i++)
         if (m->windows->pages[i].is_defining)
             kc_shadow_keep(m, (uint64_t)m->windows->pages[i].frame << PAGE_SHIFT);
+    forget_view(m, true);
 }
 
 void kc_windows_protect_code(kc *m, uint32_t frame)
@@ -657,7 +659,7 @@ static bool show(kc *m, uint32_t number, uint64_t physical, bool writable)
         kc_windows_forget(m);
     spend(m, number & USERS_PAGE, FILL_COST);
     int rights = PROT_READ | (writable ? PROT_WRITE : 0);
-    if (w->shadow && !page && physical < m->memory_end &&
+    if (w->shadow && !(number & USERS_PAGE) && !page && physical < m->memory_end &&
         mmap(shadow_at(w, number), PAGE_SIZE, PROT_READ, MAP_FIXED | MAP_SHARED, kc_shadow_file(m), (off_t)physical) == MAP_FAILED)
         return false;
     if (mmap(at(w, number), PAGE_SIZE, rights, MAP_FIXED | MAP_SHARED | MAP_POPULATE, kc_ram_file(m),
@@ -699,12 +701,11 @@ static int64_t in_tlb(kc *m, uint32_t page, bool user, bool write)
         host = kc_tlb_host(m, page, user, false);
     if (host)
         return host - kc_at(m, 0) < (int64_t)m->memory_end ? host - kc_at(m, 0) : -1;
-    if (!m->windows->shadow)
+    if (!m->windows->shadow && (write || !kc_seeks_stale(m)))
         return -1;
-    kc_drop_page(m, page, false); /* accesses there are told, because it is poisoned: how was it filled? */
-    kc_tlb_host(m, page, false, write);
-    int64_t at = kc_filled_at(m, page, write);
-    return at >= 0 && kc_seeks_stale(m) && kc_holds_entries(m, (uint64_t)at >> PAGE_SHIFT) ? -1 : at;
+    kc_drop_page(m, page, user); /* accesses there are told, because it is poisoned, or holds entries: how was it filled? */
+    kc_tlb_host(m, page, user, write);
+    return kc_filled_at(m, page, user, write);
 }
 
 /* Where a page lies whose stores are compared: the engine has it as one whose stores are told. -1: it is another one, or its entry is to be changed. */
@@ -725,6 +726,32 @@ static int64_t compared_at(kc *m, uint32_t linear)
     return t.physical >> PAGE_SHIFT == w->compared.frame ? (int64_t)t.physical : -1;
 }
 
+/* What users access is not looked up in the shadow: they are shown pages of RAM that they may access as a whole, as long as that is so. */
+static bool note_whole(kc *m, uint64_t physical)
+{
+    const uint8_t *shadow = kc_shadow_at(m, physical & ~(uint64_t)PAGE_MASK);
+    uint8_t all = 0;
+
+    for (uint32_t i = 0; i < PAGE_SIZE; i++)
+        all |= shadow[i];
+    if (all & KC_NO_ACCESS)
+        return false;
+    kc_bit_set(m->windows->is_whole, (uint32_t)(physical >> PAGE_SHIFT));
+    return true;
+}
+
+void kc_windows_on_poisoned(kc *m, uint32_t frame)
+{
+    struct windows *w = m->windows;
+
+    if (!w->is_whole || !kc_bit(w->is_whole, frame))
+        return;
+    kc_bit_clear(w->is_whole, frame);
+    for (uint32_t i = w->count; i-- > 0;)
+        if (is_users(&w->pages[i]) && w->pages[i].frame == frame)
+            drop(m, &w->pages[i]);
+}
+
 /* Show the page of a linear address for an access. False: the engine has to make it. */
 static bool fill(kc *m, uint32_t linear, bool user, bool write)
 {
@@ -738,10 +765,10 @@ static bool fill(kc *m, uint32_t linear, bool user, bool write)
         physical = in_tlb(m, linear & ~PAGE_MASK, user, write);
     if (physical < 0 && write && !user)
         physical = compared_at(m, linear);
-    if (physical < 0)
+    if (physical < 0 || (user && m->windows->shadow && !note_whole(m, (uint64_t)physical)))
         return false;
     uint32_t frame = (uint32_t)(physical >> PAGE_SHIFT);
-    bool holds_entries = is_entry_frame(m, frame);
+    bool holds_entries = is_entry_frame(m, frame) || (kc_seeks_stale(m) && kc_holds_entries(m, frame));
     bool is_watched = kc_watches_page(m, (uint64_t)physical, true) && !checks_stores(m, linear, frame, user, write);
     if ((write && (holds_entries || is_watched)) || kc_watches_page(m, (uint64_t)physical, false))
         return false;
@@ -808,15 +835,19 @@ static bool on_fault(kc *m, uintptr_t address, void *context)
         return false;
     uint32_t pc = kc_fast_access_pc(m, &access);
     base += user ? USERS_AT : 0;
-    if (address - base < WINDOW_SIZE && fill(m, (uint32_t)(address - base), user, access.is_store)) {
+    bool is_shown = address - base < WINDOW_SIZE && fill(m, (uint32_t)(address - base), user, access.is_store);
+    bool is_checked = m->windows->shadow && !user, is_on_one_page = (access.at & PAGE_MASK) + access.size <= PAGE_SIZE;
+    if (is_shown && is_checked && is_on_one_page) { /* what was loaded of its shadow was nobody's */
         look_at_store(m, context, &access);
-        if (m->windows->shadow) /* what was loaded of it was nobody's */
-            kc_look_at_access(m, (uint32_t)(access.at - base), access.size, access.is_store, access.place);
-        return true;
+        kc_look_at_access(m, (uint32_t)(access.at - base), access.size, access.is_store, access.place);
     }
-    slow_add(m->windows, pc);
+    if (is_shown && (!is_checked || is_on_one_page))
+        return true;
+    if (!is_shown)
+        slow_add(m->windows, pc);
     kc_fast_access_make(m, context, &access, base, user); /* may leave for good */
-    kc_fast_access_forget(m, &access);
+    if (!is_shown)
+        kc_fast_access_forget(m, &access);
     return true;
 }
 
@@ -1139,7 +1170,8 @@ int kc_windows_init(kc *m)
         return 0; /* the ordinary way is there */
     w->numbers = calloc(2 * USERS_PAGE, sizeof *w->numbers);
     w->holds_entries = calloc((1 << 20) / 8, 1);
-    return !w->numbers || !w->holds_entries || kc_host_faults_add(m, w->base, w->size, on_fault) ? -1 : 0;
+    w->is_whole = calloc((1 << 20) / 8, 1);
+    return !w->numbers || !w->holds_entries || !w->is_whole || kc_host_faults_add(m, w->base, w->size, on_fault) ? -1 : 0;
 }
 
 void kc_windows_free(kc *m)
@@ -1158,5 +1190,6 @@ void kc_windows_free(kc *m)
     drop_shadow(m);
     free(w->numbers);
     free(w->holds_entries);
+    free(w->is_whole);
     free(w);
 }

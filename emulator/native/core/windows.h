@@ -40,6 +40,8 @@ bool kc_marks_returns(const kc *m);
 void kc_windows_compare(kc *m, uint32_t physical, uint32_t size);
 /* All translated code is going to be new. */
 void kc_windows_on_new_code(kc *m);
+/* A frame has bytes now that may not be accessed: ring 3, whose accesses are not looked up, has to ask the engine. */
+void kc_windows_on_poisoned(kc *m, uint32_t frame);
 /* No access is looked up in the shadow, until that ends. */
 void kc_windows_exempt(kc *m, bool begins);
 /* A fault at no address, or at that of a poisoned access. False: it is none. */

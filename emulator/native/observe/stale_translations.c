@@ -141,6 +141,8 @@ static void on_write(kc *m, uint64_t physical, uint32_t size, uintptr_t host_pc,
             note_write(m, held, level, &write);
             if (held->as.linear != except)
                 drop(m, held->as.linear, held->as.user);
+            else
+                kc_windows_forget_page(m, except);
         }
 }
 

@@ -16,8 +16,10 @@ from emulator.machine.core.observed import Rights
 from emulator.machine.recording import RecordedFunction, record
 from tests.helpers.guest import core_of, machine_of
 from tests.helpers.page_tables import PAGE, P, PaeTables, PageTables, W, enable_pae, paged_machine
+from tests.helpers.three_memories import window_of
 
 if TYPE_CHECKING:
+    from emulator.machine.core.handle import Mmu
     from emulator.machine.core.observed import StaleUse
     from emulator.machine.machine import Machine
 
@@ -31,8 +33,8 @@ use:    movl    0x{DATA:x}, %ebx
 """
 
 
-def two_levels(source: str = TOUCH) -> tuple[Machine, PageTables]:
-    machine, tables = paged_machine(source)
+def two_levels(source: str = TOUCH, mmu: Mmu = "fast") -> tuple[Machine, PageTables]:
+    machine, tables = paged_machine(source, mmu=mmu)
     machine.memory.store_u32(DATA, 1)
     machine.memory.store_u32(OTHER, 2)
     return machine, tables
@@ -57,6 +59,29 @@ def test_a_model_that_changes_an_entry_is_noticed_and_is_no_instruction() -> Non
     assert use.eip == machine.address_of("use")
     assert use.entry == tables.table_entry(DATA)
     assert use.change is None
+
+
+@pytest.mark.parametrize("mmu", ["fast", "ordinary"])
+def test_the_page_in_which_its_own_entry_lies(mmu: Mmu) -> None:
+    """It stays in the engine's TLB, which makes the store."""
+    table = two_levels()[1].table_entry(0) & -PAGE
+    read = f"movl $50, %ecx; 1: movl 0x{table:x}, %ebx; loop 1b"
+    write = f"movl $0x{OTHER | 3:x}, 0x{table + 4 * (table // PAGE):x}"
+    machine, tables = two_levels(f"{read}; {write}; use: movl 0x{table:x}, %ebx; exit 0", mmu=mmu)
+    assert tables.table_entry(table) & -PAGE == table
+    with machine.observers.seek_stale() as found:
+        machine.run()
+        (use,) = found.uses()
+    assert facts(use) == (table, "read", table, OTHER)
+    assert use.eip == machine.address_of("use")
+
+
+def test_page_tables_are_read_by_single_instructions_of_the_host() -> None:
+    table = two_levels()[1].table_entry(0) & -PAGE
+    machine, _ = two_levels(f"movl $50, %ecx; 1: movl 0x{table:x}, %ebx; loop 1b; hlt")
+    with machine.observers.seek_stale():
+        machine.run()
+        assert window_of(machine) == (1, 0)
 
 
 def test_so_is_a_device() -> None:
