@@ -66,8 +66,12 @@ def _room(calls: CallTable, area: str) -> dict[str, U32]:
     """Return columns with room for all that calls can have done to an area."""
     makes = sum(_counts(calls, area, Role.ALLOC, Role.REALLOC))
     frees = sum(_counts(calls, area, Role.FREE, Role.REALLOC))
-    rooms = dict.fromkeys((*OF_BLOCKS, *OF_CALLS), makes) | {"stray": frees}
-    return {name: np.empty(room, np.uint32) for name, room in rooms.items()}
+    rooms = dict.fromkeys(OF_CALLS, makes) | {"stray": frees}
+    of_blocks = np.empty((len(OF_BLOCKS), makes), np.uint32)  # in one piece: the host hands out larger pages
+    return {
+        **dict(zip(OF_BLOCKS, of_blocks, strict=True)),
+        **{name: np.empty(room, np.uint32) for name, room in rooms.items()},
+    }
 
 
 def _counts(calls: CallTable, area: str, *roles: Role) -> Iterator[int]:
