@@ -3,7 +3,8 @@
  *
  * Theory. A block is made when its call returns, and given back when one is entered. Calls come in the order of their entries; those that are
  * open wait for their returns in a heap, so that all of it happens in order of events. Most calls return at the next event and wait
- * for nothing. A hash table knows by address the block that was made there last, and a bitmap which memory live blocks cover.
+ * for nothing. A hash table knows by address the block that was made there last, and a bitmap which memory live blocks cover. Where
+ * all blocks are forgotten, or those of a pool, all of the table is looked at.
  *
  * Whatever takes more than that, such as an allocator that calls itself, or a run of pages that is given back in parts, ends the flatness of
  * the area: emulator/trace/blocks/history.py knows what it means.
@@ -17,6 +18,7 @@
 #include "analysis/block_calls.h"
 
 enum { AREAS = 64, VALUES = 8, FIRST_BITS = 10 };
+enum { MOST_LOOKED_AT = 1 << 26 };
 /* Log2 of the bytes that a bit stands for: at first, and the least; of an area of pages it is KC_PAGE_BITS. */
 enum { FIRST_UNIT = 4, LEAST_UNIT = 2 };
 enum { LEAF_BITS = 18, LEAVES = 1 << (32 - LEAST_UNIT - LEAF_BITS), LONGEST = 1 << LEAF_BITS, LEAF_WORDS = LONGEST / 64 };
@@ -141,12 +143,18 @@ typedef struct {
     uint32_t blocks; /* that live */
     uint32_t places_of_all;
     bool strayed_low; /* something was given back in the page of the null pointer, where nothing was */
+    bool has_pools;   /* all blocks of a pool may be forgotten at once */
+    uint64_t *pools;  /* of blocks, by their numbers; NO_POOL: it is not known */
+    uint32_t pool_capacity;
+    uint64_t looked_at; /* places, for all that was forgotten so */
 } area;
+#define NO_POOL UINT64_MAX
 
 /* A call that makes a block, if it returns. */
 typedef struct {
     uint32_t call, left, result, out, size, stack;
     uint8_t function;
+    uint64_t pool;
 } waiting;
 
 /* The memory that a call is about: `end` is 0 where it is about none, and FAR behind `start` where its size is not known. */
@@ -277,13 +285,22 @@ static ALWAYS bool cover_memory(kc_flat *p, area *a, uint32_t address, uint32_t 
     return true;
 }
 
+static bool note_pool(kc_flat *p, area *a, uint32_t block, uint64_t pool)
+{
+    if (!reserve(&a->pools, block, &a->pool_capacity, sizeof *a->pools))
+        return no_memory(p);
+    a->pools[block] = pool;
+    return true;
+}
+
 /* A block is made by a call that returns at an event; at a place where none lives. False: there is no memory. */
-static ALWAYS bool make(kc_flat *p, area *a, place *at, uint32_t address, uint32_t size, uint32_t event, uint32_t call, uint32_t stack)
+static ALWAYS bool make(kc_flat *p, area *a, place *at, uint32_t address, uint32_t size, uint32_t event, uint32_t call, uint32_t stack,
+                        uint64_t pool)
 {
     kc_flat_area *out = a->out;
     uint32_t block = out->block_count++;
 
-    if (!cover_memory(p, a, address, size))
+    if (!cover_memory(p, a, address, size) || (a->has_pools && !note_pool(p, a, block, pool)))
         return false;
     a->table.used += !at->block;
     *at = (place){address, block + 1, true, size, size > at->longest ? size : at->longest};
@@ -354,7 +371,7 @@ static bool leave(kc_flat *p, const waiting *w)
     }
     if (at->is_live)
         die(a, at, w->left, 0);
-    return make(p, a, at, address, size, w->left, w->call, w->stack);
+    return make(p, a, at, address, size, w->left, w->call, w->stack, w->pool);
 }
 
 /* A block is given back by a call that is entered. */
@@ -379,6 +396,27 @@ static void give_back(kc_flat *p, area *a, const kc_block_function *f, const uin
     die(a, at, event, call);
     if (!out->may_overlap)
         uncover_block(&a->cover, address, at->size ? at->size : 1);
+}
+
+static uint64_t pool_of(const kc_block_function *f, const uint32_t *values) { return f->pool != KC_NO_VALUE ? values[f->pool] : NO_POOL; }
+
+/* All blocks, or those of a pool, are forgotten by a call that is entered. Mostly that is rare; else it would take too long. */
+static void forget_blocks(kc_flat *p, area *a, uint64_t pool, uint32_t event, uint32_t call)
+{
+    uint64_t count = a->blocks ? 1ull << a->table.bits : 0;
+
+    if ((a->looked_at += count) > MOST_LOOKED_AT) {
+        forget_area(p, a);
+        return;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        place *at = &a->table.places[i];
+        if (!at->is_live || (pool != NO_POOL && a->pools[at->block - 1] != pool))
+            continue;
+        die(a, at, event, call);
+        if (!a->out->may_overlap)
+            uncover_block(&a->cover, at->address, at->size ? at->size : 1);
+    }
 }
 
 /* -- the order of events -------------------------------------------------------------------------- */
@@ -506,7 +544,7 @@ static inline bool enter_plain(kc_flat *p, const rows *c, uint32_t row, const fu
     if (!kc_has_made(f, p->failures, c->result[row], 0, &address) || !value || a->table.used >= 1u << (a->table.bits - 1))
         return false;
     at = find(&a->table, address);
-    return !at->is_live && at->block != OF_ALL && make(p, a, at, address, value, c->left[row], call, c->stack[row]);
+    return !at->is_live && at->block != OF_ALL && make(p, a, at, address, value, c->left[row], call, c->stack[row], NO_POOL);
 }
 
 /* A call is entered; it is in row `row`. */
@@ -538,18 +576,19 @@ static bool enter(kc_flat *p, const rows *c, uint32_t row)
     }
     if (!counts)
         return true;
-    bool forgets = f->role == KC_ROLE_RESET && !a->blocks;
     if (around & own && left && (deed.makes || f->role == KC_ROLE_FREE) && is_done_around(p, parent, own, &deed))
         return true;
-    if (around & own || (!deed.makes && !forgets && f->role != KC_ROLE_FREE)) {
+    if (around & own || (!deed.makes && f->role != KC_ROLE_FREE && f->role != KC_ROLE_RESET)) {
         forget_area(p, a);
         return true;
     }
+    if (f->role == KC_ROLE_RESET && !(left && f->result == KC_RESULT_ERROR && c->result[row]))
+        forget_blocks(p, a, pool_of(f, values), entered, call);
     if (deed.given.end)
         give_back(p, a, f, values, entered, call);
     if (!deed.makes || !left)
         return true;
-    waiting w = {call, left, c->result[row], c->out[row], size, c->stack[row], (uint8_t)c->function[row]};
+    waiting w = {call, left, c->result[row], c->out[row], size, c->stack[row], (uint8_t)c->function[row], pool_of(f, values)};
     return left == entered + 1 ? leave(p, &w) : wait_for(p, &w);
 }
 
@@ -641,7 +680,7 @@ static uint8_t plain_value(const kc_block_function *f)
 {
     if (f->pages || f->when != KC_NO_VALUE)
         return KC_NO_VALUE;
-    if (f->role == KC_ROLE_ALLOC && f->result == KC_RESULT_POINTER && !f->stores_block && f->count == KC_NO_VALUE)
+    if (f->role == KC_ROLE_ALLOC && f->pool == KC_NO_VALUE && f->result == KC_RESULT_POINTER && !f->stores_block && f->count == KC_NO_VALUE)
         return f->size;
     return f->role == KC_ROLE_FREE && f->result != KC_RESULT_ERROR && !kc_says_size(f) ? f->ptr : KC_NO_VALUE;
 }
@@ -652,7 +691,7 @@ static function *with_used_values(const kc_block_function *functions, uint32_t c
 
     for (uint32_t i = 0; list && i < count; i++) {
         const kc_block_function *f = &functions[i];
-        const uint8_t all[] = {f->ptr, f->frame, f->size, f->count, f->page_count, f->order};
+        const uint8_t all[] = {f->ptr, f->frame, f->size, f->count, f->page_count, f->order, f->pool};
         list[i].as = *f;
         list[i].plain_value = f->area < area_count ? plain_value(f) : KC_NO_VALUE;
         for (size_t j = 0; j < sizeof all; j++)
@@ -695,6 +734,8 @@ kc_flat *kc_flat_new(const kc_block_function *functions, uint32_t function_count
             p->uses_value[of->used[j]] = true;
         if (of->as.when != KC_NO_VALUE)
             p->uses_value[of->as.when] = true;
+        if (of->as.role == KC_ROLE_RESET && of->as.pool != KC_NO_VALUE && of->as.area < p->area_count)
+            p->areas[of->as.area].has_pools = true;
     }
     memcpy(p->failures, failures, failure_count * 2 * sizeof *failures);
     return p;
@@ -746,6 +787,7 @@ void kc_flat_delete(kc_flat *p)
 {
     for (uint32_t i = 0; i < p->area_count; i++) {
         free(p->areas[i].table.places);
+        free(p->areas[i].pools);
         for (uint32_t leaf = 0; leaf < LEAVES; leaf++)
             free(p->areas[i].cover.leaves[leaf]);
     }
