@@ -39,6 +39,8 @@ def wrong_sizes(area: Area) -> Iterator[Finding]:
 
 def wrong_pools(area: Area) -> Iterator[Finding]:
     """Yield the frees that name another pool than the allocation did."""
+    if area.flat is not None and area.flat.pools_fit:
+        return
     home = _pools_at_birth(area)
     if home is None:
         return

@@ -53,6 +53,7 @@ class FlatArea(NamedTuple):
         failed: So many of the column of that name.
         stray: The same.
         may_overlap: Blocks may have been made over live ones.
+        pools_fit: Whoever says of which pool a block is that he gives back says what was said when it was made, if anything was.
         sizes_fit: Whoever says of what size a block is that he gives back says it right; says nothing of an area of pages.
         peak: The first event after which most bytes lived, how many these were, and in how many blocks.
         places: The addresses at which blocks were made, in no order; the size of the longest one that was, the event of the latest
@@ -63,6 +64,7 @@ class FlatArea(NamedTuple):
     failed: int
     stray: int
     may_overlap: bool
+    pools_fit: bool
     sizes_fit: bool
     peak: tuple[int, int, int]
     places: tuple[array[int], array[int], array[int], array[int]]
@@ -130,6 +132,7 @@ class FlatAreas:
             area.failed_count,
             area.stray_count,
             area.may_overlap,
+            area.pools_fit,
             area.sizes_fit,
             peak,
             (places[0], places[1], places[2], places[3]),

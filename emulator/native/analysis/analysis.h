@@ -57,6 +57,7 @@ typedef struct {
     bool pages;               /* the blocks are runs of pages; the only one that is given */
     bool is_flat;            /* else nothing here says anything */
     bool may_overlap;         /* blocks may have been made over live ones */
+    bool pools_fit;           /* who says of which pool a block is that is given back says what was said when it was made, if anything was */
     bool sizes_fit;           /* who says of what size a block is that is given back says it right; of an area of pages nothing */
     uint32_t *address, *size, *born, *born_call, *died, *died_call, *stack; /* of blocks, in the order of their birth */
     uint32_t *failed, *stray; /* calls that made no block, in the order of their return, and that gave back none */

@@ -143,7 +143,7 @@ typedef struct {
     uint32_t blocks; /* that live */
     uint32_t places_of_all;
     bool strayed_low; /* something was given back in the page of the null pointer, where nothing was */
-    bool has_pools;   /* all blocks of a pool may be forgotten at once */
+    bool has_pools;   /* calls may say of which pool a block is */
     uint64_t *pools;  /* of blocks, by their numbers; NO_POOL: it is not known */
     uint32_t pool_capacity;
     uint64_t looked_at; /* places, for all that was forgotten so */
@@ -392,6 +392,7 @@ static void give_back(kc_flat *p, area *a, const kc_block_function *f, const uin
         a->strayed_low |= address < KC_PAGE_BYTES;
         return;
     }
+    out->pools_fit &= f->pool == KC_NO_VALUE || a->pools[at->block - 1] == NO_POOL || values[f->pool] == a->pools[at->block - 1];
     out->sizes_fit &= f->role != KC_ROLE_FREE || !kc_says_size(f) || !at->size || given == at->size;
     die(a, at, event, call);
     if (!out->may_overlap)
@@ -678,9 +679,9 @@ static void read_rows(kc_flat *p, const kc_call_columns *calls, uint32_t first)
 /* Which value says all that a call of an area of bytes does, besides its result, if it returns at the next event; KC_NO_VALUE: none. */
 static uint8_t plain_value(const kc_block_function *f)
 {
-    if (f->pages || f->when != KC_NO_VALUE)
+    if (f->pages || f->when != KC_NO_VALUE || f->pool != KC_NO_VALUE)
         return KC_NO_VALUE;
-    if (f->role == KC_ROLE_ALLOC && f->pool == KC_NO_VALUE && f->result == KC_RESULT_POINTER && !f->stores_block && f->count == KC_NO_VALUE)
+    if (f->role == KC_ROLE_ALLOC && f->result == KC_RESULT_POINTER && !f->stores_block && f->count == KC_NO_VALUE)
         return f->size;
     return f->role == KC_ROLE_FREE && f->result != KC_RESULT_ERROR && !kc_says_size(f) ? f->ptr : KC_NO_VALUE;
 }
@@ -706,7 +707,7 @@ static bool open_area(area *a, kc_flat_area *out)
     a->out = out;
     a->table = (table){calloc(1 << FIRST_BITS, sizeof(place)), FIRST_BITS, 0};
     a->cover.unit = out->pages ? KC_PAGE_BITS : FIRST_UNIT;
-    out->is_flat = out->sizes_fit = true;
+    out->is_flat = out->pools_fit = out->sizes_fit = true;
     return a->table.places;
 }
 
@@ -734,7 +735,7 @@ kc_flat *kc_flat_new(const kc_block_function *functions, uint32_t function_count
             p->uses_value[of->used[j]] = true;
         if (of->as.when != KC_NO_VALUE)
             p->uses_value[of->as.when] = true;
-        if (of->as.role == KC_ROLE_RESET && of->as.pool != KC_NO_VALUE && of->as.area < p->area_count)
+        if (of->as.pool != KC_NO_VALUE && of->as.area < p->area_count)
             p->areas[of->as.area].has_pools = true;
     }
     memcpy(p->failures, failures, failure_count * 2 * sizeof *failures);

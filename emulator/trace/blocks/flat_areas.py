@@ -86,7 +86,7 @@ def _history(columns: dict[str, U32], flat: FlatArea) -> AreaHistory:
         Blocks(*(columns[name][: flat.blocks] for name in OF_BLOCKS)),
         np.sort(columns["failed"][: flat.failed]),
         columns["stray"][: flat.stray],
-        FlatFacts(Peak(*flat.peak), flat.may_overlap, flat.sizes_fit, places, live),
+        FlatFacts(Peak(*flat.peak), flat.may_overlap, flat.pools_fit, flat.sizes_fit, places, live),
     )
 
 

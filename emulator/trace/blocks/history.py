@@ -35,6 +35,7 @@ class FlatFacts(NamedTuple):
     Attributes:
         peak: When most bytes were in use.
         may_overlap: Blocks may have been made over live ones; never in an area of pages.
+        pools_fit: Whoever says of which pool a block is that he gives back says what was said when it was made, if anything was.
         sizes_fit: Whoever says of what size a block is that he gives back says it right; says nothing of an area of pages.
         places: Where blocks were made.
         live: Positions of the blocks that live at the end, ascending.
@@ -42,6 +43,7 @@ class FlatFacts(NamedTuple):
 
     peak: Peak
     may_overlap: bool
+    pools_fit: bool
     sizes_fit: bool
     places: Places
     live: I64

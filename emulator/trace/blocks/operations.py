@@ -261,12 +261,13 @@ def _names_block(calls: FunctionCalls, *, pages: bool) -> Flags:
 
 def _inherited(calls: CallTable, area: str) -> U8:
     """Return for each call what the calls around it do to the area, as bits."""
-    own = _own_bits(calls, area)
     count = len(calls)
     result = np.zeros(count + 1, np.uint8)  # by call number; 0 is outside all calls
-    active = np.flatnonzero(calls.parent) + 1
-    if not len(active):
+    codes = [code for code, function in enumerate(calls.functions) if function.area == area]
+    if not any(calls.take("parent", calls.rows_of(code)).any() for code in codes):
         return result[1:]
+    own = _own_bits(calls, area)
+    active = np.flatnonzero(calls.parent) + 1
     around = np.zeros(count + 1, np.uint32)
     around[1:] = calls.parent
     result[active] = own[around[active] - 1]
