@@ -52,7 +52,9 @@ def unchecked_kinds(report: CheckReport, trace: Trace, machine: Machine) -> dict
         kind: _WHY.get(kind, "it could not be checked in this run") for kind in set(Kind) - report.checked
     }
     if Kind.STALE_TRANSLATION in reasons and machine.mmu != "reference":
-        reasons[Kind.STALE_TRANSLATION] = "CR3 is loaded too often to check each access as well"
+        reasons[Kind.STALE_TRANSLATION] = (
+            "CR3 is loaded so often that it is not known of a page whether it was accessed before its entry was changed"
+        )
     sought = reasons.keys() & {*OF_ACCESSES, *OF_VALUES}
     reasons |= {kind: _why_no_accesses(kind, report, machine) for kind in sought}
     if not report.uninitialised:

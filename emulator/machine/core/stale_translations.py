@@ -38,7 +38,11 @@ class StaleTranslations(Observer):
 
     @property
     def is_whole(self) -> bool:
-        """Whether all uses were looked for: not where accesses are checked, too, and the guest loads CR3 too often for both."""
+        """Whether all uses were found.
+
+        Where accesses are checked, too, and the guest loads CR3 too often for both, it may be unknown whether a page
+        was accessed before its entry was changed.
+        """
         return self._is_whole if self._kept is not None else bool(lib.kc_stale_is_whole(self._core.raw))
 
     def close(self) -> None:

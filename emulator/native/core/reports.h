@@ -68,6 +68,8 @@ bool kc_seeks_stale(const kc *m);
 /* The TLB has emptied itself, or lost the page of a linear address, because the guest said so. */
 void kc_translations_forgotten(kc *m);
 void kc_translation_forgotten(kc *m, uint32_t linear);
+/* The window has shown a page since before the newest load of CR3, and does no more: whether it was accessed since is not known. */
+void kc_on_unseen_hidden(kc *m, uint32_t linear, bool user, uint32_t frame);
 /* A page was filled by a walk. */
 void kc_on_filled(kc *m, const struct kc_translation *filled);
 /* A page is filled that a TLB would still hold, though its entries were written to: what the TLB grants. False: it holds none. */

@@ -70,6 +70,7 @@ struct shown_page {
     bool writable;
     bool is_defining;       /* stores may change its shadow, which snapshots have kept */
     bool has_code;          /* jumps lead there as long as it is shown */
+    bool is_unseen;         /* it has stayed at a load of CR3: who seeks stale translations does not know whether it was accessed since */
     struct entry { uint64_t at, value; } entries[3]; /* that it comes from, the one that CR3 leads to first */
     uint32_t levels; /* how many these are; 0: they are not known */
     bool wide;       /* they have 8 bytes, and there are three levels */
@@ -106,7 +107,7 @@ struct windows {
     uint32_t entry_frames[ENTRY_FRAMES_MAX], entry_frame_count; /* the same as a list */
     uint32_t cr0, cr4; /* what the pages depend on besides CR3 */
     struct account accounts[2]; /* of supervisors, of users */
-    bool keeps_unseen; /* pages stay although somebody seeks stale translations, who does not see that they are used again */
+    bool keeps_unseen; /* pages stay although somebody seeks stale translations, who does not see that they are accessed again */
     uint32_t slow[2 * SLOW_MAX], slow_count; /* addresses of instructions, by hash; 0: free */
     struct { uint32_t frame, low, size, linear, moves; bool is_on, is_known, is_ready; } compared; /* see kc_windows_compare() */
     uint32_t readers[READERS];               /* the same: instructions that have read marked return addresses */
@@ -310,10 +311,13 @@ static void hide(kc *m, uint32_t number, uint64_t size)
 }
 
 /* It is shown no more, or not for long. */
-static void forget_shown(struct windows *w, struct shown_page *page)
+static void forget_shown(kc *m, struct shown_page *page)
 {
-    struct shown_page *last = &w->pages[--w->count];
+    struct windows *w = m->windows;
 
+    if (page->is_unseen && kc_seeks_stale(m))
+        kc_on_unseen_hidden(m, linear_of(page), is_users(page), page->frame);
+    struct shown_page *last = &w->pages[--w->count];
     w->numbers[page->linear] = 0;
     if (page != last) {
         *page = *last;
@@ -329,7 +333,7 @@ static void forget_view(kc *m, bool user)
 
     for (uint32_t i = before; i-- > 0;)
         if (is_users(&w->pages[i]) == user)
-            forget_shown(w, &w->pages[i]);
+            forget_shown(m, &w->pages[i]);
     if (w->count != before)
         hide(m, user ? USERS_PAGE : 0, WINDOW_SIZE);
 }
@@ -349,7 +353,7 @@ static void drop(kc *m, struct shown_page *page)
     if (page->has_code)
         kc_jumps_on_hidden(m);
     hide(m, page->linear, PAGE_SIZE);
-    forget_shown(m->windows, page);
+    forget_shown(m, page);
 }
 
 static void forget_page(kc *m, uint32_t linear, bool user)
@@ -587,7 +591,9 @@ void kc_windows_on_flush(kc *m)
     kc_windows_exempt(m, false);
     if (!w->count)
         return;
-    bool is_seen = kc_seeks_stale(m) && !w->keeps_unseen; /* who seeks them sees each fill, if that does not cost too much */
+    bool seeks_stale = kc_seeks_stale(m), is_seen = seeks_stale && !w->keeps_unseen; /* who seeks them sees each fill, if that does not cost too much */
+    for (uint32_t i = 0; i < w->count; i++) /* what was accessed before does not matter any more */
+        w->pages[i].is_unseen = false;
     if (w->accounts[false].rests || is_seen || !modes_are(w, kc_reg(m, UC_X86_REG_CR0), kc_reg(m, UC_X86_REG_CR4))) {
         kc_windows_forget(m);
         return;
@@ -599,7 +605,9 @@ void kc_windows_on_flush(kc *m)
     uint32_t cr3 = kc_reg(m, UC_X86_REG_CR3), compared[2] = {0};
     for (uint32_t i = w->count; i-- > 0;) {
         compared[is_users(&w->pages[i])]++;
-        if (!is_found(m, &w->pages[i], cr3) && !is_found_otherwise(m, &w->pages[i]))
+        if (is_found(m, &w->pages[i], cr3) || is_found_otherwise(m, &w->pages[i]))
+            w->pages[i].is_unseen = seeks_stale;
+        else
             drop(m, &w->pages[i]);
     }
     spend_on_load(m, false, compared[false]);
@@ -633,8 +641,6 @@ void kc_windows_on_writes(kc *m)
         if (!are_entries(m, &w->pages[i]))
             drop(m, &w->pages[i]);
 }
-
-bool kc_windows_show_fills(const kc *m) { return !m->windows || !m->windows->keeps_unseen; }
 
 void kc_on_modes_change(kc *m, uint32_t cr0, uint32_t cr4)
 {

@@ -48,7 +48,5 @@ void kc_windows_exempt(kc *m, bool begins);
 bool kc_windows_on_poison(void *context);
 /* From now on every access of the guest goes the ordinary way, or need not any more. Calls nest. */
 void kc_windows_suspend(kc *m, bool begins);
-/* Has each page that the guest uses been filled again after each load of CR3 so far, while somebody sought stale translations? */
-bool kc_windows_show_fills(const kc *m);
 
 #endif

@@ -12,7 +12,9 @@
  * Shortcomings. The TLB that is modelled holds any number of pages and forgets none by itself; a CPU's, and the engine's, may. Nor is
  * it modelled that a CPU may keep entries of a directory apart (SDM vol. 3A, 4.10.3), nor that global pages outlive a load of
  * CR3, nor that a page fault lets the TLB forget its page. Writes from outside (models, devices in Python) are noticed when they have
- * returned to the guest. Code goes on in a page that was changed until it leaves that page.
+ * returned to the guest. Code goes on in a page that was changed until it leaves that page. Where CR3 is loaded all the time the window keeps
+ * pages (core/windows.c), and whether these were accessed after a load is not seen: if one is found otherwise later, that is
+ * no use of a stale translation, but not all of these were found any more.
  */
 #include <stdlib.h>
 
@@ -26,19 +28,54 @@
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
-enum { ACCESSED_AND_DIRTY = 0x60, LEVELS = 2 };
+enum { ACCESSED_AND_DIRTY = 0x60, LEVELS = 2, UNSEEN_MAX = 4096 };
 
 struct stale_translations {
     uint32_t open, count; /* count: of uses */
     kc_stale_use *uses;
     struct translations held;
+    /* Pages that a TLB may hold, or not. */
+    struct unseen { uint32_t linear, frame; bool user; } *unseen;
+    uint32_t unseen_count;
+    bool missed; /* one of them was accessed where the page tables say something else by now */
 };
 
 bool kc_seeks_stale(const kc *m) { return m->stale_translations && m->stale_translations->open; }
 
 /* -- what the TLB holds -------------------------------------------------------------------------- */
 
-void kc_translations_forgotten(kc *m) { kc_translations_clear(&m->stale_translations->held); }
+void kc_translations_forgotten(kc *m)
+{
+    kc_translations_clear(&m->stale_translations->held);
+    m->stale_translations->unseen_count = 0;
+}
+
+void kc_on_unseen_hidden(kc *m, uint32_t linear, bool user, uint32_t frame)
+{
+    struct stale_translations *s = m->stale_translations;
+    const struct held *held = kc_translations_find(&s->held, linear, user);
+
+    if (held && held->is_held) /* it was accessed otherwise since */
+        return;
+    if (s->unseen_count == UNSEEN_MAX)
+        s->missed = true;
+    else
+        s->unseen[s->unseen_count++] = (struct unseen){linear, frame, user};
+}
+
+/* It is seen from now on, or a TLB does not hold it. NULL: it was. */
+static const struct unseen *take_unseen(struct stale_translations *s, uint32_t linear, bool user)
+{
+    for (uint32_t i = 0; i < s->unseen_count; i++) {
+        struct unseen found = s->unseen[i];
+        if (found.linear != (linear & ~PAGE_MASK) || found.user != user)
+            continue;
+        s->unseen[i] = s->unseen[--s->unseen_count];
+        s->unseen[s->unseen_count] = found;
+        return &s->unseen[s->unseen_count];
+    }
+    return NULL;
+}
 
 void kc_translation_forgotten(kc *m, uint32_t linear)
 {
@@ -46,6 +83,7 @@ void kc_translation_forgotten(kc *m, uint32_t linear)
         struct held *held = kc_translations_find(&m->stale_translations->held, linear, user);
         if (held)
             held->is_held = false;
+        take_unseen(m->stale_translations, linear, user);
     }
 }
 
@@ -221,7 +259,12 @@ bool kc_on_refill(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_entry *out)
 {
     uintptr_t host_pc;
     uint32_t address = kc_missed(m, &host_pc);
-    struct held *held = kc_translations_find(&m->stale_translations->held, linear, kc_missed_by_user(m));
+    bool user = kc_missed_by_user(m);
+    struct held *held = kc_translations_find(&m->stale_translations->held, linear, user);
+    const struct unseen *unseen = take_unseen(m->stale_translations, linear, user);
+    struct kc_translation now;
+
+    m->stale_translations->missed |= unseen && !(kc_walk(m, linear, type, user, &now) && now.physical >> PAGE_SHIFT == unseen->frame);
 
     if (!held || !held->is_written || !allows(&held->as, type))
         return false;
@@ -257,10 +300,14 @@ int kc_stale_open(kc *m)
         return -UC_ERR_ARG;
     if (!s->uses && !(s->uses = calloc(KC_STALE_USES, sizeof *s->uses)))
         return -UC_ERR_NOMEM;
+    if (!s->unseen && !(s->unseen = malloc(UNSEEN_MAX * sizeof *s->unseen)))
+        return -UC_ERR_NOMEM;
     if (!s->open && !kc_translations_init(&s->held, (m->memory_end + PAGE_MASK) >> PAGE_SHIFT))
         return -UC_ERR_NOMEM;
-    if (!s->open++)
+    if (!s->open++) {
+        s->missed = false;
         kc_flush_tlb(m); /* each page is filled from now on */
+    }
     return 0;
 }
 
@@ -280,7 +327,7 @@ uint32_t kc_stale_uses(const kc *m, const kc_stale_use **uses)
     return m->stale_translations->count;
 }
 
-bool kc_stale_is_whole(const kc *m) { return kc_windows_show_fills(m); }
+bool kc_stale_is_whole(const kc *m) { return !m->stale_translations->missed; }
 
 int kc_stale_translations_init(kc *m) { return KC_NEW(m->stale_translations); }
 
@@ -289,6 +336,7 @@ void kc_stale_translations_free(kc *m)
     if (m->stale_translations) {
         kc_translations_free(&m->stale_translations->held);
         free(m->stale_translations->uses);
+        free(m->stale_translations->unseen);
     }
     free(m->stale_translations);
 }

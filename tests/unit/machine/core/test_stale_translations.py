@@ -303,16 +303,24 @@ def switching(change: str) -> Machine:
 
 
 def search_while_accesses_are_checked() -> None:
-    """Where that costs too much, it is said, and nothing is found that is not there."""
-    machine = switching("movl ${new:#x}, {entry:#x}")
-    record(machine, [RecordedFunction("_start")])
-    with machine.observers.seek_stale() as found, machine.observers.check_accesses([]):
-        is_whole = [found.is_whole]
-        machine.run()
-        is_whole.append(found.is_whole)
-        assert found.uses() == ()
-    assert [*is_whole, found.is_whole] == [True, False, False]
-    assert machine.registers().ebx == 2
+    """Where each load of CR3 cannot be followed, it is said if that matters, and nothing is found that is not there."""
+    changed = "movl ${new:#x}, {entry:#x}"
+    for change, result, is_whole in (
+        (changed, 2, False),
+        (f"{changed}; invlpg 0x{DATA:x}", 2, True),
+        (f"{changed}; movl %cr3, %eax; movl %eax, %cr3", 2, True),
+        (f"movl 0x{DATA - PAGE:x}, %ebx; fldt 0x{DATA:x}; andl $~2, {{entry:#x}}", 1, True),
+        ("nop", 1, True),
+    ):
+        machine = switching(change)
+        record(machine, [RecordedFunction("_start")])
+        with machine.observers.seek_stale() as found, machine.observers.check_accesses([]):
+            assert found.is_whole
+            machine.run()
+            assert found.is_whole == is_whole
+            assert found.uses() == ()
+        assert found.is_whole == is_whole
+        assert machine.registers().ebx == result
 
 
 def test_where_cr3_is_loaded_all_the_time_accesses_are_checked_first() -> None:
