@@ -86,6 +86,7 @@ struct account {
     uint64_t fills, loads;         /* of the engine's TLB, and of CR3, in the present rest */
     uint64_t saved_by_load;        /* by a load of CR3 that keeps what is shown, as the latest rest says */
     uint64_t trusted;              /* how much may be said to be saved until the next rest */
+    uint64_t believed;             /* how much was said to be saved since its pages were forgotten for that */
 };
 
 struct windows {
@@ -170,7 +171,8 @@ bool kc_goes_fast(kc *m, uint32_t pc, bool user, struct fast_window *out)
 
 /* What each costs, as instructions of the guest. */
 enum { FILL_COST = 16000, CALL_COST = 4000, WALK_COST = 200, COMPARISON_COST = 20, TLB_FILL_COST = 400 };
-enum { TRUST = 8 }; /* how much longer than a rest what it says is believed */
+enum { TRUST = 8 };       /* how much longer than a rest what it says is believed */
+enum { SHOWN_ANEW = 2 }; /* how many times what it costs to show the pages their comparisons may cost meanwhile: then who knows which are still in use? */
 /* Of supervisors, of users: how many instructions have to be executed for one that is lost. In ring 3 they may be a task's that spins in registers, and gains
  * nothing from a view that each switch of tasks fills anew: so what is lost is a sixteenth. */
 static const unsigned worth[] = {1, 16}, rest_for_loss[] = {20, 100};
@@ -223,15 +225,17 @@ static void rest(kc *m, struct account *a, uint32_t fills, uint32_t loads)
     kc_forget_code_soon(m);
 }
 
-/* A load of CR3 has compared so many pages. */
-static void spend_on_load(kc *m, bool user, uint64_t compared)
+/* A load of CR3 has compared so many pages. True: only those that are accessed from now on are worth it. */
+static bool spend_on_load(kc *m, bool user, uint64_t compared)
 {
     struct account *a = &m->windows->accounts[user];
     uint64_t cost = compared * COMPARISON_COST, saved = a->saved_by_load < cost ? a->saved_by_load : cost;
 
     saved = saved < a->trusted ? saved : a->trusted;
     a->trusted -= saved;
+    a->believed += saved;
     spend(m, user, cost - saved);
+    return saved && a->believed > SHOWN_ANEW * compared * FILL_COST;
 }
 
 /* -- frames that hold entries ------------------------------------------------------------------------ */
@@ -610,8 +614,12 @@ void kc_windows_on_flush(kc *m)
         else
             drop(m, &w->pages[i]);
     }
-    spend_on_load(m, false, compared[false]);
-    spend_on_load(m, true, compared[true]);
+    for (int user = 0; user < 2; user++)
+        if (spend_on_load(m, user, compared[user])) {
+            w->accounts[user].believed = 0;
+            forget_view(m, user);
+            kc_jumps_on_hidden(m);
+        }
     if (!note_entry_frames(m))
         kc_windows_forget(m);
 }
@@ -698,19 +706,20 @@ static bool is_plain(kc *m, uint32_t linear, bool user, bool write)
            !(write && (kc_was_fetched(m, t.physical >> PAGE_SHIFT) || kc_is_read_only(m, t.physical)));
 }
 
-/* Where the engine's TLB has a page, which is filled into it if need be; -1: an access needs more than that. */
-static int64_t in_tlb(kc *m, uint32_t page, bool user, bool write)
+/* Where the engine's TLB has the page of a linear address, which is filled into it if need be, as by an access there; -1: an access needs more than that. */
+static int64_t in_tlb(kc *m, uint32_t linear, bool user, bool write)
 {
-    const uint8_t *host = kc_tlb_host(m, page, user, write);
+    uint32_t page = linear & ~PAGE_MASK;
+    const uint8_t *host = kc_tlb_host(m, linear, user, write);
 
     if (!host && write && kc_is_filled_writable(m, page, user)) /* the engine looks for code at the first store */
-        host = kc_tlb_host(m, page, user, false);
+        host = kc_tlb_host(m, linear, user, false);
     if (host)
-        return host - kc_at(m, 0) < (int64_t)m->memory_end ? host - kc_at(m, 0) : -1;
+        return host - kc_at(m, 0) < (int64_t)m->memory_end ? (host - kc_at(m, 0)) & ~(int64_t)PAGE_MASK : -1;
     if (!m->windows->shadow && (write || !kc_seeks_stale(m)))
         return -1;
     kc_drop_page(m, page, user); /* accesses there are told, because it is poisoned, or holds entries: how was it filled? */
-    kc_tlb_host(m, page, user, write);
+    kc_tlb_host(m, linear, user, write);
     return kc_filled_at(m, page, user, write);
 }
 
@@ -768,7 +777,7 @@ static bool fill(kc *m, uint32_t linear, bool user, bool write)
     int64_t physical = !user && kc_kasan_covers(m, linear) ? kc_kasan_at(m, linear & ~PAGE_MASK) : -1;
     bool is_kasan = physical >= 0;
     if (!is_kasan && is_plain(m, linear, user, write))
-        physical = in_tlb(m, linear & ~PAGE_MASK, user, write);
+        physical = in_tlb(m, linear, user, write);
     if (physical < 0 && write && !user)
         physical = compared_at(m, linear);
     if (physical < 0 || (user && m->windows->shadow && !note_whole(m, (uint64_t)physical)))

@@ -110,6 +110,44 @@ def test_a_window_does_not_rest_where_the_engine_fills_its_tlb_anew() -> None:
     compared(LOADS, map_many, memories=OF_THE_CORE, drive=used_at_the_end)
 
 
+# Many pages are used between loads of CR3; then one is.
+FEWER = (
+    enable_paging()
+    + f"""
+        movl    $50000, %ecx
+1:      movl    %cr3, %eax
+        movl    %eax, %cr3
+        cmpl    $44000, %ecx
+        jb      3f
+        movl    ${HIGH}, %esi
+        movl    $512, %edx
+2:      addl    %ecx, (%esi)
+        addl    $0x1000, %esi
+        decl    %edx
+        jnz     2b
+3:      addl    %ecx, fewer
+        decl    %ecx
+        jnz     1b
+        hlt
+        .data
+fewer:  .long   0
+"""
+)
+
+
+def map_512(machine: Machine) -> None:
+    tables = PageTables(machine.memory)
+    for page in range(0, 0x60_0000, PAGE):
+        tables.map(page, page)
+    for number in range(512):
+        tables.map(HIGH + PAGE * number, 0x30_0000 + PAGE * number)
+
+
+def test_pages_that_are_used_no_more_are_not_compared_for_long() -> None:
+    machine = compared(FEWER, map_512, memories=OF_THE_CORE, drive=used_at_the_end)
+    assert window_of(machine)[0] < 10
+
+
 MANY = """
         movl    $0x300000, %esi
         movl    $100, %ecx

@@ -76,6 +76,18 @@ def test_the_page_in_which_its_own_entry_lies(mmu: Mmu) -> None:
     assert use.eip == machine.address_of("use")
 
 
+@pytest.mark.parametrize("mmu", ["fast", "ordinary"])
+@pytest.mark.parametrize("use", ["movl 0x{:x}, %ebx", "movl %ebx, 0x{:x}"])
+def test_the_byte_is_told_that_is_accessed(use: str, mmu: Mmu) -> None:
+    entry = two_levels()[1].table_entry(DATA)
+    change = f"addl $0, 0x{DATA:x}; movl $0x{OTHER | 3:x}, 0x{entry:x}"
+    machine, _ = two_levels(f"{change}; {use.format(DATA + 0x224)}; hlt", mmu=mmu)
+    with machine.observers.seek_stale() as found:
+        machine.run()
+        (used,) = found.uses()
+    assert used.linear == DATA + 0x224
+
+
 def test_page_tables_are_read_by_single_instructions_of_the_host() -> None:
     table = two_levels()[1].table_entry(0) & -PAGE
     machine, _ = two_levels(f"movl $50, %ecx; 1: movl 0x{table:x}, %ebx; loop 1b; hlt")
