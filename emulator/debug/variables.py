@@ -17,7 +17,7 @@ from emulator.guest.frame_registers import REGISTERS, frame_registers, innermost
 from emulator.guest.locations import Places
 from emulator.guest.storage import Known, Unavailable
 from emulator.guest.symbols import data_symbol_lookup, symbol
-from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.debug_info import DAMAGE
 from emulator.loader.dwarf.locations import address_of
 from emulator.loader.dwarf.made_types import MadeTypes, TypeName
 from emulator.loader.dwarf.scoped_names import SCOPE, meant, scoped_name
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from emulator.guest.backtrace import StackFrame
     from emulator.guest.frame_registers import FrameRegisters
+    from emulator.loader.dwarf.entries import Unit
     from emulator.loader.dwarf.scopes import Scope
-    from emulator.loader.dwarf.units import Entry
     from emulator.loader.image import KernelImage
     from emulator.machine.core.core_types import FpuRegisters
     from emulator.machine.machine import Machine
@@ -140,7 +140,7 @@ class Variables:
     def globals_of_file(self, level: int) -> list[Variable]:
         """Return the global and the static variables of the file that a level's function is in, by name; none where it is not known."""
         scope = self.levels[level].scope
-        found = () if scope is None else self._globals.of_unit(scope.entry.cu)
+        found = () if scope is None else self._globals.of_unit(scope.entry.unit)
         return [Variable(each.name, self._value(each, None)) for each in found]
 
     def find(self, name: str, level: int | None = None) -> Value | None:
@@ -157,9 +157,9 @@ class Variables:
         for each in () if scope is None else (*scope.variables, *scope.parameters):
             if each.name == name:
                 return self._value(each, level)
-        unit = None if scope is None else scope.entry.cu
+        unit = None if scope is None else scope.entry.unit
         found = self._globals.named(name)
-        first = next((each for each in found if each.entry is not None and each.entry.cu is unit), None)
+        first = next((each for each in found if each.entry is not None and each.entry.unit is unit), None)
         return self._value(first or found[0], None) if found else None
 
     def register(self, name: str, level: int) -> int | None:
@@ -218,10 +218,10 @@ class Variables:
         """The types of the kernel."""
         return self._globals.types
 
-    def unit(self, level: int) -> Entry | None:
+    def unit(self, level: int) -> Unit | None:
         """Return the unit that a level's function is in; None: it is not known."""
         scope = self._scope_of(level)
-        return None if scope is None else scope.entry.cu
+        return None if scope is None else scope.entry.unit
 
     def read(self, address: int, size: int) -> bytes:
         """Read memory at an address as the kernel writes it: *size* bytes, fewer where nothing is mapped.
@@ -344,7 +344,7 @@ class NamesOfLevel:
         return self._variables.types
 
     @property
-    def unit(self) -> Entry | None:
+    def unit(self) -> Unit | None:
         """See `Context`."""
         return self._variables.unit(self._level)
 
@@ -396,11 +396,11 @@ class GlobalVariables:
         found = (each for unit in self._image.units.all() for each in self.of_unit(unit))
         return sorted(found, key=lambda each: each.name)
 
-    def of_unit(self, unit: Entry) -> list[Declared]:
+    def of_unit(self, unit: Unit) -> list[Declared]:
         """Return those of a unit, by name, without those that the linker has dropped; none where it is damaged."""
         try:
             return sorted(filter(self._is_kept, global_variables(unit)), key=lambda each: each.name)
-        except damage():
+        except DAMAGE:
             return []
 
     def _is_kept(self, declared: Declared) -> bool:
@@ -417,7 +417,7 @@ class GlobalVariables:
             return self._by_name.get(name, [])
         found: dict[str, list[Declared]] = {}
         for each in self._by_name.get(name.rpartition(SCOPE)[2], []):
-            with suppress(*damage()):
+            with suppress(*DAMAGE):
                 found.setdefault(scoped_name(each.entry or each.typed), []).append(each)
         return meant(name, found) or []
 
@@ -463,7 +463,7 @@ class GlobalVariables:
 
     def file_of(self, declared: Declared) -> str:
         """Return the source file of a variable's unit."""
-        return "" if declared.entry is None else text_of(declared.entry.cu.get_top_DIE())
+        return "" if declared.entry is None else text_of(declared.entry.unit.top)
 
 
 def _names(image: KernelImage) -> Callable[[int], str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.errors import KernelMismatch
 from emulator.guest.tasks import RUNNING_KERNEL, GuestTask, pushed_registers
-from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.debug_info import DAMAGE
 from emulator.loader.dwarf.units import declaring
 from emulator.loader.dwarf.value_types import Kind, ValueType
 from emulator.loader.dwarf.variables import Variables
@@ -90,7 +90,7 @@ class DescribedTasks:
         try:
             entry = None if symbol is None else Variables(units).entry_at(symbol.address)
             typed = None if entry is None else declaring(entry, "DW_AT_type")
-        except damage():
+        except DAMAGE:
             typed = None
         if symbol is None or typed is None:
             raise self._lacks(f"variable {name}")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from emulator.guest.locations import Places
     from emulator.guest.storage import Storage
     from emulator.loader.dwarf.call_sites import CallSite
-    from emulator.loader.dwarf.units import Entry
+    from emulator.loader.dwarf.entries import Entry
 
 OPTIMISED_OUT: Final = "optimised out"
 DAMAGED: Final = "its debug information is damaged"
@@ -307,9 +307,9 @@ class Evaluation:
         elif name in _ENTRY_VALUES:
             number = self._entry_value(arguments[0])
         elif name in INDEXED:
-            number = int(self._entry.dwarfinfo.get_addr(self._entry.cu, arguments[0]))
+            number = self._entry.unit.address(arguments[0])
         elif name == "DW_OP_GNU_parameter_ref":
-            parameter = arguments[0] + self._entry.cu.cu_offset
+            parameter = arguments[0] + self._entry.unit.start
             number = self._passed(lambda site: site.value_of_parameter(parameter))
         return None if number is None else _Word(number & WORD_MAX)
 
@@ -351,8 +351,8 @@ class Evaluation:
 
     def _type(self, offset: int) -> _Type:
         """Return the integer type at an offset in the unit."""
-        unit = self._entry.cu
-        entry = unit.get_DIE_from_refaddr(unit.cu_offset + offset)
+        unit = self._entry.unit
+        entry = unit.entry(unit.start + offset)
         if number_of(entry, "DW_AT_encoding") not in _INTEGERS:
             raise Unavailable("it is computed with floating-point numbers")
         return _Type(
@@ -367,9 +367,9 @@ class Evaluation:
 
     def _function(self) -> Entry:
         """Return the function that the entry is in, around inlined copies."""
-        entry: Any = self._entry
+        entry: Entry | None = self._entry
         while entry is not None and entry.tag != FUNCTION:
-            entry = entry.get_parent()
+            entry = entry.unit.parent(entry)
         if entry is None:
             raise Unavailable(DAMAGED)
         return entry

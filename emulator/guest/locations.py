@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from emulator.guest.evaluation import DAMAGED, OPTIMISED_OUT, Evaluation
 from emulator.guest.storage import Known, Nowhere, Unavailable
 from emulator.loader.dwarf.call_sites import CallSites
-from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.debug_info import DAMAGE
 from emulator.loader.dwarf.locations import located, parse_expression
 from emulator.loader.dwarf.value_types import ValueType, bound_of
 from emulator.x86 import WORD_MAX, WORD_SIZE
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 
     from emulator.guest.frame_registers import FrameRegisters
     from emulator.guest.storage import Storage
+    from emulator.loader.dwarf.entries import Entry
     from emulator.loader.dwarf.locations import Located
-    from emulator.loader.dwarf.units import Entry
     from emulator.loader.image import KernelImage
     from emulator.machine.core.core_types import FpuRegisters
 
 _PARAMETER: Final = "DW_TAG_formal_parameter"
-_EXPRESSIONS: Final = frozenset(("DW_FORM_exprloc", "DW_FORM_block", "DW_FORM_block1"))
 
 
 class Places:
@@ -86,7 +85,7 @@ class Places:
             return self._storage(entry, size, frame)
         except Unavailable as error:
             return Nowhere(str(error))
-        except damage():
+        except DAMAGE:
             return Nowhere(DAMAGED)
 
     def length(self, subrange: Entry, entry: Entry | None, frame: int | None) -> int | None:
@@ -103,15 +102,15 @@ class Places:
         attribute, more = bound
         try:
             value = subrange.attributes[attribute]
-            if value.form.startswith("DW_FORM_ref"):
-                last = self._length_in(subrange.get_DIE_from_attribute(attribute), frame)
-            elif value.form in _EXPRESSIONS:
+            if value.is_reference:
+                last = self._length_in(subrange.referred(attribute), frame)
+            elif not isinstance(value.value, int):
                 last = Evaluation(self, entry, frame).value(parse_expression(subrange, value.value))
             else:
                 return None
         except Unavailable:
             return None
-        except damage():
+        except DAMAGE:
             return None
         return max((last if last <= WORD_MAX >> 1 else last - WORD_MAX - 1) + more, 0)
 
@@ -157,7 +156,7 @@ class Places:
 
         Raises:
             Unavailable: None does.
-            Exception: One of `damage`.
+            Exception: One of `DAMAGE`.
         """
         address = 0 if frame is None else self.image.linked(self.frame(frame).address)
         for each in _located(entry, attribute):

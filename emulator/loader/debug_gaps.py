@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.debug_link import candidates
-from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.debug_info import DAMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def debug_gaps(image: KernelImage) -> Iterator[DebugGap]:
         yield DebugGap(Reason.UNKNOWN_COMPRESSION, unreadable)
     try:
         older, missing = image.units.not_found()
-    except damage():
+    except DAMAGE:
         return
     if older:
         yield DebugGap(Reason.SPLIT_DWARF_4, older)

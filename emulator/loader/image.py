@@ -360,7 +360,7 @@ class KernelImage:
         """The functions and their parameters as the debug information describes them."""
         from emulator.loader.dwarf.subprograms import Subprograms
 
-        return Subprograms(self.units)
+        return Subprograms(self.units, self._line_table)
 
     @cached_property
     def declarations(self) -> Declarations:
@@ -449,12 +449,11 @@ class KernelImage:
 
     @cached_property
     def _inlined_calls(self) -> InlinedCalls:
-        from emulator.loader.dwarf.entries import InfoSections
         from emulator.loader.dwarf.inlined import InlinedCalls
         from emulator.loader.dwarf.line_header import DebugSections
 
         return InlinedCalls(
-            InfoSections(*(self.debug_section(f".debug_{each}") for each in InfoSections._fields)),
+            self.units.info,
             DebugSections(*(self.debug_section(f".debug_{each}") for each in DebugSections._fields)),
         )
 

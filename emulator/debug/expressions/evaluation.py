@@ -14,8 +14,8 @@ from emulator.x86 import WORD_MAX, WORD_SIZE
 if TYPE_CHECKING:
     from emulator.debug.expressions.parser import Node
     from emulator.debug.values import Memory
+    from emulator.loader.dwarf.entries import Unit
     from emulator.loader.dwarf.made_types import MadeTypes
-    from emulator.loader.dwarf.units import Entry
     from emulator.loader.dwarf.value_types import ValueType
 
 _BITS: Final = 8
@@ -57,7 +57,7 @@ class Context(Protocol):
         """The types of the kernel."""
 
     @property
-    def unit(self) -> Entry | None:
+    def unit(self) -> Unit | None:
         """The unit whose types are meant if there are several of a name; None: none in particular."""
 
 

@@ -39,6 +39,10 @@ class ByteReader:
 
     def uleb(self) -> int:
         """Return an unsigned number of variable length (DWARF 5, section 7.6)."""
+        position = self.position
+        if position < self.end <= len(self.data) and (byte := self.data[position]) < _LEB_MORE:
+            self.position = position + 1
+            return byte
         value, _ = self._leb()
         return value
 

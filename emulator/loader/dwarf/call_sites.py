@@ -13,7 +13,8 @@ from emulator.loader.dwarf.units import declarations
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.loader.dwarf.units import Entry, Units
+    from emulator.loader.dwarf.entries import Entry
+    from emulator.loader.dwarf.units import Units
 
 _SITES: Final = ("DW_TAG_call_site", "DW_TAG_GNU_call_site")
 _PARAMETERS: Final = ("DW_TAG_call_site_parameter", "DW_TAG_GNU_call_site_parameter")
@@ -50,7 +51,7 @@ class CallSite:
     def origin(self) -> Entry | None:
         """The function that is called, perhaps only its declaration; None: not known."""
         name = next((each for each in _ORIGINS if each in self.entry.attributes), None)
-        return None if name is None else self.entry.get_DIE_from_attribute(name)
+        return None if name is None else self.entry.referred(name)
 
     def calls(self, function: Entry) -> bool:
         """Return whether the call names a function."""
@@ -72,7 +73,7 @@ class CallSite:
         """Return the expression for what is passed as the parameter whose entry is at an offset; None: not known."""
         for each in self._parameters():
             name = next((name for name in _DECLARED if name in each.attributes), None)
-            if name is not None and each.get_DIE_from_attribute(name).offset == offset:
+            if name is not None and each.referred(name).offset == offset:
                 return _first(each, _VALUES)
         return None
 
@@ -94,7 +95,7 @@ class CallSites:
         """Return the call that goes on at a linked address; None: it is not described.
 
         Raises:
-            Exception: One of `damage`.
+            Exception: One of `DAMAGE`.
         """
         function = self._units.function_around(return_address - 1)
         for each in () if function is None else self._below(function):
@@ -108,7 +109,7 @@ class CallSites:
         It was not if it may have jumped to its own beginning, itself or through others: then it has other parameters by now.
 
         Raises:
-            Exception: One of `damage`.
+            Exception: One of `DAMAGE`.
         """
         todo, seen = [function], set()
         while todo:

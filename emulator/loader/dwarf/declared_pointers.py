@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.loader.dwarf.c_types import Struct
-from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.debug_info import DAMAGE
 from emulator.loader.dwarf.type_names import TypeNames, text_of
 from emulator.loader.dwarf.types import Types, behind_names, number_of
 from emulator.loader.dwarf.units import declaring
@@ -19,7 +19,8 @@ from emulator.loader.dwarf.units import declaring
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.loader.dwarf.units import Entry, Units
+    from emulator.loader.dwarf.entries import Entry
+    from emulator.loader.dwarf.units import Units
 
 _BLOCK: Final = "DW_TAG_lexical_block"
 _VARIABLE: Final = "DW_TAG_variable"
@@ -70,7 +71,7 @@ class DeclaredPointers:
                 if (_number(each, "DW_AT_decl_file"), _number(each, "DW_AT_decl_line")) == (file, line)
             ]
             return self._pointer(found[0]) if len(found) == 1 else None
-        except damage():
+        except DAMAGE:
             return None
 
     def _variables(self, entry: Entry) -> Iterator[Entry]:

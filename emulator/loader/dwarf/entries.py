@@ -1,151 +1,258 @@
-"""The entries of .debug_info (DWARF 2 to 5), read in bulk: only those asked for are decoded, the others are stepped over.
+"""The entries of .debug_info (DWARF 2 to 5): only those asked for are decoded, the others are stepped over.
 
-pyelftools makes an object of each entry, which takes seconds for a unit of a large kernel.
+A unit of a large kernel has 100 000 entries; a question is about a few of them.
 
-Source: DWARF 5, section 7.5.
+Source: DWARF 5, section 7.5; DWARF 4, section 7.5 for type units in a section of their own.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
+from emulator.loader.dwarf.abbreviations import Abbreviation, Abbreviations
 from emulator.loader.dwarf.byte_reader import ByteReader, Damaged
+from emulator.loader.dwarf.forms import (
+    INDEXED_ADDRESSES,
+    INDEXED_LISTS,
+    INDEXED_STRINGS,
+    NUMBERS,
+    REFERENCE_ANYWHERE,
+    REFERENCE_TO_SIGNATURE,
+    REFERENCES,
+    STRINGS,
+    Attribute,
+    number_at,
+    read_value,
+    sizes_of_forms,
+    text_at,
+)
+from emulator.loader.dwarf.location_lists import read_location_list, read_older_list
 from emulator.loader.dwarf.range_lists import read_pairs, read_range_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAME, LOW_PC, HIGH_PC, LINKAGE_NAME, RANGES = 0x03, 0x11, 0x12, 0x6E, 0x55
-SIBLING, STATEMENTS, ORIGIN, SPECIFICATION, CALL_FILE, CALL_LINE = 0x01, 0x10, 0x31, 0x47, 0x58, 0x59
-_STR_OFFSETS_BASE, _ADDR_BASE, _RNGLISTS_BASE = 0x72, 0x73, 0x74
+    from emulator.loader.dwarf.debug_info import DebugInfo
 
 _LEB_MORE: Final = 0x80
 _VERSIONS: Final = range(2, 6)
 _DWARF5: Final = 5
-_TYPE_UNITS: Final = (2, 6)
-_UNITS_WITH_ID: Final = (4, 5)
-_ADDRESS: Final = 0x01
-_STRING: Final = 0x08
-_IMPLICIT: Final = 0x21
-_FORMS_OF_SIZE: Final = {
-    0: (0x19, 0x21),  # flag_present, implicit_const
-    1: (0x0B, 0x0C, 0x11, 0x25, 0x29),
-    2: (0x05, 0x12, 0x26, 0x2A),
-    3: (0x27, 0x2B),
-    4: (0x01, 0x06, 0x0E, 0x10, 0x13, 0x17, 0x1C, 0x1D, 0x1F, 0x28, 0x2C, 0x1F20, 0x1F21),
-    8: (0x07, 0x14, 0x20, 0x24),
-    16: (0x1E,),
-}
-_FIXED: Final = {form: size for size, forms in _FORMS_OF_SIZE.items() for form in forms}
-"""Bytes of the forms that have always as many."""
-_NUMBERS: Final = frozenset((0x0D, 0x0F, 0x15, 0x1A, 0x1B, 0x22, 0x23, 0x1F01, 0x1F02))
-"""Forms of a number of variable length."""
-_BLOCKS: Final = {0x0A: 1, 0x03: 2, 0x04: 4, 0x09: 0, 0x18: 0}
-"""Forms of blocks, and the bytes of their length; 0: a number of variable length."""
-_REFERENCES: Final = frozenset((0x11, 0x12, 0x13, 0x14, 0x15))
-"""Forms of references that count from the unit's beginning."""
-_REFERENCE_ANYWHERE: Final = 0x10
-_INDEXED_ADDRESSES: Final = frozenset((0x1B, 0x29, 0x2A, 0x2B, 0x2C, 0x1F01))
-_INDEXED_STRINGS: Final = frozenset((0x1A, 0x25, 0x26, 0x27, 0x28, 0x1F02))
-_INDEXED_RANGES: Final = 0x23
-_STRINGS: Final = {0x0E: "str", 0x1F: "line_str"}
+_LONG: Final = 0xFFFF_FFFF  # the length of a unit whose offsets have 8 bytes
+_WORD: Final = 4
+_DEPTH_MAX: Final = 512  # compilers nest some tens of entries
 
-Ranges = list[tuple[int, int]]
+_COMPILED, _TYPES, _SKELETON, _SPLIT, _SPLIT_TYPES = 1, 2, 4, 5, 6  # DW_UT_compile etc.
+
+_LISTS: Final = frozenset((0x17, 0x22))
+_LISTS_BEFORE: Final = frozenset((0x06, 0x07))  # DWARF 2 and 3 have no form for offsets
+_DWARF4: Final = 4
 
 
-class InfoSections(NamedTuple):
-    """The bytes of the sections that entries are read from; empty where the file has none."""
+class Entry:
+    """An entry.
 
-    info: bytes
-    abbrev: bytes
-    str: bytes
-    line_str: bytes
-    str_offsets: bytes
-    addr: bytes
-    ranges: bytes
-    rnglists: bytes
+    Args:
+        unit: That it is in.
+        offset: Where it begins in the section of its unit.
+        tag: See `emulator.loader.dwarf.names.TAGS`; "" of all others.
+        has_children: Whether others may be below it.
+        attributes: By their names in `emulator.loader.dwarf.names.ATTRIBUTES`; others are left out.
+    """
 
+    __slots__ = ("attributes", "has_children", "offset", "tag", "unit")
 
-class Value(NamedTuple):
-    """The value of an attribute: a number, or the bytes of a text or block."""
+    def __init__(
+        self,
+        unit: Unit,
+        offset: int,
+        tag: str,
+        attributes: dict[str, Attribute],
+        *,
+        has_children: bool,
+    ) -> None:
+        self.unit = unit
+        self.offset = offset
+        self.tag = tag
+        self.attributes = attributes
+        self.has_children = has_children
 
-    form: int
-    value: int | bytes
+    def referred(self, name: str) -> Entry:
+        """Return the entry that an attribute refers to.
 
+        Raises:
+            Damaged: There is none.
+            KeyError: It has no such attribute.
+        """
+        form, value = self.attributes[name]
+        if form in REFERENCES:
+            return self.unit.entry(value)
+        if form == REFERENCE_ANYWHERE:
+            return self.unit.info.entry(value)
+        if form == REFERENCE_TO_SIGNATURE:
+            return self.unit.info.entry_of_signature(value)
+        raise Damaged
 
-class _Abbreviation(NamedTuple):
-    tag: int
-    has_children: bool
-    attributes: tuple[tuple[int, int, int], ...]  # attribute, form, implicit value
-    steps: tuple[tuple[int, int], ...]  # bytes to step over, and the form after them; 0: none
+    def code(self) -> list[range]:
+        """Return the pieces of its code, that with its first instruction first; none where it has no code.
 
-
-class Entry(NamedTuple):
-    """One entry that was decoded."""
-
-    tag: int
-    values: dict[int, Value]
+        Raises:
+            Damaged: They are none.
+        """
+        ranges = self.attributes.get("DW_AT_ranges")
+        if ranges is not None:
+            return [range(*each) for each in self.unit.range_list(ranges.value) if each[0] < each[1]]
+        low, high = self.attributes.get("DW_AT_low_pc"), self.attributes.get("DW_AT_high_pc")
+        if low is None or high is None:
+            return []
+        return [range(low.value, high.value if high.is_address else low.value + high.value)]
 
 
 class Unit:
-    """A unit of .debug_info.
+    """A unit of debug information.
 
     Args:
-        sections: What it is read from.
-        start: Where it begins.
+        info: That it is of.
+        section: The name of its section: ``info`` or ``types``.
+        start: Where it begins there.
 
     Attributes:
+        info: See there.
         start: See there.
         end: Where it ends.
+        version: Of DWARF.
+        address_size: Bytes of an address.
+        offset_size: Bytes of an offset in a section.
+        identity: What a skeleton and its whole unit have in common, or the signature of a type; None: it is neither.
+        is_skeleton: It only names the file with the whole unit.
         top: Its first entry.
 
     Raises:
         Damaged: It is no unit of a known kind.
     """
 
-    def __init__(self, sections: InfoSections, start: int) -> None:
-        self._sections = sections
+    def __init__(self, info: DebugInfo, section: str, start: int) -> None:
+        self.info = info
         self.start = start
-        reader = ByteReader(sections.info, start, len(sections.info))
-        self.end = reader.unsigned(4) + reader.position
-        version = reader.unsigned(2)
-        if version not in _VERSIONS or self.end > len(sections.info):
+        self._data = info.section(section)
+        reader = ByteReader(self._data, start, len(self._data))
+        self.end, self.offset_size = _extent(reader)
+        self.version = reader.unsigned(2)
+        if self.version not in _VERSIONS:
             raise Damaged
-        kind = reader.unsigned(1) if version == _DWARF5 else 0
-        if version == _DWARF5:
-            reader.take(1)
-        self._abbreviations = sections.abbrev, reader.unsigned(4)
-        if version < _DWARF5:
-            reader.take(1)
-        elif kind in _TYPE_UNITS:
-            reader.take(12)
-        elif kind in _UNITS_WITH_ID:
-            reader.take(8)
-        self._version = version
-        self._known: dict[int, _Abbreviation] = {}
-        self._reader = self._abbreviation_reader()
+        kind = _TYPES if section == "types" else _COMPILED
+        if self.version == _DWARF5:
+            kind, self.address_size = reader.unsigned(1), reader.unsigned(1)
+        abbrev = info.section("abbrev")
+        abbreviations = ByteReader(abbrev, reader.unsigned(self.offset_size), len(abbrev))
+        if self.version < _DWARF5:
+            self.address_size = reader.unsigned(1)
+        if self.address_size not in (_WORD, 2 * _WORD):
+            raise Damaged
+        has_identity = kind in (_TYPES, _SKELETON, _SPLIT, _SPLIT_TYPES)
+        self.identity = reader.unsigned(8) if has_identity else None
+        self._type = start + reader.unsigned(self.offset_size) if kind in (_TYPES, _SPLIT_TYPES) else 0
+        self.is_skeleton = kind == _SKELETON
         self._first = reader.position
-        self._bases = {_STR_OFFSETS_BASE: 8, _ADDR_BASE: 8, _RNGLISTS_BASE: 12}
-        self.top = self.entry(self._first)
-        self._bases |= {
-            attribute: number
-            for attribute in self._bases
-            if isinstance(number := self.top.values.get(attribute, Value(0, b"")).value, int)
-        }
+        self._sizes = sizes_of_forms(self.version, self.address_size, self.offset_size)
+        self._abbreviations = Abbreviations(abbreviations, self._sizes)
+        self._entries: dict[int, Entry] = {}
+        self._children: dict[int, list[Entry]] = {}
+        header = 2 * self.offset_size
+        self._bases = {
+            "DW_AT_str_offsets_base": header,
+            "DW_AT_addr_base": header,
+            "DW_AT_rnglists_base": header + _WORD,
+            "DW_AT_loclists_base": header + _WORD,
+        }  # after the headers of their sections
+        self.top = self._read_top()
 
-    def entry(self, position: int) -> Entry:
-        """Return the entry at a position of .debug_info.
+    def _read_top(self) -> Entry:
+        """Return the first entry, which has what its own values are counted from, with what its skeleton says."""
+        skeleton = self.info.skeleton
+        inherited = {} if skeleton is None else skeleton.top.attributes
+        if skeleton is not None:
+            self._bases["DW_AT_addr_base"] = skeleton.base("DW_AT_addr_base")
+        abbreviation, position = self._abbreviation_at(self._first)
+        reader = ByteReader(self._data, position, self.end)
+        for name, form, implicit in abbreviation.attributes:
+            _, value = read_value(reader, form, implicit, self._sizes)
+            if name in self._bases and isinstance(value, int):
+                self._bases[name] = value
+        top = self.entry(self._first)
+        for name, attribute in inherited.items():
+            if name != "DW_AT_ranges":  # of the skeleton's file
+                top.attributes.setdefault(name, attribute)
+        return top
+
+    @property
+    def type(self) -> Entry:
+        """The type that a unit with types is for.
 
         Raises:
             Damaged: There is none.
         """
-        entry, _ = self._decode(position)
-        if entry is None:
-            raise Damaged
-        return entry
+        return self.entry(self._type)
 
-    def walk(self, wanted: frozenset[int], passed: frozenset[int]) -> Iterator[tuple[int, Entry]]:
-        """Yield the entries with certain tags, each with its depth, in order.
+    def entry(self, offset: int) -> Entry:
+        """Return the entry at an offset of the unit's section.
+
+        Raises:
+            Damaged: There is none.
+        """
+        found = self._entries.get(offset)
+        if found is None:
+            if not self._first <= offset < self.end:
+                raise Damaged
+            found = self._entries[offset] = self._decode(offset)
+        return found
+
+    def children(self, entry: Entry) -> list[Entry]:
+        """Return the entries right below an entry of the unit.
+
+        Raises:
+            Damaged: The entries are none.
+        """
+        if entry.offset not in self._children:
+            self._children[entry.offset] = [
+                self.entry(offset) for depth, offset, _ in self._tree(entry.offset) if depth == 1
+            ]
+        return self._children[entry.offset]
+
+    def parent(self, entry: Entry) -> Entry | None:
+        """Return the entry right above an entry of the unit; None of its first one.
+
+        Raises:
+            Damaged: The entries are none.
+        """
+        above = self._above.get(entry.offset)
+        return None if above is None else self.entry(above)
+
+    @cached_property
+    def _above(self) -> dict[int, int]:
+        """The offsets of the entries right above others."""
+        found: dict[int, int] = {}
+        around: list[int] = []
+        for depth, offset, _ in self._tree(self._first):
+            del around[depth:]
+            if around:
+                found[offset] = around[-1]
+            around.append(offset)
+        return found
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield all entries in order.
+
+        Raises:
+            Damaged: The entries are none.
+        """
+        return (self.entry(offset) for _, offset, _ in self._tree(self._first))
+
+    def walk(
+        self, wanted: frozenset[str], passed: frozenset[str] = frozenset()
+    ) -> Iterator[tuple[Entry, ...]]:
+        """Yield the entries with certain tags in order, each as the last one of those that it is in, outermost first.
 
         Args:
             wanted: The tags.
@@ -154,193 +261,193 @@ class Unit:
         Raises:
             Damaged: The entries are none.
         """
-        position, depth, data = self._first, 0, self._sections.info
+        around: tuple[Entry, ...] = ()
+        depths: list[int] = []
+        for depth, offset, tag in self._tree(self._first, passed):
+            while depths and depths[-1] >= depth:
+                depths.pop()
+            if tag in wanted:
+                around = (*around[: len(depths)], self.entry(offset))
+                depths.append(depth)
+                yield around
+
+    def _tree(self, position: int, passed: frozenset[str] = frozenset()) -> Iterator[tuple[int, int, str]]:
+        """Yield the depths, offsets and tags of an entry and of all below it, in order, except below some tags where that is known to be left out."""
+        depth, data = 0, self._data
         while position < self.end:
-            code = data[position]
-            if not code:
+            if not data[position]:
                 depth -= 1
                 position += 1
-                if depth <= 0:
-                    return
-                continue
-            abbreviation, after = self._abbreviation_at(position)
-            if abbreviation.tag in wanted or (abbreviation.has_children and abbreviation.tag in passed):
-                entry, after = self._decode(position)
-                sibling = entry and entry.values.get(SIBLING)
-                if entry and abbreviation.tag in wanted:
-                    yield depth, entry
-                elif sibling and isinstance(sibling.value, int) and after < sibling.value <= self.end:
-                    position = sibling.value
-                    continue
             else:
-                after = self._step_over(abbreviation, after)
-            depth += abbreviation.has_children
-            position = after
+                abbreviation, values = self._abbreviation_at(position)
+                yield depth, position, abbreviation.tag
+                position = self._step_over(abbreviation, values)
+                if abbreviation.has_children:
+                    sibling = self._sibling(abbreviation, values) if abbreviation.tag in passed else 0
+                    if position < sibling <= self.end:
+                        position = sibling
+                    elif depth < _DEPTH_MAX:
+                        depth += 1
+                    else:
+                        raise Damaged
+            if depth <= 0:
+                return
 
-    def ranges(self, entry: Entry) -> Ranges:
-        """Return the `[start, end)` of an entry's code.
+    def _sibling(self, abbreviation: Abbreviation, position: int) -> int:
+        """Return where the entry after all those below one begins; 0: it does not say."""
+        reader = ByteReader(self._data, position, self.end)
+        for name, form, implicit in abbreviation.attributes:
+            form, value = read_value(reader, form, implicit, self._sizes)  # noqa: PLW2901 - the one behind an indirect one
+            if name == "DW_AT_sibling" and form in REFERENCES:
+                return self.start + int(value)
+        return 0
+
+    def address(self, number: int) -> int:
+        """Return an address of .debug_addr.
+
+        Args:
+            number: Which one of the unit.
+
+        Raises:
+            Damaged: There is none.
+        """
+        offset = self._bases["DW_AT_addr_base"] + self.address_size * number
+        return number_at(self.info.section("addr"), offset, self.address_size)
+
+    def base(self, attribute: str) -> int:
+        """Return where something begins that is of the unit: ``DW_AT_addr_base``."""
+        return self._bases[attribute]
+
+    @property
+    def code_base(self) -> int:
+        """The address that its lists of ranges and locations are counted from."""
+        low = self.top.attributes.get("DW_AT_low_pc")
+        return 0 if low is None else int(low.value)
+
+    def range_list(self, offset: int) -> Iterator[tuple[int, int]]:
+        """Yield the `[start, end)` of a list of ranges.
+
+        Raises:
+            Damaged: It is no list.
+        """
+        self._check_addresses()
+        if self.version < _DWARF5:
+            return read_pairs(self.info.section("ranges"), offset, self.code_base)
+        return read_range_list(self.info.section("rnglists"), offset, self.code_base, self.address)
+
+    def location_list(self, offset: int) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the `[start, end)` and the expressions of a list of locations; 0 and 0 where no other holds.
+
+        Raises:
+            Damaged: It is no list.
+        """
+        self._check_addresses()
+        if self.version < _DWARF5:
+            return read_older_list(self.info.section("loc"), offset, self.code_base)
+        return read_location_list(self.info.section("loclists"), offset, self.code_base, self.address)
+
+    def _check_addresses(self) -> None:
+        """Lists are read of 32-bit addresses.
+
+        Raises:
+            Damaged: The unit has others.
+        """
+        if self.address_size != _WORD:
+            raise Damaged
+
+    def is_location_list(self, form: int) -> bool:
+        """Return whether a location of a form is an offset in the section of lists."""
+        return form in (_LISTS if self.version >= _DWARF4 else _LISTS_BEFORE)
+
+    def lists_locations(self) -> bool:
+        """Return whether its entries may have lists of locations: its abbreviations say so.
 
         Raises:
             Damaged: They are none.
         """
-        values = entry.values
-        if RANGES in values:
-            base = self._address(self.top.values.get(LOW_PC)) or 0
-            return list(self._range_list(values[RANGES], base))
-        low, high = self._address(values.get(LOW_PC)), values.get(HIGH_PC)
-        if low is None or high is None or not isinstance(high.value, int):
-            return []
-        end = (
-            self._address(high)
-            if high.form == _ADDRESS or high.form in _INDEXED_ADDRESSES
-            else low + high.value
+        return any(
+            name == "DW_AT_location" and self.is_location_list(form)
+            for abbreviation in self._abbreviations.all()
+            for name, form, _ in abbreviation.attributes
         )
-        return [(low, end)] if end is not None else []
 
-    def number(self, entry: Entry, attribute: int) -> int:
-        """Return the number that an attribute of an entry is; 0 where it has none."""
-        value = entry.values.get(attribute)
-        return value.value if value is not None and isinstance(value.value, int) else 0
-
-    def text(self, entry: Entry, attribute: int) -> str:
-        """Return the text that an attribute of an entry is; "" where it has none."""
-        value = entry.values.get(attribute)
-        if value is None:
-            return ""
-        form, content = value
-        if isinstance(content, int):
-            if form in _INDEXED_STRINGS:
-                base = self._bases[_STR_OFFSETS_BASE]
-                content = _word(self._sections.str_offsets, base + 4 * content)
-                form = 0x0E
-            if form not in _STRINGS:
-                return ""
-            strings = getattr(self._sections, _STRINGS[form])
-            content = bytes(ByteReader(strings, content, len(strings)).string())
-        return content.decode("utf-8", "replace")
-
-    def _address(self, value: Value | None) -> int | None:
-        if value is None or not isinstance(value.value, int):
-            return None
-        if value.form in _INDEXED_ADDRESSES:
-            return self._indexed_address(value.value)
-        return value.value
-
-    def _indexed_address(self, number: int) -> int:
-        return _word(self._sections.addr, self._bases[_ADDR_BASE] + 4 * number)
-
-    def _range_list(self, value: Value, base: int) -> Iterator[tuple[int, int]]:
-        form, offset = value
-        if not isinstance(offset, int):
-            raise Damaged
-        if self._version < _DWARF5:
-            return read_pairs(self._sections.ranges, offset, base)
-        lists = self._sections.rnglists
-        if form == _INDEXED_RANGES:
-            first = self._bases[_RNGLISTS_BASE]
-            offset = first + _word(lists, first + 4 * offset)
-        return read_range_list(lists, offset, base, self._indexed_address)
-
-    def _abbreviation_reader(self) -> Iterator[tuple[int, _Abbreviation]]:
-        """Yield the unit's abbreviations; the first ones are all that most units are asked for."""
-        data, offset = self._abbreviations
-        numbers = _numbers(data, offset)
-        while code := next(numbers):
-            tag, has_children = next(numbers), bool(next(numbers))
-            attributes = []
-            while True:
-                attribute, form = next(numbers), next(numbers)
-                implicit = next(numbers) if form == _IMPLICIT else 0
-                if not attribute and not form:
-                    break
-                attributes.append((attribute, form, implicit))
-            yield code, _Abbreviation(tag, has_children, tuple(attributes), _steps(attributes))
-
-    def _abbreviation_at(self, position: int) -> tuple[_Abbreviation, int]:
+    def _abbreviation_at(self, position: int) -> tuple[Abbreviation, int]:
         """Return the abbreviation of an entry, and where its values begin."""
-        data = self._sections.info
+        data = self._data
         code, position = data[position], position + 1
         if code & _LEB_MORE:
             reader = ByteReader(data, position - 1, self.end)
             code, position = reader.uleb(), reader.position
-        found = self._known.get(code)
-        while found is None:
-            number, abbreviation = next(self._reader, (0, None))
-            if abbreviation is None:
-                raise Damaged
-            self._known[number] = abbreviation
-            found = self._known.get(code)
-        return found, position
+        return self._abbreviations[code], position
 
-    def _step_over(self, abbreviation: _Abbreviation, position: int) -> int:
-        data = self._sections.info
+    def _step_over(self, abbreviation: Abbreviation, position: int) -> int:
+        data = self._data
         for size, form in abbreviation.steps:
             position += size
-            if form in _NUMBERS:
+            if form in NUMBERS:
                 while data[position] & _LEB_MORE:
                     position += 1
                 position += 1
             elif form:
                 reader = ByteReader(data, position, self.end)
-                _variable(reader, form)
+                read_value(reader, form, 0, self._sizes)
                 position = reader.position
         return position
 
-    def _decode(self, position: int) -> tuple[Entry | None, int]:
-        if not self.start < position < self.end or not self._sections.info[position]:
-            return None, position + 1
-        abbreviation, position = self._abbreviation_at(position)
-        reader = ByteReader(self._sections.info, position, self.end)
-        values = {}
-        for attribute, form, implicit in abbreviation.attributes:
-            value: int | bytes
-            if form == _IMPLICIT:
-                value = implicit
-            elif form in _FIXED:
-                value = reader.unsigned(_FIXED[form])
-            else:
-                value = _variable(reader, form)
-            if form in _REFERENCES and isinstance(value, int):
-                value += self.start
-            values[attribute] = Value(form, value)
-        return Entry(abbreviation.tag, values), reader.position
+    def _decode(self, offset: int) -> Entry:
+        abbreviation, position = self._abbreviation_at(offset)
+        reader = ByteReader(self._data, position, self.end)
+        attributes = {}
+        for name, form, implicit in abbreviation.attributes:
+            found = read_value(reader, form, implicit, self._sizes)
+            if name is not None:
+                attributes[name] = self._resolved(*found)
+        return Entry(self, offset, abbreviation.tag, attributes, has_children=abbreviation.has_children)
+
+    def _resolved(self, form: int, value: Any) -> Attribute:  # noqa: ANN401 - as in `Attribute`
+        """Return an attribute whose value is read."""
+        if form in STRINGS:
+            value = text_at(self.info.section(STRINGS[form]), value)
+        elif form in REFERENCES:
+            value += self.start
+        elif form in INDEXED_STRINGS:
+            value = text_at(self.info.section("str"), self._in_table("str_offsets", value))
+        elif form in INDEXED_ADDRESSES:
+            value = self.address(value)
+        elif form in INDEXED_LISTS:
+            section = INDEXED_LISTS[form]
+            value = self._bases[f"DW_AT_{section}_base"] + self._in_table(section, value)
+        return Attribute(form, value)
+
+    def _in_table(self, section: str, number: int) -> int:
+        offset = self._bases[f"DW_AT_{section}_base"] + self.offset_size * number
+        return number_at(self.info.section(section), offset, self.offset_size)
 
 
-def _numbers(data: bytes, position: int) -> Iterator[int]:
-    """Yield unsigned numbers of variable length."""
-    while position < len(data):
-        byte = data[position]
-        position += 1
-        if byte < _LEB_MORE:
-            yield byte
-        else:
-            reader = ByteReader(data, position - 1, len(data))
-            yield reader.uleb()
-            position = reader.position
-    raise Damaged
+def units_in(info: DebugInfo, section: str) -> Iterator[Unit]:
+    """Yield the units of a section, ``info`` or ``types``; those that are damaged, or of an unknown kind, are passed over."""
+    data = info.section(section)
+    start = 0
+    while start < len(data):
+        try:
+            end, _ = _extent(ByteReader(data, start, len(data)))
+        except Damaged:
+            return
+        with suppress(Damaged, IndexError):
+            yield Unit(info, section, start)
+        start = end
 
 
-def _steps(attributes: list[tuple[int, int, int]]) -> tuple[tuple[int, int], ...]:
-    steps, size = [], 0
-    for _, form, _ in attributes:
-        if form in _FIXED:
-            size += _FIXED[form]
-        else:
-            steps.append((size, form))
-            size = 0
-    return (*steps, (size, 0))
+def _extent(reader: ByteReader) -> tuple[int, int]:
+    """Return where a unit ends, and the bytes of its offsets.
 
-
-def _variable(reader: ByteReader, form: int) -> int | bytes:
-    if form in _NUMBERS:
-        return reader.uleb()
-    if form == _STRING:
-        return bytes(reader.string())
-    if form in _BLOCKS:
-        size = _BLOCKS[form]
-        return reader.take(reader.unsigned(size) if size else reader.uleb())
-    raise Damaged
-
-
-def _word(data: bytes, offset: int) -> int:
-    return ByteReader(data, offset, len(data)).unsigned(4)
+    Raises:
+        Damaged: It has no end.
+    """
+    length, offset_size = reader.unsigned(_WORD), _WORD
+    if length == _LONG:
+        length, offset_size = reader.unsigned(2 * _WORD), 2 * _WORD
+    end = reader.position + length
+    if end > len(reader.data):
+        raise Damaged
+    return end, offset_size

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.loader.dwarf.byte_reader import ByteReader
 from emulator.loader.dwarf.c_types import Array, Struct
-from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.debug_info import DAMAGE
 from emulator.loader.dwarf.type_names import text_of
 from emulator.loader.dwarf.types import Types
 from emulator.loader.dwarf.units import declaring
@@ -20,7 +20,8 @@ from emulator.loader.dwarf.units import declaring
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.loader.dwarf.units import Entry, Units
+    from emulator.loader.dwarf.entries import Entry
+    from emulator.loader.dwarf.units import Units
 
 _FBREG: Final = b"\x91"  # DW_OP_fbreg
 _CFA: Final = b"\x9c"  # DW_OP_call_frame_cfa
@@ -64,7 +65,7 @@ class FrameVariables:
             entry = self._units.function_at(function)
             base = None if entry is None else _base(_expression(entry, "DW_AT_frame_base"))
             return [] if entry is None or base is None else list(self._variables(entry, base))
-        except damage():
+        except DAMAGE:
             return []
 
     def _variables(self, entry: Entry, base: int) -> Iterator[FrameVariable]:

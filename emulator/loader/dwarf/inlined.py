@@ -8,37 +8,28 @@ Source: DWARF 5, section 3.3.8.
 from __future__ import annotations
 
 from bisect import bisect_right
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emulator.loader.dwarf.byte_reader import ByteReader, Damaged
-from emulator.loader.dwarf.entries import (
-    CALL_FILE,
-    CALL_LINE,
-    LINKAGE_NAME,
-    NAME,
-    ORIGIN,
-    SPECIFICATION,
-    STATEMENTS,
-    Entry,
-    InfoSections,
-    Unit,
-)
+from emulator.loader.dwarf.byte_reader import Damaged
+from emulator.loader.dwarf.debug_info import DAMAGE, DebugInfo
 from emulator.loader.dwarf.line_header import DebugSections, Header, read_header
+from emulator.loader.dwarf.type_names import text_of
+from emulator.loader.dwarf.types import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_INLINED: Final = 0x1D
+    from emulator.loader.dwarf.entries import Entry, Unit
+
+_INLINED: Final = "DW_TAG_inlined_subroutine"
 _SCOPES: Final = frozenset(
-    (0x0B, _INLINED, 0x25, 0x2E, 0x32)
-)  # blocks, inlined calls, catch blocks, functions, try blocks
+    (_INLINED, *map("DW_TAG_{}".format, ("lexical_block", "catch_block", "subprogram", "try_block")))
+)
 _TYPES: Final = frozenset(
-    (0x01, 0x02, 0x04, 0x13, 0x15, 0x17)
-)  # arrays, classes, enumerations, structures, functions, unions
-_MIPS_LINKAGE_NAME: Final = 0x2007
+    f"DW_TAG_{each}_type" for each in ("array", "class", "enumeration", "structure", "subroutine", "union")
+)
+_ORIGINS: Final = ("DW_AT_abstract_origin", "DW_AT_specification")
 _ORIGINS_MAX: Final = 16
-_DAMAGE: Final = (Damaged, IndexError)
 
 
 class InlinedCall(NamedTuple):
@@ -78,15 +69,13 @@ class InlinedCalls:
         lines: The names of its files.
     """
 
-    def __init__(self, info: InfoSections, lines: DebugSections) -> None:
-        self._sections = info
+    def __init__(self, info: DebugInfo, lines: DebugSections) -> None:
         self._lines = lines
-        self._units = list(_units(info))
-        self._starts = [unit.start for unit in self._units]
+        self._units = info.units
         self._code = sorted(
             (start, end, number)
             for number, unit in enumerate(self._units)
-            for start, end in _ranges(unit, unit.top)
+            for start, end in _ranges(unit.top)
         )
         self._code_starts = [start for start, _, _ in self._code]
         self._contents: dict[int, _Contents] = {}
@@ -97,60 +86,49 @@ class InlinedCalls:
         if index < 0 or address >= self._code[index][1]:
             return ()
         number = self._code[index][2]
-        unit, contents = self._units[number], self._contents_of(number)
+        contents = self._contents_of(number)
         found = [each for start, end, each in contents.inlined if start <= address < end]
         innermost = max(found, key=lambda each: each.depth, default=None)
-        return tuple(self._call(unit, contents.header, each.entry) for each in _outwards(innermost))
+        return tuple(self._call(contents.header, each.entry) for each in _outwards(innermost))
 
     def _contents_of(self, number: int) -> _Contents:
         if number not in self._contents:
             unit = self._units[number]
             try:
                 inlined = [
-                    (start, end, each) for each in _inlined(unit) for start, end in _ranges(unit, each.entry)
+                    (start, end, each) for each in _inlined(unit) for start, end in _ranges(each.entry)
                 ]
-            except _DAMAGE:
+            except DAMAGE:
                 inlined = []
             try:
-                header = read_header(self._lines, unit.number(unit.top, STATEMENTS))
+                header = read_header(self._lines, number_of(unit.top, "DW_AT_stmt_list"))
             except Damaged:
                 header = None
             self._contents[number] = _Contents(inlined, header)
         return self._contents[number]
 
-    def _call(self, unit: Unit, header: Header | None, entry: Entry) -> InlinedCall:
-        line = unit.number(entry, CALL_LINE)
-        file = "" if header is None or not line else header.path(unit.number(entry, CALL_FILE))
+    def _call(self, header: Header | None, entry: Entry) -> InlinedCall:
+        line = number_of(entry, "DW_AT_call_line")
+        file = "" if header is None or not line else header.path(number_of(entry, "DW_AT_call_file"))
         try:
-            return InlinedCall(self._name(unit, entry), file, line)
-        except _DAMAGE:
+            return InlinedCall(_name(entry), file, line)
+        except DAMAGE:
             return InlinedCall("", file, line)
 
-    def _name(self, unit: Unit, entry: Entry) -> str:
-        """Return the name of an entry, or of what it is made of."""
-        name = ""
-        for _ in range(_ORIGINS_MAX):
-            linkage = unit.text(entry, LINKAGE_NAME) or unit.text(entry, _MIPS_LINKAGE_NAME)
-            if linkage:
-                return linkage
-            name = name or unit.text(entry, NAME)
-            origin = unit.number(entry, ORIGIN) or unit.number(entry, SPECIFICATION)
-            index = bisect_right(self._starts, origin) - 1
-            if not origin or index < 0:
-                break
-            unit = self._units[index]
-            entry = unit.entry(origin)
-        return name
 
-
-def _units(sections: InfoSections) -> Iterator[Unit]:
-    """Yield the units of a file; those that are damaged, or of an unknown kind, are passed over."""
-    start = 0
-    while start + 4 <= len(sections.info):
-        end = start + 4 + ByteReader(sections.info, start, start + 4).unsigned(4)
-        with suppress(*_DAMAGE):
-            yield Unit(sections, start)
-        start = end
+def _name(entry: Entry) -> str:
+    """Return the name of an entry, or of what it is made of."""
+    name = ""
+    for _ in range(_ORIGINS_MAX):
+        linkage = text_of(entry, "DW_AT_linkage_name") or text_of(entry, "DW_AT_MIPS_linkage_name")
+        if linkage:
+            return linkage
+        name = name or text_of(entry)
+        origin = next((each for each in _ORIGINS if each in entry.attributes), None)
+        if origin is None:
+            break
+        entry = entry.referred(origin)
+    return name
 
 
 def _inlined(unit: Unit) -> Iterator[_Inlined]:
@@ -159,13 +137,12 @@ def _inlined(unit: Unit) -> Iterator[_Inlined]:
     Raises:
         Damaged: It is damaged.
     """
-    around: list[_Inlined] = []
-    for depth, entry in unit.walk(_SCOPES, _TYPES):
-        while around and around[-1].depth >= depth:  # it has ended
-            around.pop()
+    found: dict[Entry, _Inlined] = {}
+    for *around, entry in unit.walk(_SCOPES, _TYPES):
         if entry.tag == _INLINED:
-            around.append(_Inlined(depth, entry, around[-1] if around else None))
-            yield around[-1]
+            outer = next((found[each] for each in reversed(around) if each in found), None)
+            found[entry] = _Inlined(len(around), entry, outer)
+            yield found[entry]
 
 
 def _outwards(call: _Inlined | None) -> Iterator[_Inlined]:
@@ -174,8 +151,8 @@ def _outwards(call: _Inlined | None) -> Iterator[_Inlined]:
         call = call.around
 
 
-def _ranges(unit: Unit, entry: Entry) -> list[tuple[int, int]]:
+def _ranges(entry: Entry) -> list[tuple[int, int]]:
     try:
-        return [(start, end) for start, end in unit.ranges(entry) if start < end]
-    except _DAMAGE:
+        return [(piece.start, piece.stop) for piece in entry.code() if piece]
+    except DAMAGE:
         return []

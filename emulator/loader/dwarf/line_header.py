@@ -64,6 +64,11 @@ class Header(NamedTuple):
         """The first special opcode."""
         return len(self.operand_counts) + 1
 
+    def name(self, number: int) -> str:
+        """Return a file's name as the compiler wrote it, "" where the table has no such number."""
+        index = number - self.first_file
+        return bytes(self.files[index][0]).decode("utf-8", "replace") if 0 <= index < len(self.files) else ""
+
     def path(self, number: int) -> str:
         """Return a file's path, "?" where the table has no such number."""
         index = number - self.first_file

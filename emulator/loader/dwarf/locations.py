@@ -5,14 +5,17 @@ Source: DWARF 5, section 2.6.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from emulator.loader.dwarf.units import base_of
+from emulator.loader.dwarf.byte_reader import ByteReader, Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.loader.dwarf.units import Entry
+    from elftools.dwarf.dwarf_expr import DWARFExprParser
+
+    from emulator.loader.dwarf.entries import Entry
 
 INDEXED: Final = ("DW_OP_addrx", "DW_OP_GNU_addr_index", "DW_OP_GNU_const_index")
 """Operations that name an address by its number."""
@@ -38,34 +41,25 @@ def located(entry: Entry, attribute: str) -> Iterator[Located]:
     """Yield the locations that an attribute of an entry names.
 
     Raises:
-        Exception: One of `damage`.
+        Exception: One of `DAMAGE`.
     """
-    from elftools.dwarf.locationlists import BaseAddressEntry, LocationEntry, LocationExpr, LocationParser
-
     found = entry.attributes.get(attribute)
     if found is None:
         return
-    unit = entry.cu
-    parser = LocationParser(entry.dwarfinfo.location_lists())
-    locations = parser.parse_from_attribute(found, unit["version"], die=entry)
-    if isinstance(locations, LocationExpr):
-        yield Located(0, 0, parse_expression(entry, locations.loc_expr))
-        return
-    base = base_of(unit)
-    for each in locations:
-        if isinstance(each, BaseAddressEntry):
-            base = each.base_address
-        elif isinstance(each, LocationEntry):
-            offset = 0 if each.is_absolute else base
-            operations = parse_expression(entry, each.loc_expr)
-            yield Located(each.begin_offset + offset, each.end_offset + offset, operations)
+    if not isinstance(found.value, int):
+        yield Located(0, 0, parse_expression(entry, found.value))
+    elif entry.unit.is_location_list(found.form):
+        for start, end, expression in entry.unit.location_list(found.value):
+            yield Located(start, end, parse_expression(entry, expression))
+    else:
+        raise Damaged
 
 
 def address_of(entry: Entry) -> int | None:
     """Return the linked address that an entry's location is, all the time; None: it is none.
 
     Raises:
-        Exception: One of `damage`.
+        Exception: One of `DAMAGE`.
     """
     location = entry.attributes.get("DW_AT_location")
     if location is None or isinstance(location.value, int):
@@ -74,17 +68,34 @@ def address_of(entry: Entry) -> int | None:
     if code[:1] == _ADDRESS and len(code) == _ADDRESS_SIZE:
         return int.from_bytes(code[1:], "little")
     if code[:1] in _NUMBERED:
-        (operation,) = parse_expression(entry, location.value)
-        return int(entry.dwarfinfo.get_addr(entry.cu, operation.args[0]))
+        number = ByteReader(code, 1, len(code))
+        address = entry.unit.address(number.uleb())
+        return address if number.position == number.end else None
     return None
 
 
-def parse_expression(entry: Entry, expression: Any) -> list[Any]:  # noqa: ANN401 - bytes, or a list of them
+def parse_expression(entry: Entry, expression: bytes) -> list[Any]:
     """Return the operations of an expression in an entry.
 
     Raises:
-        Exception: One of `damage`.
+        Damaged: It is none.
     """
-    from elftools.dwarf.dwarf_expr import DWARFExprParser
+    from elftools.common.exceptions import DWARFError, ELFError
+    from elftools.construct import ConstructError
 
-    return list(DWARFExprParser(entry.cu.structs).parse_expr(expression))
+    unit = entry.unit
+    try:
+        return list(_parser(unit.version, unit.address_size, unit.offset_size).parse_expr(list(expression)))
+    except (DWARFError, ELFError, ConstructError) as error:
+        raise Damaged from error
+
+
+@cache
+def _parser(version: int, address_size: int, offset_size: int) -> DWARFExprParser:
+    from elftools.dwarf.dwarf_expr import DWARFExprParser
+    from elftools.dwarf.structs import DWARFStructs
+
+    structs = DWARFStructs(
+        little_endian=True, dwarf_format=8 * offset_size, address_size=address_size, dwarf_version=version
+    )
+    return DWARFExprParser(structs)

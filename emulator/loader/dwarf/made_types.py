@@ -8,7 +8,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.debug_info import DAMAGE
+from emulator.loader.dwarf.entries import Entry
+from emulator.loader.dwarf.forms import Attribute
 from emulator.loader.dwarf.scoped_names import SCOPE, meant, scoped_name
 from emulator.loader.dwarf.type_names import is_c, text_of
 from emulator.loader.dwarf.value_types import Kind, ValueType
@@ -16,7 +18,8 @@ from emulator.loader.dwarf.value_types import Kind, ValueType
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from emulator.loader.dwarf.units import Entry, Units
+    from emulator.loader.dwarf.entries import Unit
+    from emulator.loader.dwarf.units import Units
 
 _TYPE: Final = "DW_AT_type"
 _TAGGED: Final = {
@@ -84,7 +87,7 @@ class MadeTypes:
         """Return whether a name without ``struct`` and the like is that of a type."""
         return name in BASE_WORDS or self._named_alone(name, None) is not None
 
-    def named(self, name: TypeName, unit: Entry | None = None) -> ValueType:
+    def named(self, name: TypeName, unit: Unit | None = None) -> ValueType:
         """Return a type.
 
         Args:
@@ -106,25 +109,25 @@ class MadeTypes:
     def pointer_to(self, target: ValueType) -> ValueType:
         """Return the type of a pointer to values of a type."""
         if target.has_definition and (target.kind is not Kind.ARRAY or target.is_named):
-            return ValueType(self._units, _Naming(_Pointer(target.definition)))
+            return ValueType(self._units, _naming(_pointer(target.definition)))
         return _MadePointer(self._units, target)
 
     def array_of(self, element: ValueType, count: int) -> ValueType:
         """Return the type of an array."""
         return _MadeArray(self._units, element, count)
 
-    def _named(self, words: Sequence[str], unit: Entry | None) -> ValueType:
+    def _named(self, words: Sequence[str], unit: Unit | None) -> ValueType:
         if words == ("void",):
-            return ValueType(self._units, _Naming(None))
+            return ValueType(self._units, _naming(None))
         if all(word in BASE_WORDS for word in words):
-            return ValueType(self._units, _Naming(_base(words)))
+            return ValueType(self._units, _naming(_base(words)))
         tag, name = words if len(words) > 1 else ("", words[0])
         found = self._entry(_TAGGED[tag], name, unit) if tag else self._named_alone(name, unit)
         if found is None:
             raise ValueError(f"there is no type {' '.join(words)!r} in the debug information")
-        return ValueType(self._units, _Naming(found))
+        return ValueType(self._units, _naming(found))
 
-    def _named_alone(self, name: str, unit: Entry | None) -> Entry | None:
+    def _named_alone(self, name: str, unit: Unit | None) -> Entry | None:
         """Return the entry of a type that its name alone means; of a struct it does so in other languages than C."""
         found = self._entry(_NAMED, name, unit)
         if found is None:
@@ -132,7 +135,7 @@ class MadeTypes:
             found = None if found is None or is_c(found) else found
         return found
 
-    def _entry(self, tags: tuple[str, ...], name: str, unit: Entry | None) -> Entry | None:
+    def _entry(self, tags: tuple[str, ...], name: str, unit: Unit | None) -> Entry | None:
         """Return the entry of a type: of a unit the first one that is whole, else of all.
 
         Raises:
@@ -146,7 +149,7 @@ class MadeTypes:
             try:
                 all_ = (each for unit in self._units.naming([name]) for each in _types(unit, tags, name))
                 self._found[tags, name] = self._best(all_)
-            except damage():
+            except DAMAGE:
                 self._found[tags, name] = None
         return self._found[tags, name]
 
@@ -158,7 +161,7 @@ class MadeTypes:
                 for unit in self._units.naming([plain]):
                     for each in _types(unit, tags, plain):
                         found.setdefault(scoped_name(each), []).append(each)
-            except damage():
+            except DAMAGE:
                 found = {}
             entries = meant(name, found)
             self._found[tags, name] = None if entries is None else self._best(iter(entries))
@@ -173,14 +176,14 @@ class MadeTypes:
         return declared
 
 
-def _types(unit: Entry, tags: tuple[str, ...], name: str) -> Iterator[Entry]:
+def _types(unit: Unit, tags: tuple[str, ...], name: str) -> Iterator[Entry]:
     try:
-        yield from (each for each in unit.iter_DIEs() if each.tag in tags and text_of(each) == name)
-    except damage():
+        yield from (each for each in unit.entries() if each.tag in tags and text_of(each) == name)
+    except DAMAGE:
         return
 
 
-def _base(words: Sequence[str]) -> _Base:
+def _base(words: Sequence[str]) -> Entry:
     """Return one of C's own types.
 
     Raises:
@@ -192,56 +195,43 @@ def _base(words: Sequence[str]) -> _Base:
     is_right = words.count("int") <= 1 and not ("int" in words and {"char", "float", "double"} & {*words})
     if not is_right or tuple(sorted(told)) not in _BASE:
         raise ValueError(f"{' '.join(words)!r} is no type")
-    return _Base(*_BASE[tuple(sorted(told))])
+    name, encoding, size = _BASE[tuple(sorted(told))]
+    return _Made("DW_TAG_base_type", name=name.encode(), encoding=encoding, byte_size=size)
 
 
 # Entries that no file has, as far as types are read from them.
 
 
-class _Attribute(NamedTuple):
-    value: object
-
-
-class _Naming:
-    """What names a type.
+class _Made(Entry):
+    """An entry that is in no unit.
 
     Args:
-        type_: The entry of the type; None: it is void.
+        tag: See `Entry`.
+        type_: The entry of the type that it names; None: it is void.
+        values: Of its other attributes, by the ends of their names.
     """
 
-    tag = ""
+    __slots__ = ("_type",)
 
-    def __init__(self, type_: Entry | None) -> None:
-        self._type = type_
-        self.attributes = {} if type_ is None else {_TYPE: _Attribute(None)}
+    def __init__(self, tag: str, type_: Entry | None = None, **values: object) -> None:
+        self.tag = tag
+        self.has_children = False
+        self.attributes = {f"DW_AT_{name}": Attribute(0, value) for name, value in values.items()}
+        if type_ is not None:
+            self._type = type_
+            self.attributes[_TYPE] = Attribute(0, None)
 
-    def get_DIE_from_attribute(self, _name: str) -> Entry:  # noqa: N802 - as pyelftools has it
+    def referred(self, _name: str) -> Entry:
         return self._type
 
 
-class _Pointer(_Naming):
-    """A type of pointers."""
-
-    tag = "DW_TAG_pointer_type"
-
-
-class _Array(_Naming):
-    """A type of arrays."""
-
-    tag = "DW_TAG_array_type"
+def _naming(type_: Entry | None) -> Entry:
+    """Return what names a type; None: it is void."""
+    return _Made("", type_)
 
 
-class _Base:
-    """One of C's own types."""
-
-    tag = "DW_TAG_base_type"
-
-    def __init__(self, name: str, encoding: int, size: int) -> None:
-        self.attributes = {
-            "DW_AT_name": _Attribute(name.encode()),
-            "DW_AT_encoding": _Attribute(encoding),
-            "DW_AT_byte_size": _Attribute(size),
-        }
+def _pointer(target: Entry | None) -> Entry:
+    return _Made("DW_TAG_pointer_type", target)
 
 
 class _MadeArray(ValueType):
@@ -256,7 +246,7 @@ class _MadeArray(ValueType):
     has_definition = False
 
     def __init__(self, units: Units, element: ValueType, count: int) -> None:
-        super().__init__(units, _Naming(_Array(None)))
+        super().__init__(units, _naming(_Made("DW_TAG_array_type")))
         self._element = element
         self._count = count
 
@@ -289,7 +279,7 @@ class _MadePointer(ValueType):
     has_definition = False
 
     def __init__(self, units: Units, target: ValueType) -> None:
-        super().__init__(units, _Naming(_Pointer(None)))
+        super().__init__(units, _naming(_pointer(None)))
         self._target = target
 
     @cached_property

@@ -13,7 +13,7 @@ from emulator.loader.dwarf.units import declarations
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from emulator.loader.dwarf.units import Entry
+    from emulator.loader.dwarf.entries import Entry
 
 SCOPE: Final = "::"
 _SCOPES: Final = frozenset(
@@ -28,14 +28,14 @@ def scoped_name(entry: Entry) -> str:
     """Return the name of a variable or a type with the scopes around its declaration; those without a name are left out.
 
     Raises:
-        Exception: One of `damage`.
+        Exception: One of `DAMAGE`.
     """
     *_, declared = declarations(entry)  # that of a member is in its class
     parts = [text_of(declared)]
-    around = declared.get_parent()
+    around = declared.unit.parent(declared)
     while around is not None and around.tag in _SCOPES:
         parts += filter(None, [text_of(around)])
-        around = around.get_parent()
+        around = around.unit.parent(around)
     return SCOPE.join(reversed(parts))
 
 

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.debug_info import DAMAGE
 from emulator.loader.dwarf.type_names import text_of
-from emulator.loader.dwarf.units import code_of, declarations, declaring
+from emulator.loader.dwarf.units import FUNCTION, declarations, declaring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.loader.dwarf.units import Entry, Units
+    from emulator.loader.dwarf.entries import Entry, Unit
+    from emulator.loader.dwarf.units import Units
 
 _PARAMETER: Final = "DW_TAG_formal_parameter"
 _VARIABLE: Final = "DW_TAG_variable"
 _BLOCK: Final = "DW_TAG_lexical_block"
 _INLINED: Final = "DW_TAG_inlined_subroutine"
+_GLOBAL: Final = frozenset((_VARIABLE, FUNCTION))
 _ORIGIN: Final = "DW_AT_abstract_origin"
 _LOCATIONS: Final = frozenset(("DW_AT_location", "DW_AT_const_value"))
 
@@ -62,28 +64,19 @@ def scopes_at(units: Units, address: int) -> tuple[Scope, ...]:
     try:
         function = units.function_around(address)
         return () if function is None else tuple(reversed(list(_scopes(units, function, address))))
-    except damage():
+    except DAMAGE:
         return ()
 
 
-def global_variables(unit: Entry) -> Iterator[Declared]:
+def global_variables(unit: Unit) -> Iterator[Declared]:
     """Yield the variables of a unit that are outside of functions and have a location, those in namespaces, too.
 
     Raises:
-        Exception: One of `damage`.
+        Exception: One of `DAMAGE`.
     """
-    functions: list[Entry] = []
-    depth = 0
-    for entry in unit.iter_DIEs():
-        if entry.tag is None:
-            depth -= 1
-            del functions[depth:]
-            continue
-        if entry.tag == _VARIABLE and not _LOCATIONS.isdisjoint(entry.attributes) and not any(functions):
+    for *around, entry in unit.walk(_GLOBAL):
+        if entry.tag == _VARIABLE and not _LOCATIONS.isdisjoint(entry.attributes) and not around:
             yield from _declared(entry)
-        if entry.has_children:
-            functions += [entry.tag == "DW_TAG_subprogram"]
-            depth += 1
 
 
 def _scopes(units: Units, entry: Entry, address: int) -> Iterator[Scope]:
@@ -110,7 +103,7 @@ def _scope(units: Units, entry: Entry, address: int) -> tuple[Scope, Entry | Non
                 parameters += _declared(child)
             elif child.tag == _VARIABLE:
                 here += _declared(child)
-            elif child.tag in (_BLOCK, _INLINED) and any(address in piece for piece in code_of(child)):
+            elif child.tag in (_BLOCK, _INLINED) and any(address in piece for piece in child.code()):
                 block, inlined = (child, inlined) if child.tag == _BLOCK else (block, child)
         blocks.append(here)
     lost_parameters, lost = _left_out(units, entry)
@@ -123,12 +116,8 @@ def _left_out(units: Units, entry: Entry) -> tuple[list[Declared], list[Declared
     """Return the parameters and variables of a copy's origin of which the copy has none."""
     if _ORIGIN not in entry.attributes:
         return [], []
-    origin = entry.get_DIE_from_attribute(_ORIGIN)
-    kept = {
-        child.get_DIE_from_attribute(_ORIGIN).offset
-        for child in _inside(units, entry)
-        if _ORIGIN in child.attributes
-    }
+    origin = entry.referred(_ORIGIN)
+    kept = {child.referred(_ORIGIN).offset for child in _inside(units, entry) if _ORIGIN in child.attributes}
     lost: tuple[list[Declared], list[Declared]] = [], []
     for child in units.children(origin):
         if child.tag in (_PARAMETER, _VARIABLE) and child.offset not in kept and not _is_elsewhere(child):
@@ -149,7 +138,7 @@ def _in_order(units: Units, entry: Entry, parameters: list[Declared]) -> tuple[D
     """Return parameters in the order of their declaration, which a copy may have changed."""
     if _ORIGIN not in entry.attributes:
         return tuple(parameters)
-    origin = entry.get_DIE_from_attribute(_ORIGIN)
+    origin = entry.referred(_ORIGIN)
     names = [text_of(each) for each in units.children(origin) if each.tag == _PARAMETER]
     known = {name: number for number, name in enumerate(names)}
     return tuple(sorted(parameters, key=lambda each: known.get(each.name, len(known))))

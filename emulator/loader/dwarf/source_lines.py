@@ -47,6 +47,7 @@ class _Sequence:
         self.files = array("I")
         self.lines = array("I")
         self.statements = bytearray()  # 1: a breakpoint may stand there
+        self.prologue_ends: list[int] = []  # addresses
         self.end = 0
 
     def append(self, address: int, file: int, line: int, *, is_statement: bool) -> None:
@@ -117,6 +118,19 @@ class LineTable:
                 if row and address < sequence.end:
                     return sequence.addresses[row] if row < len(sequence.addresses) else sequence.end
         return None
+
+    def prologue_end(self, function: range) -> int | None:
+        """Return the linked address in a function at which its prologue ends; None where the file does not say."""
+        return next(
+            (
+                address
+                for _, sequence in self._near(function.start)
+                if sequence.find(function.start) is not None
+                for address in sequence.prologue_ends
+                if address in function
+            ),
+            None,
+        )
 
     def addresses(self, file: str, line: int) -> list[int]:
         """Return where the code of a line begins, at places for breakpoints, linked, ascending; *file* is the end of its path, in whole parts."""
@@ -209,11 +223,15 @@ class _Rows:
 
     def restart(self) -> None:
         self.address, self.file, self.line, self.is_statement = 0, 1, 1, self._starts_as_statement
+        self.is_prologue_end = False
         self.sequence = _Sequence()
 
     def emit(self) -> None:
         numbers = self.address & WORD_MAX, self.file & WORD_MAX, self.line & WORD_MAX
         self.sequence.append(*numbers, is_statement=self.is_statement)
+        if self.is_prologue_end:
+            self.sequence.prologue_ends.append(numbers[0])
+            self.is_prologue_end = False
 
     def end_sequence(self) -> None:
         self.sequence.end = self.address & WORD_MAX
@@ -267,6 +285,8 @@ def _run_standard(opcode: int, header: Header, rows: _Rows) -> None:
             rows.address += (255 - header.opcode_base) // header.line_range * header.minimum_instruction
         case 9:  # DW_LNS_fixed_advance_pc
             rows.address += reader.unsigned(2)
+        case 10:  # DW_LNS_set_prologue_end
+            rows.is_prologue_end = True
         case _:  # columns and opcodes of the future
             for _ in range(header.operand_counts[opcode - 1]):
                 reader.uleb()

@@ -12,53 +12,46 @@ from __future__ import annotations
 import io
 import os.path
 import struct
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-from emulator.loader.dwarf.debug_info import damage, open_debug_info
+from emulator.loader.dwarf.byte_reader import Damaged
+from emulator.loader.dwarf.debug_info import DAMAGE, DebugInfo
 from emulator.loader.files import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Entry: TypeAlias = Any  # pyelftools' DIEs and units, which have few types
+    from emulator.loader.dwarf.entries import Entry, Unit
 
 _VERSION_5: Final = 5
 _LARGEST_FILE: Final = 1 << 30  # bytes
 _SECTIONS: Final = {"info": 1, "abbrev": 3, "loclists": 5, "str_offsets": 6, "rnglists": 8, "str": 0}
 """Those that are used, with their numbers in the index of a .dwp file; 0: it has one for all units."""
 
-_BASES: Final = {"DW_AT_str_offsets_base": 8, "DW_AT_loclists_base": 12, "DW_AT_rnglists_base": 12}
-"""Where the tables of a unit begin in its sections, after their headers."""
-
 _INDEX_HEADER: Final = struct.Struct("<IIII")  # version, columns, units, slots
 
 
-def is_skeleton(unit: Entry) -> bool:
-    """Return whether a unit only names the file with the whole one."""
-    return bool(unit["version"] >= _VERSION_5 and unit["unit_type"] == "DW_UT_skeleton")
-
-
-def split_name(skeleton: Entry) -> str:
+def split_name(skeleton: Unit) -> str:
     """Return the name of the file with the whole unit, as the compiler wrote it."""
-    return _text(skeleton.get_top_DIE(), "DW_AT_dwo_name")
+    return _text(skeleton.top, "DW_AT_dwo_name")
 
 
-def older_name(unit: Entry) -> str:
+def older_name(unit: Unit) -> str:
     """Return the name of the file with the whole unit where a unit is a skeleton of GNU's extension of DWARF 4; "": it is none."""
-    return _text(unit.get_top_DIE(), "DW_AT_GNU_dwo_name") if unit["version"] < _VERSION_5 else ""
+    return _text(unit.top, "DW_AT_GNU_dwo_name") if unit.version < _VERSION_5 else ""
 
 
-def split_unit(skeleton: Entry, kernel: str) -> Entry | None:
+def split_unit(skeleton: Unit, kernel: str) -> Unit | None:
     """Return the whole unit of a skeleton; None where no file has it.
 
     Args:
         skeleton: Of the kernel's debug information.
         kernel: Path of the kernel's file. Files are looked for beside it, and where the compiler put them.
     """
-    for path in _paths(skeleton.get_top_DIE(), kernel):
+    for path in _paths(skeleton.top, kernel):
         try:
             found = _read_unit(read_file(path, _LARGEST_FILE), skeleton)
-        except damage():
+        except DAMAGE:
             continue
         if found is not None:
             return found
@@ -77,26 +70,36 @@ def _text(top: Entry, attribute: str) -> str:
     return os.fsdecode(top.attributes[attribute].value) if attribute in top.attributes else ""
 
 
-def _read_unit(data: bytes, skeleton: Entry) -> Entry | None:
+def _read_unit(data: bytes, skeleton: Unit) -> Unit | None:
+    contents, index = _sections(data)
+    if index:
+        contents = _contribution(index, skeleton.identity, contents)
+    contents["addr"] = skeleton.info.section("addr")  # they are the kernel's
+    units = DebugInfo(contents, skeleton).units
+    return next((unit for unit in units if unit.identity == skeleton.identity), None)
+
+
+def _sections(data: bytes) -> tuple[dict[str, bytes], bytes]:
+    """Return the sections of a file that are used, and its index.
+
+    Raises:
+        Damaged: It is no file with sections.
+    """
+    from elftools.common.exceptions import ELFError
+    from elftools.construct import ConstructError
     from elftools.elf.elffile import ELFFile
 
-    file = ELFFile(io.BytesIO(data))
-    sections = {name: file.get_section_by_name(f".debug_{name}.dwo") for name in _SECTIONS}
-    contents = {name: bytes(section.data()) for name, section in sections.items() if section is not None}
-    index = file.get_section_by_name(".debug_cu_index")
-    wanted = skeleton.header["dwo_id"]
-    if index is not None:
-        contents = _contribution(bytes(index.data()), wanted, contents)
-    addresses = skeleton.dwarfinfo.debug_addr_sec  # they are the kernel's
-    contents["addr"] = b"" if addresses is None else addresses.stream.getvalue()
-    dwarf = open_debug_info(contents)
-    unit = None if dwarf is None else next(dwarf.iter_CUs(), None)
-    if unit is None or unit.header["dwo_id"] != wanted:
-        return None
-    return _completed(unit, skeleton)
+    try:
+        file = ELFFile(io.BytesIO(data))
+        sections = {name: file.get_section_by_name(f".debug_{name}.dwo") for name in _SECTIONS}
+        contents = {name: bytes(section.data()) for name, section in sections.items() if section is not None}
+        index = file.get_section_by_name(".debug_cu_index")
+        return contents, b"" if index is None else bytes(index.data())
+    except (ELFError, ConstructError) as error:
+        raise Damaged from error
 
 
-def _contribution(index: bytes, wanted: int, contents: Mapping[str, bytes]) -> dict[str, bytes]:
+def _contribution(index: bytes, wanted: int | None, contents: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return what the sections of a .dwp file have of one unit; nothing where it has not that unit."""
     _, columns, units, slots = _INDEX_HEADER.unpack_from(index)
     signatures = struct.unpack_from(f"<{slots}Q", index, _INDEX_HEADER.size)
@@ -114,18 +117,3 @@ def _contribution(index: bytes, wanted: int, contents: Mapping[str, bytes]) -> d
         for name, content in contents.items()
         if not (number := _SECTIONS[name]) or number in sizes
     }
-
-
-def _completed(unit: Entry, skeleton: Entry) -> Entry:
-    """Give the first entry of a unit what its skeleton says, and what is the same in all files, before pyelftools needs it."""
-    from elftools.dwarf.die import DIE, AttributeValue
-
-    top = DIE(unit, unit.dwarfinfo.debug_info_sec.stream, unit.cu_die_offset)
-    for name, base in _BASES.items():
-        top.attributes[name] = AttributeValue(name, "DW_FORM_sec_offset", base, base, 0, 0)
-    for name, attribute in skeleton.get_top_DIE().attributes.items():
-        top.attributes.setdefault(name, attribute)
-    unit._dielist.append(top)  # noqa: SLF001 - where `get_top_DIE` looks for it
-    unit._diemap.append(unit.cu_die_offset)  # noqa: SLF001 - as above
-    top._translate_indirect_attributes()  # noqa: SLF001 - as `get_top_DIE` does
-    return unit

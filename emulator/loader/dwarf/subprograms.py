@@ -10,27 +10,28 @@ Source: DWARF 5, sections 2.6 (locations), 3.3 (functions) and 4.1 (parameters).
 
 from __future__ import annotations
 
-from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.byte_reader import Damaged
+from emulator.loader.dwarf.debug_info import DAMAGE
+from emulator.loader.dwarf.line_header import DebugSections, Header, read_header
 from emulator.loader.dwarf.locations import Located, located
 from emulator.loader.dwarf.type_names import text_of
-from emulator.loader.dwarf.units import code_of, declaring, start_of
+from emulator.loader.dwarf.types import number_of
+from emulator.loader.dwarf.units import declaring, start_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from emulator.loader.dwarf.units import Entry, Units
+    from emulator.loader.dwarf.entries import Entry, Unit
+    from emulator.loader.dwarf.source_lines import LineTable
+    from emulator.loader.dwarf.units import Units
 
 _PARAMETER = "DW_TAG_formal_parameter"
 _ORIGIN = "DW_AT_abstract_origin"
 _ASSEMBLY = 0x8001  # DW_LANG_Mips_Assembler, which all assemblers use
 _DEPTH_MAX = 64
 _POINTER_SIZE = 4
-_VERSION_4, _VERSION_5 = 4, 5
-_LISTS = ("DW_FORM_sec_offset", "DW_FORM_loclistx")
-_LISTS_BEFORE = ("DW_FORM_data4", "DW_FORM_data8")
 _AGGREGATES = frozenset(("DW_TAG_structure_type", "DW_TAG_union_type", "DW_TAG_class_type"))
 _POINTERS = frozenset(("DW_TAG_pointer_type", "DW_TAG_reference_type", "DW_TAG_rvalue_reference_type"))
 
@@ -93,9 +94,9 @@ class Inlined(NamedTuple):
     prologue_end: int | None
 
 
-def _is_assembly(unit: Entry) -> bool:
+def _is_assembly(unit: Unit) -> bool:
     """Return whether an assembler has described a unit: it knows no parameters."""
-    language = unit.get_top_DIE().attributes.get("DW_AT_language")
+    language = unit.top.attributes.get("DW_AT_language")
     return language is not None and language.value == _ASSEMBLY
 
 
@@ -104,25 +105,28 @@ class Subprograms:
 
     Args:
         units: Of the file.
+        lines: Of the same file.
     """
 
-    def __init__(self, units: Units) -> None:
+    def __init__(self, units: Units, lines: LineTable) -> None:
         self._units = units
+        self._lines = lines
+        self._headers: dict[int, Header | None] = {}
 
     def at(self, address: int) -> Subprogram | None:
         """Return the function whose first instruction is at a linked address; None where the file does not say, as in assembly."""
         try:
             entry = self._units.function_at(address)
-            return None if entry is None or _is_assembly(entry.cu) else self._subprogram(entry, address)
-        except damage():
+            return None if entry is None or _is_assembly(entry.unit) else self._subprogram(entry, address)
+        except DAMAGE:
             return None
 
     def lists_locations(self, address: int) -> bool:
         """Return whether the unit of the function whose first instruction is at a linked address lists locations of variables by address, as optimised code needs it."""
         try:
             entry = self._units.function_at(address)
-            return entry is not None and _lists_locations(entry.cu)
-        except damage():
+            return entry is not None and entry.unit.lists_locations()
+        except DAMAGE:
             return False
 
     def inlined(self, names: Collection[str], wanted: Callable[[str], bool]) -> Iterator[Inlined]:
@@ -141,7 +145,7 @@ class Subprograms:
                     symbol = _symbol(origin)
                     if wanted(symbol):
                         yield from self._inlined(symbol, origin, entry, function)
-        except damage():
+        except DAMAGE:
             return
 
     def _inlined(self, symbol: str, origin: Entry, entry: Entry, function: Entry) -> Iterator[Inlined]:
@@ -182,40 +186,27 @@ class Subprograms:
     def _file(self, entry: Entry) -> str:
         """Return the name of the file in which an entry is declared; of a method that may be said where its class is."""
         entry = declaring(entry, "DW_AT_decl_file") or entry
-        if entry.dwarfinfo is not self._units.dwarf:  # the numbers of files there are others
+        number = entry.attributes.get("DW_AT_decl_file")
+        if number is None or entry.unit.info is not self._units.info:  # the numbers of files there are others
             return ""
-        number, program = (
-            entry.attributes.get("DW_AT_decl_file"),
-            self._units.dwarf.line_program_for_CU(entry.cu),
-        )
-        if number is None or program is None:
-            return ""
-        files = program.header["file_entry"]
-        first = 0 if program.header["version"] >= _VERSION_5 else 1
-        return str(files[number.value - first]["name"].decode("utf-8", "replace"))
+        header = self._header(number_of(entry.unit.top, "DW_AT_stmt_list"))
+        return "" if header is None else header.name(number.value)
+
+    def _header(self, offset: int) -> Header | None:
+        """Return the header of a line program; None where it is damaged."""
+        if offset not in self._headers:
+            section = self._units.info.section
+            sections = DebugSections(*map(section, DebugSections._fields))
+            try:
+                self._headers[offset] = read_header(sections, offset)
+            except Damaged:
+                self._headers[offset] = None
+        return self._headers[offset]
 
     def _prologue_end(self, entry: Entry, address: int) -> int | None:
         """Return where the line program says that the prologue ends, which only some compilers make it say."""
-        program = self._units.dwarf.line_program_for_CU(entry.cu)
-        if program is None:
-            return None
-        end = max((piece.stop for piece in code_of(entry) if address in piece), default=address)
-        rows = (row.state for row in program.get_entries() if row.state is not None)
-        return next((row.address for row in rows if row.prologue_end and address <= row.address < end), None)
-
-
-def _lists_locations(unit: Entry) -> bool:
-    """Return whether entries of a unit may refer to location lists: its abbreviations say so."""
-    table, version = unit.dwarfinfo.get_abbrev_table(unit["debug_abbrev_offset"]), unit["version"]
-    lists = _LISTS if version >= _VERSION_4 else _LISTS_BEFORE
-    for code in count(1):
-        try:
-            abbreviation = table.get_abbrev(code)
-        except KeyError:
-            return False
-        if any(each.name == "DW_AT_location" and each.form in lists for each in abbreviation["attr_spec"]):
-            return True
-    return False
+        end = max((piece.stop for piece in entry.code() if address in piece), default=address)
+        return self._lines.prologue_end(range(address, end))
 
 
 def _origin(entry: Entry) -> Entry:
@@ -223,7 +214,7 @@ def _origin(entry: Entry) -> Entry:
     for _ in range(_DEPTH_MAX):
         if _ORIGIN not in entry.attributes:
             break
-        entry = entry.get_DIE_from_attribute(_ORIGIN)
+        entry = entry.referred(_ORIGIN)
     return entry
 
 
@@ -241,7 +232,7 @@ def _type_of(entry: Entry) -> tuple[str, int]:
     for _ in range(_DEPTH_MAX):
         if "DW_AT_type" not in entry.attributes:
             break
-        entry = entry.get_DIE_from_attribute("DW_AT_type")
+        entry = entry.referred("DW_AT_type")
         size = entry.attributes.get("DW_AT_byte_size")
         if entry.tag in _POINTERS or size is not None:
             return entry.tag, _POINTER_SIZE if size is None else size.value

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from emulator.loader.dwarf.units import Entry, Units
+    from emulator.loader.dwarf.entries import Entry
+    from emulator.loader.dwarf.units import Units
 
 _DEPTH_MAX: Final = 32
 _POINTERS: Final = {
@@ -50,7 +51,7 @@ class TypeNames:
             plain: Write what typedefs stand for, and no ``const`` or ``volatile``.
 
         Raises:
-            Exception: One of `damage`.
+            Exception: One of `DAMAGE`.
         """
         return self._of(entry, plain=plain, depth=0)
 
@@ -59,7 +60,7 @@ class TypeNames:
             return "void"
         if depth > _DEPTH_MAX:
             raise ValueError("a type of itself")
-        named = entry.get_DIE_from_attribute(_TYPE)
+        named = entry.referred(_TYPE)
         return self._named(named, plain=plain, depth=depth + 1)
 
     def _named(self, named: Entry, *, plain: bool, depth: int) -> str:
@@ -75,7 +76,7 @@ class TypeNames:
         if tag == "DW_TAG_typedef" and plain:
             return self._of(named, plain=True, depth=depth)
         if "DW_AT_signature" in named.attributes:
-            raise ValueError("the type is in a unit of its own, which pyelftools does not read in DWARF 5")
+            raise ValueError("the type is in a unit of its own")
         tagged = _TAGGED.get(tag, "")
         return f"{tagged if tagged and is_c(named) else ''}{text_of(named) or '(unnamed)'}"
 
@@ -87,7 +88,7 @@ class TypeNames:
 
     def _pointer(self, entry: Entry, mark: str, *, plain: bool, depth: int) -> str:
         if _TYPE in entry.attributes:
-            target = entry.get_DIE_from_attribute(_TYPE)
+            target = entry.referred(_TYPE)
             if target.tag == "DW_TAG_subroutine_type":
                 return self._function(target, f" ({mark})", plain=plain, depth=depth)
         inner = self._of(entry, plain=plain, depth=depth)
@@ -112,5 +113,5 @@ def text_of(entry: Entry, attribute: str = "DW_AT_name") -> str:
 
 def is_c(entry: Entry) -> bool:
     """Return whether an entry is of a unit in C, where names of structs stand behind ``struct``."""
-    language = entry.cu.get_top_DIE().attributes.get("DW_AT_language")
+    language = entry.unit.top.attributes.get("DW_AT_language")
     return language is None or language.value in _C

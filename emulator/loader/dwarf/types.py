@@ -13,7 +13,8 @@ from emulator.loader.dwarf.type_names import text_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.loader.dwarf.units import Entry, Units
+    from emulator.loader.dwarf.entries import Entry
+    from emulator.loader.dwarf.units import Units
 
 _DEPTH_MAX = 64
 _POINTER_SIZE = 4
@@ -48,17 +49,17 @@ class Types:
         """Return the type that an entry names: that of a variable, of what a pointer points to, of an array's element.
 
         Raises:
-            Exception: One of `damage`.
+            Exception: One of `DAMAGE`.
         """
         if "DW_AT_type" not in entry.attributes or depth > _DEPTH_MAX:
             return _UNKNOWN
-        return self.defined_by(entry.get_DIE_from_attribute("DW_AT_type"), depth + 1)
+        return self.defined_by(entry.referred("DW_AT_type"), depth + 1)
 
     def defined_by(self, entry: Entry, depth: int = 0) -> CType:
         """Return the type that an entry defines.
 
         Raises:
-            Exception: One of `damage`.
+            Exception: One of `DAMAGE`.
         """
         if entry not in self._types:
             self._types[entry] = self._type(entry, depth)
@@ -103,12 +104,12 @@ def behind_names(entry: Entry) -> Entry | None:
     """Return the entry of the type that an entry names, behind its typedefs and qualifiers; None: it is ``void``.
 
     Raises:
-        Exception: One of `damage`.
+        Exception: One of `DAMAGE`.
     """
     for _ in range(_DEPTH_MAX):
         if "DW_AT_type" not in entry.attributes:
             return None
-        entry = entry.get_DIE_from_attribute("DW_AT_type")
+        entry = entry.referred("DW_AT_type")
         if entry.tag not in _NAMES_ONLY:
             return entry
     return None
@@ -124,7 +125,7 @@ def offset_of(member: Entry) -> int:
     """Return the bytes from the struct's start to a member; of a bit field to the first byte with one of its bits, or in DWARF 2 and 3 to its storage.
 
     Raises:
-        Exception: One of `damage`.
+        Exception: One of `DAMAGE`.
     """
     location = member.attributes.get("DW_AT_data_member_location")
     if location is not None and not isinstance(location.value, int):

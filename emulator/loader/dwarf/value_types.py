@@ -10,18 +10,17 @@ from __future__ import annotations
 
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.debug_info import DAMAGE
 from emulator.loader.dwarf.type_names import TypeNames, text_of
 from emulator.loader.dwarf.types import behind_names, number_of, offset_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from elftools.dwarf.die import DIE
-
-    from emulator.loader.dwarf.units import Entry, Units
+    from emulator.loader.dwarf.entries import Entry
+    from emulator.loader.dwarf.units import Units
 
 _POINTER_SIZE: Final = 4
 _BITS: Final = 8
@@ -66,9 +65,6 @@ _ENCODINGS: Final = {
     0x08: Kind.CHARACTER,
     0x10: Kind.CHARACTER,  # DW_ATE_UTF
 }
-_CONSTANTS: Final = frozenset(
-    f"DW_FORM_{each}" for each in ("data1", "data2", "data4", "data8", "sdata", "udata", "implicit_const")
-)
 _SIGNED: Final = (0x05, 0x06)
 
 
@@ -122,7 +118,7 @@ class ValueType:
         try:
             if self.is_named:
                 return TypeNames(self._units).of(self._entry)
-        except damage():
+        except DAMAGE:
             return "(unknown type)"
         counts = "".join(f"[{'' if each is None else each}]" for each in self.counts)
         return f"{self.target.name}{counts}"
@@ -135,11 +131,11 @@ class ValueType:
         """Whether a typedef stands for it, or it is no array."""
         if self.kind is not Kind.ARRAY:
             return True
-        named: DIE = self._entry.get_DIE_from_attribute("DW_AT_type")
+        named = self._entry.referred("DW_AT_type")
         return bool(named.tag == "DW_TAG_typedef")
 
     @property
-    def _plain(self) -> Entry | None:
+    def _plain(self) -> Any:  # noqa: ANN401 - an entry, which is there where a kind says so
         """The entry of the type, behind its names; None: it is void, or damaged."""
         return self._resolved[0]
 
@@ -148,7 +144,7 @@ class ValueType:
         """The entry of the type, and what it is without one."""
         try:
             return behind_names(self._entry), Kind.VOID
-        except damage():
+        except DAMAGE:
             return None, Kind.UNKNOWN
 
     @cached_property
@@ -178,11 +174,11 @@ class ValueType:
         if self.kind is Kind.ARRAY:
             count, size = self.count, self.element.size
             return None if count is None or size is None else count * size
-        size = self._complete.attributes.get("DW_AT_byte_size")
-        return size.value if size is not None and isinstance(size.value, int) else None
+        found = self._complete.attributes.get("DW_AT_byte_size")
+        return found.value if found is not None and isinstance(found.value, int) else None
 
     @cached_property
-    def _complete(self) -> Entry:
+    def _complete(self) -> Any:  # noqa: ANN401 - as above
         """The entry of a struct with its members, which may be in another unit than its declaration."""
         entry = self._plain
         if entry is None or "DW_AT_declaration" not in entry.attributes:
@@ -190,13 +186,13 @@ class ValueType:
         name = text_of(entry)
         try:
             for unit in self._units.naming([name]) if name else ():
-                for each in unit.iter_DIEs():
+                for each in unit.entries():
                     is_whole = (
                         "DW_AT_declaration" not in each.attributes and "DW_AT_byte_size" in each.attributes
                     )
                     if each.tag == entry.tag and is_whole and text_of(each) == name:
                         return each
-        except damage():
+        except DAMAGE:
             pass
         return entry
 
@@ -208,11 +204,7 @@ class ValueType:
     @property
     def definition(self) -> Entry | None:
         """The entry that defines the type, if it has one (`has_definition`), maybe as a name for another one; None: it is void."""
-        return (
-            self._entry.get_DIE_from_attribute("DW_AT_type")
-            if "DW_AT_type" in self._entry.attributes
-            else None
-        )
+        return self._entry.referred("DW_AT_type") if "DW_AT_type" in self._entry.attributes else None
 
     @property
     def target(self) -> ValueType:
@@ -232,7 +224,7 @@ class ValueType:
             return None
         attribute, more = bound
         value = subrange.attributes[attribute]
-        if value.form not in _CONSTANTS:
+        if not value.is_constant:
             return None if self._computed is None else self._computed(subrange)
         is_none = more and value.value == (1 << 32) - 1  # of `int a[0]`
         return 0 if is_none else max(value.value + more, 0)
@@ -261,7 +253,7 @@ class ValueType:
                 if each.tag in ("DW_TAG_member", "DW_TAG_inheritance")
             ]
             return tuple(self._member(each) for each in found if "DW_AT_external" not in each.attributes)
-        except damage():
+        except DAMAGE:
             return ()
 
     @cached_property
@@ -271,14 +263,14 @@ class ValueType:
         try:
             parts = [] if entry is None else self._units.children(entry)
             return next((self._variants(each) for each in parts if each.tag == "DW_TAG_variant_part"), None)
-        except damage():
+        except DAMAGE:
             return None
 
     def _variants(self, part: Entry) -> Variants | None:
         if "DW_AT_discr" not in part.attributes:  # there is one variant only
             of = [self._variant(each) for each in self._units.children(part) if each.tag == _VARIANT]
             return Variants(of[0], {None: of[0]}) if len(of) == 1 and of[0] is not None else None
-        by = self._member(part.get_DIE_from_attribute("DW_AT_discr"))
+        by = self._member(part.referred("DW_AT_discr"))
         found: dict[int | None, Member] = {}
         for each in self._units.children(part):
             member = self._variant(each) if each.tag == _VARIANT else None

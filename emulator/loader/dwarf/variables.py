@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.dwarf.byte_reader import ByteReader
-from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.debug_info import DAMAGE
 from emulator.loader.dwarf.type_names import text_of
 from emulator.loader.dwarf.types import Types
 from emulator.loader.dwarf.units import declaring
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.loader.dwarf.c_types import CType
-    from emulator.loader.dwarf.units import Entry, Units
+    from emulator.loader.dwarf.entries import Entry, Unit
+    from emulator.loader.dwarf.units import Units
 
+_VARIABLES = frozenset(("DW_TAG_variable",))
 _ADDRESS = b"\x03"  # DW_OP_addr
 _NUMBERED = b"\xa1"  # DW_OP_addrx: its number in .debug_addr, as clang writes it
 
@@ -57,7 +59,7 @@ class Variables:
             try:
                 entry = self.entry_at(address)
                 self._found[address] = None if entry is None else self._variable(entry)
-            except damage():
+            except DAMAGE:
                 self._found[address] = None
         return self._found[address]
 
@@ -65,34 +67,36 @@ class Variables:
         """Return the entry of the variable that starts at a linked address.
 
         Raises:
-            Exception: One of `damage`.
+            Exception: One of `DAMAGE`.
         """
         location = _ADDRESS + struct.pack("<I", address)
-        for match in re.finditer(re.escape(bytes([len(location)]) + location), self._units.info):
-            for entry in self._units.dwarf.get_CU_containing(match.start()).iter_DIEs():
-                if entry.tag == "DW_TAG_variable" and _location(entry) == location:
+        for match in re.finditer(
+            re.escape(bytes([len(location)]) + location), self._units.info.section("info")
+        ):
+            for *_, entry in self._units.info.unit_around(match.start()).walk(_VARIABLES):
+                if _location(entry) == location:
                     return entry
         return self._numbered.get(address)
 
     @cached_property
     def _numbered(self) -> dict[int, Entry]:
         """Variables whose location is the number of their address, by that address."""
-        if self._units.dwarf is None or self._units.dwarf.debug_addr_sec is None:
+        if not self._units.info.section("addr"):
             return {}
         found: dict[int, Entry] = {}
         for unit in self._units.all():
             try:
                 found.update(self._numbered_in(unit))
-            except damage():
+            except DAMAGE:
                 continue
         return found
 
-    def _numbered_in(self, unit: Entry) -> Iterator[tuple[int, Entry]]:
-        for entry in unit.iter_DIEs():
-            location = _location(entry) if entry.tag == "DW_TAG_variable" else b""
+    def _numbered_in(self, unit: Unit) -> Iterator[tuple[int, Entry]]:
+        for *_, entry in unit.walk(_VARIABLES):
+            location = _location(entry)
             if location.startswith(_NUMBERED):
                 number = ByteReader(location, len(_NUMBERED), len(location))
-                address = self._units.dwarf.get_addr(unit, number.uleb())
+                address = unit.address(number.uleb())
                 if number.position == number.end:  # the address itself, no part of what lies there
                     yield address, entry
 

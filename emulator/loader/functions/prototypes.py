@@ -11,7 +11,7 @@ import os.path
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.dwarf.c_types import Struct
-from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.debug_info import DAMAGE
 from emulator.loader.dwarf.type_names import TypeNames, text_of
 from emulator.loader.dwarf.types import behind_names, number_of
 from emulator.loader.dwarf.units import declarations, declaring
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from emulator.loader.dwarf.c_types import CType
-    from emulator.loader.dwarf.units import Entry, Units
+    from emulator.loader.dwarf.entries import Entry
+    from emulator.loader.dwarf.units import Units
     from emulator.loader.image import KernelImage
 
 _PARAMETER = "DW_TAG_formal_parameter"
@@ -169,7 +170,7 @@ class Declarations:
             try:
                 entry = self._units.function_at(address)
                 self._prototypes[address] = None if entry is None else self._prototype(entry)
-            except damage():
+            except DAMAGE:
                 self._prototypes[address] = None
         return self._prototypes[address]
 
@@ -178,7 +179,7 @@ class Declarations:
         for unit in self._units.all():
             try:
                 addresses = list(self._units.functions(unit))
-            except damage():
+            except DAMAGE:
                 continue
             for address in addresses:
                 self.prototype(address)
@@ -192,7 +193,7 @@ class Declarations:
             return (
                 self._field_behind(parameters[parameter], path) if 0 <= parameter < len(parameters) else None
             )
-        except damage():
+        except DAMAGE:
             return None
 
     def field_of_result(self, address: int, path: str) -> Field | None:
@@ -200,7 +201,7 @@ class Declarations:
         try:
             entry = self._units.function_at(address)
             return None if entry is None else self._field_behind(entry, path)
-        except damage():
+        except DAMAGE:
             return None
 
     def field_of_variable(self, address: int, path: str) -> Field | None:
@@ -211,7 +212,7 @@ class Declarations:
             if typed is None:
                 return None
             return self._field_behind(typed, path) or _field(self._types.of(typed), path.split("."))
-        except damage():
+        except DAMAGE:
             return None
 
     def has_field(self, address: int, structure: str, path: str) -> bool:
@@ -231,14 +232,14 @@ class Declarations:
             entry = self._units.function_at(address)
             if entry is None:
                 return []
-            units = dict.fromkeys(each.cu for each in declarations(entry))
+            units = dict.fromkeys(each.unit for each in declarations(entry))
             return [
                 self._types.defined_by(found)
                 for unit in units
-                for found in unit.iter_DIEs()
+                for found in unit.entries()
                 if found.tag in _NAMED and text_of(found) == name
             ]
-        except damage():
+        except DAMAGE:
             return []
 
     def _field_behind(self, entry: Entry, path: str) -> Field | None:
@@ -254,7 +255,7 @@ class Declarations:
         try:
             entry = self._variables.entry_at(address)
             return None if entry is None else self._variable(entry)
-        except damage():
+        except DAMAGE:
             return None
 
     def _variable(self, entry: Entry) -> Variable | None:
@@ -269,7 +270,7 @@ class Declarations:
 
     def _prototype(self, entry: Entry) -> Prototype | None:
         declared = declaring(entry, "DW_AT_name")
-        if declared is None or number_of(entry.cu.get_top_DIE(), "DW_AT_language") == _ASSEMBLER:
+        if declared is None or number_of(entry.unit.top, "DW_AT_language") == _ASSEMBLER:
             return None
         typed = declaring(entry, _TYPE) or entry
         return Prototype(
@@ -278,7 +279,7 @@ class Declarations:
             self._names.of(typed, plain=True),
             tuple(map(self._parameter, self._parameters(entry))),
             declaring(entry, "DW_AT_external") is not None,
-            os.path.basename(text_of(declared.cu.get_top_DIE())),
+            os.path.basename(text_of(declared.unit.top)),
         )
 
     def _parameters(self, entry: Entry) -> list[Entry]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.loader.builtin import resolve
-from emulator.loader.dwarf.entries import InfoSections
+from emulator.loader.dwarf.debug_info import DebugInfo
 from emulator.loader.dwarf.inlined import InlinedCalls
 from emulator.loader.dwarf.line_header import DebugSections
 from emulator.loader.image import KernelImage
@@ -69,16 +69,13 @@ SECTIONS = ("info", "abbrev", "ranges", "rnglists", "line", "str")
 @given(st.sampled_from(SECTIONS), st.data())
 def test_damage_is_no_error(section: str, data: st.DataObject) -> None:
     image = KernelImage.read(resolve("firmware:demo"))
-    sections = {
-        each: image.debug_section(f".debug_{each}")
-        for each in (*InfoSections._fields, *DebugSections._fields)
-    }
+    sections = {**image.debug_sections}
     content = bytearray(sections[section] or b"\0" * 16)
     for _ in range(4):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     sections[section] = bytes(content[: data.draw(st.integers(0, len(content)))])
     calls = InlinedCalls(
-        InfoSections(*(sections[each] for each in InfoSections._fields)),
+        DebugInfo(sections),
         DebugSections(*(sections[each] for each in DebugSections._fields)),
     )
     for code in image.code_sections:
