@@ -642,15 +642,15 @@ typedef struct {
 } kc_stale_use;
 enum { KC_PRESENT = 1, KC_WRITABLE = 2, KC_FOR_USERS = 4 };
 enum { KC_STALE_USES = 256 };
-/* Look for such accesses from now on, as often as this is called, until kc_stale_close() was called as often; between runs only. The
- * TLB is empty then. Slower, where page tables are written to. Returns 0, or a Unicorn error, negative: no memory, or the MMU is not
- * the core's. */
-int kc_stale_open(kc *m);
-void kc_stale_close(kc *m);
+/* Look for such accesses from now on, as often as this is called, until kc_stale_close() was called as often, with the same; between runs only. The
+ * TLB is empty then. Slower, where page tables are written to. `each_load`: follow each load of CR3, however long that takes. Returns 0, or a Unicorn error,
+ * negative: no memory, or the MMU is not the core's. */
+int kc_stale_open(kc *m, bool each_load);
+void kc_stale_close(kc *m, bool each_load);
 /* Those since the first opening, the first KC_STALE_USES of them; of each change of an entry the first. Returns how many there
  * were. What `uses` points to is valid while the machine is. */
 uint32_t kc_stale_uses(const kc *m, const kc_stale_use **uses);
-/* Were all uses looked for? Not once loads of CR3 were so many that checked accesses would have taken too long. */
+/* Were all uses found? Once loads of CR3 were so many that to follow each of them took too long, a use may be missed. */
 bool kc_stale_is_whole(const kc *m);
 
 /* -- instructions of the kernel that access page zero: observe/null_accesses.c ------------------ */

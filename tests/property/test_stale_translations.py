@@ -92,7 +92,7 @@ class Tlb(RuleBasedStateMachine):
             for number, frame in enumerate(FRAMES):
                 machine.memory.store_u32(frame, number + 1)
             machine.run()
-        self.found: StaleTranslations = self.machines[0].observers.seek_stale()
+        self.found: StaleTranslations = self.machines[0].observers.seek_stale(each_load=True)
         self.held: dict[int, Held] = {}
         self.came_from: dict[int, tuple[int, int | None]] = {}
         self.expected: list[tuple[int, str, int, int]] = []

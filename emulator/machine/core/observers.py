@@ -212,8 +212,11 @@ class Observers:
         self._core.check_rests("log_steps()")
         return StepLog(self._core, self._core.opened(lib.kc_step_log_open(self._core.raw, limit)))
 
-    def seek_stale(self) -> StaleTranslations:
+    def seek_stale(self, *, each_load: bool = False) -> StaleTranslations:
         """Keep accesses by translations that the TLB holds, and page tables no longer say. The run is as it is without.
+
+        Args:
+            each_load: Follow each load of CR3, however long that takes; else a use may be missed, which `StaleTranslations.is_whole` says.
 
         Raises:
             HostError: No memory is left.
@@ -222,8 +225,8 @@ class Observers:
         self._core.check_rests("seek_stale()")
         if self._core.reference:  # its fills are Unicorn's own
             raise ValueError("stale translations are not found with the reference MMU")
-        self._core.opened(lib.kc_stale_open(self._core.raw))
-        return StaleTranslations(self._core, self._stacks)
+        self._core.opened(lib.kc_stale_open(self._core.raw, each_load))
+        return StaleTranslations(self._core, self._stacks, each_load=each_load)
 
     def guard_page_zero(self) -> NullAccesses:
         """Keep accesses of linear addresses 0 to 0xfff by the kernel's instructions. Other pages are as fast as without."""

@@ -22,7 +22,8 @@ _ACCESSES: Final[dict[int, Literal["read", "write", "fetch"]]] = {
 class StaleTranslations(Observer):
     """Keeps accesses by translations that page tables no longer say; made by `Observers.seek_stale`."""
 
-    def __init__(self, core: Core, stacks: Stacks) -> None:
+    def __init__(self, core: Core, stacks: Stacks, *, each_load: bool) -> None:
+        self._each_load = each_load
         self._kept: tuple[StaleUse, ...] | None = None
         self._is_whole = True
         self._stacks = stacks
@@ -40,8 +41,7 @@ class StaleTranslations(Observer):
     def is_whole(self) -> bool:
         """Whether all uses were found.
 
-        Where accesses are checked, too, and the guest loads CR3 too often for both, it may be unknown whether a page
-        was accessed before its entry was changed.
+        Where the guest loads CR3 so often that each load is not followed, it may be unknown whether a page was accessed before its entry was changed.
         """
         return self._is_whole if self._kept is not None else bool(lib.kc_stale_is_whole(self._core.raw))
 
@@ -51,7 +51,7 @@ class StaleTranslations(Observer):
             self._core.check_rests("StaleTranslations.close()")
             self._is_whole = self.is_whole
             self._kept = self.uses()
-            lib.kc_stale_close(self._core.raw)
+            lib.kc_stale_close(self._core.raw, self._each_load)
 
     def _use(self, use: Any) -> StaleUse:
         return StaleUse(

@@ -65,6 +65,8 @@ void kc_on_untold(kc *m);
 /* -- observe/stale_translations.c -- */
 /* Is it looked for translations that the TLB holds and the page tables no longer say? */
 bool kc_seeks_stale(const kc *m);
+/* Does somebody want to see each fill after each load of CR3, however long that takes? */
+bool kc_stale_follows_each_load(const kc *m);
 /* The TLB has emptied itself, or lost the page of a linear address, because the guest said so. */
 void kc_translations_forgotten(kc *m);
 void kc_translation_forgotten(kc *m, uint32_t linear);

@@ -9,7 +9,7 @@
  * A load of CR3 empties a TLB. In the window those pages stay whose entries are what they were, or that a walk finds by others now. An entry may
  * be changed after that load and before the next access: so the frames that hold the entries of such pages are noted. Stores to these are not plain ones, and
  * are told before they are made; then the window loses the pages of the entry. What Python has written is found by a comparison. All other changes of how addresses are
- * translated empty the window. Who seeks stale translations has to see each fill: for that each load of CR3 does so, too, unless accesses are checked and the guest
+ * translated empty the window. Who seeks stale translations has to see each fill: for that each load of CR3 does so, too, unless the guest
  * loads it so often that the window is filled all the time.
  *
  * A base below 2 GiB is part of the host's instruction. There is room for one such window in a process; the windows of other machines lie
@@ -186,6 +186,9 @@ static uint64_t executed_since(kc *m, struct account *a)
     return since;
 }
 
+/* Who seeks stale translations sees each fill after a load of CR3, if that does not cost too much. */
+static bool follows_each_load(const kc *m) { return !m->windows->keeps_unseen || kc_stale_follows_each_load(m); }
+
 static void spend(kc *m, bool user, uint64_t cost)
 {
     struct windows *w = m->windows;
@@ -195,10 +198,13 @@ static void spend(kc *m, bool user, uint64_t cost)
     a->lost = (a->lost > executed ? a->lost - executed : 0) + cost * worth[user];
     if (a->rests || a->lost < a->may_lose)
         return;
-    if (w->shadow && !user) { /* checks need the window more than it can cost */
-        w->keeps_unseen |= kc_seeks_stale(m);
+    if (kc_seeks_stale(m) && !w->keeps_unseen && !kc_stale_follows_each_load(m)) { /* mostly it is that which costs so much */
+        w->keeps_unseen = true;
+        a->lost = 0;
         return;
     }
+    if (w->shadow && !user) /* checks need the window more than it can cost */
+        return;
     a->rests = true;
     a->rest = rest_for_loss[user] * (a->may_lose / worth[user]);
     a->trusted = TRUST * a->rest;
@@ -595,7 +601,7 @@ void kc_windows_on_flush(kc *m)
     kc_windows_exempt(m, false);
     if (!w->count)
         return;
-    bool seeks_stale = kc_seeks_stale(m), is_seen = seeks_stale && !w->keeps_unseen; /* who seeks them sees each fill, if that does not cost too much */
+    bool seeks_stale = kc_seeks_stale(m), is_seen = seeks_stale && follows_each_load(m);
     for (uint32_t i = 0; i < w->count; i++) /* what was accessed before does not matter any more */
         w->pages[i].is_unseen = false;
     if (w->accounts[false].rests || is_seen || !modes_are(w, kc_reg(m, UC_X86_REG_CR0), kc_reg(m, UC_X86_REG_CR4))) {

@@ -32,6 +32,7 @@ enum { ACCESSED_AND_DIRTY = 0x60, LEVELS = 2, UNSEEN_MAX = 4096 };
 
 struct stale_translations {
     uint32_t open, count; /* count: of uses */
+    uint32_t each_load;   /* of those that are open: who follow each load of CR3 */
     kc_stale_use *uses;
     struct translations held;
     /* Pages that a TLB may hold, or not. */
@@ -41,6 +42,8 @@ struct stale_translations {
 };
 
 bool kc_seeks_stale(const kc *m) { return m->stale_translations && m->stale_translations->open; }
+
+bool kc_stale_follows_each_load(const kc *m) { return m->stale_translations->each_load; }
 
 /* -- what the TLB holds -------------------------------------------------------------------------- */
 
@@ -292,7 +295,7 @@ void kc_on_held_access(kc *m, uint32_t linear, uint32_t size, bool write, uintpt
 
 /* -- for Python ---------------------------------------------------------------------------------- */
 
-int kc_stale_open(kc *m)
+int kc_stale_open(kc *m, bool each_load)
 {
     struct stale_translations *s = m->stale_translations;
 
@@ -304,6 +307,7 @@ int kc_stale_open(kc *m)
         return -UC_ERR_NOMEM;
     if (!s->open && !kc_translations_init(&s->held, (m->memory_end + PAGE_MASK) >> PAGE_SHIFT))
         return -UC_ERR_NOMEM;
+    s->each_load += each_load;
     if (!s->open++) {
         s->missed = false;
         kc_flush_tlb(m); /* each page is filled from now on */
@@ -311,10 +315,11 @@ int kc_stale_open(kc *m)
     return 0;
 }
 
-void kc_stale_close(kc *m)
+void kc_stale_close(kc *m, bool each_load)
 {
     struct stale_translations *s = m->stale_translations;
 
+    s->each_load -= each_load;
     if (--s->open)
         return;
     kc_translations_free(&s->held);

@@ -11,13 +11,18 @@ from emulator.check.checked_run import check_kernel
 from emulator.check.findings import Kind
 from emulator.check.stale_translations import MOST_FINDINGS, stale_uses
 from emulator.machine.core.observed import LastWrite, Rights, StaleUse
+from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.known import matching_profile
+from emulator.profile.model import Profile
 from emulator.run.ending import Budget
 from emulator.run.recorded import record_run
 from emulator.trace.file.recorder import trace_header
 from emulator.trace.trace import Trace
+from tests.helpers.guest import FUNCTION
+from tests.helpers.page_tables import paged_machine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from emulator.machine.machine import Machine
@@ -118,3 +123,70 @@ def test_the_other_is_checked_with() -> None:
     report = check_kernel(machine, matching_profile(machine.image))
     assert [finding.kind for finding in report.findings] == [Kind.STALE_TRANSLATION]
     assert Kind.STALE_TRANSLATION in report.checked
+
+
+TAKE = Profile("test", (TracedFunction("take", "heap", Role.ALLOC, ("size",), Result.POINTER, 0),))
+DATA = 0x0030_0000
+# Of a page whose entry is changed without a word, after CR3 was loaded all the time.
+SWITCHES = (
+    FUNCTION
+    + """
+        pushl   $8
+        call    take
+        movl    $5000, %ecx
+1:      movl    %cr3, %eax
+        movl    %eax, %cr3
+        movl    {data:#x}, %ebx
+        loop    1b
+        movl    ${new:#x}, {entry:#x}
+        {after}
+        movl    {data:#x}, %ebx
+        exit    0
+        function take
+        movl    $0x310000, %eax
+        ret
+        ends    take
+"""
+)
+
+
+def switching(after: str) -> Callable[[], Machine]:
+    """Return what makes a machine with such a guest."""
+
+    def new(entry: int) -> tuple[Machine, int]:
+        source = SWITCHES.format(data=DATA, new=DATA + 0x1003, entry=entry, after=after)
+        machine, tables = paged_machine(source)
+        return machine, tables.table_entry(DATA)
+
+    _, entry = new(0x0020_0000)
+    return lambda: new(entry)[0]
+
+
+@pytest.mark.parametrize("sanitize", [False, True])
+def test_a_kernel_that_loads_cr3_all_the_time_runs_once_more_if_something_may_be_missing(
+    *, sanitize: bool
+) -> None:
+    new = switching("nop")
+    report = check_kernel(new(), TAKE, new_machine=new, sanitize=sanitize)
+    (finding,) = [each for each in report.findings if each.kind is Kind.STALE_TRANSLATION]
+    assert finding.call_site is not None
+    assert finding.call_site.event == report.events == 2
+    assert finding.message.startswith("read of 0x00300000 by a translation")
+    assert Kind.STALE_TRANSLATION in report.checked
+
+
+def test_it_runs_no_more_than_once_where_nothing_is_missing_or_it_may_not() -> None:
+    runs = 0
+    flushed, new = switching(f"invlpg {DATA:#x}"), switching("nop")
+
+    def counted() -> Machine:
+        nonlocal runs
+        runs += 1
+        return flushed()
+
+    report = check_kernel(flushed(), TAKE, new_machine=counted)
+    assert Kind.STALE_TRANSLATION in report.checked
+    assert not runs
+    report = check_kernel(new(), TAKE)
+    assert Kind.STALE_TRANSLATION not in report.checked
+    assert Kind.STALE_TRANSLATION not in {each.kind for each in report.findings}
