@@ -284,7 +284,7 @@ static void note_fill(kc *m, uint32_t linear, const struct walk *w, const uc_tlb
         struct kc_translation t = translation_of(linear, m->mmu->miss.user, w, (uint8_t)filled->perms);
         kc_on_filled(m, &t);
     }
-    m->mmu->watched = kc_holds_entries(m, filled->paddr >> PAGE_SHIFT);
+    m->mmu->watched = kc_holds_entries(m, filled->paddr >> PAGE_SHIFT) || kc_looks_at_uses(m, linear, m->mmu->miss.user);
 }
 
 static bool bus_error(kc *m, uint64_t physical, uint32_t linear, uc_mem_type type)

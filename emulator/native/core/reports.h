@@ -76,6 +76,8 @@ void kc_on_unseen_hidden(kc *m, uint32_t linear, bool user, uint32_t frame);
 void kc_on_filled(kc *m, const struct kc_translation *filled);
 /* A page is filled that a TLB would still hold, though its entries were written to: what the TLB grants. False: it holds none. */
 bool kc_on_refill(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_entry *out);
+/* Does the TLB hold a translation of a page whose entries were written to? Then each access is looked at: it may become a use by what is written elsewhere. */
+bool kc_looks_at_uses(const kc *m, uint32_t linear, bool user);
 /* Does a physical page hold entries of translations that the TLB holds? */
 bool kc_holds_entries(const kc *m, uint64_t page);
 /* RAM is written to by others than the guest's instructions, or may have been. */

@@ -778,7 +778,7 @@ static bool fill(kc *m, uint32_t linear, bool user, bool write)
 {
     struct shown_page *page = page_of(m->windows, number_of(linear, user));
 
-    if ((page && (page->writable || !write)) || !kc_goes_on(m))
+    if ((page && (page->writable || !write)) || !kc_goes_on(m) || (kc_seeks_stale(m) && kc_looks_at_uses(m, linear, user)))
         return false;
     int64_t physical = !user && kc_kasan_covers(m, linear) ? kc_kasan_at(m, linear & ~PAGE_MASK) : -1;
     bool is_kasan = physical >= 0;

@@ -56,9 +56,8 @@ void kc_translations_forgotten(kc *m)
 void kc_on_unseen_hidden(kc *m, uint32_t linear, bool user, uint32_t frame)
 {
     struct stale_translations *s = m->stale_translations;
-    const struct held *held = kc_translations_find(&s->held, linear, user);
 
-    if (held && held->is_held) /* it was accessed otherwise since */
+    if (kc_translations_find(&s->held, linear, user)) /* it was accessed otherwise since */
         return;
     if (s->unseen_count == UNSEEN_MAX)
         s->missed = true;
@@ -88,6 +87,12 @@ void kc_translation_forgotten(kc *m, uint32_t linear)
             held->is_held = false;
         take_unseen(m->stale_translations, linear, user);
     }
+}
+
+bool kc_looks_at_uses(const kc *m, uint32_t linear, bool user)
+{
+    const struct held *held = kc_translations_find(&m->stale_translations->held, linear, user);
+    return held && held->is_written && !held->is_used;
 }
 
 bool kc_holds_entries(const kc *m, uint64_t page) { return kc_translations_use(&m->stale_translations->held, page); }

@@ -88,6 +88,35 @@ def test_the_byte_is_told_that_is_accessed(use: str, mmu: Mmu) -> None:
     assert used.linear == DATA + 0x224
 
 
+@pytest.mark.parametrize("mmu", ["fast", "ordinary"])
+def test_a_use_that_another_table_makes_one(mmu: Mmu) -> None:
+    """The directory leads to a copy of the table, by which all is right; then an entry of the copy is changed."""
+    _, tables = two_levels()
+    table, copy = tables.table_entry(0), 0x30_4000
+    machine, _ = two_levels(
+        f"""
+        movl    $0x{table:x}, %esi
+        movl    $0x{copy:x}, %edi
+        movl    $1024, %ecx
+        rep movsl
+        movl    0x{DATA:x}, %ebx
+        movl    $0x{copy | 3:x}, 0x{tables.directory_entry(0):x}
+        movl    $50, %ecx
+1:      movl    0x{DATA:x}, %ebx
+        loop    1b
+        movl    $0x{OTHER | 3:x}, 0x{copy + tables.table_entry(DATA) - table:x}
+use:    movl    0x{DATA:x}, %ebx
+        exit    0
+        """,
+        mmu=mmu,
+    )
+    with machine.observers.seek_stale() as found:
+        machine.run()
+        (use,) = found.uses()
+    assert facts(use) == (DATA, "read", DATA, OTHER)
+    assert use.eip == machine.address_of("use")
+
+
 def test_page_tables_are_read_by_single_instructions_of_the_host() -> None:
     table = two_levels()[1].table_entry(0) & -PAGE
     machine, _ = two_levels(f"movl $50, %ecx; 1: movl 0x{table:x}, %ebx; loop 1b; hlt")
