@@ -18,7 +18,7 @@ from emulator.guest.frame_registers import REGISTERS
 from emulator.guest.storage import InMemory, InPieces, Known, OnFpuStack, Piece, Unavailable
 from emulator.loader.dwarf.call_frames import EBP, ESP
 from emulator.loader.dwarf.locations import INDEXED, parse_expression
-from emulator.loader.dwarf.types import number_of
+from emulator.loader.dwarf.type_names import number_of
 from emulator.loader.dwarf.units import FUNCTION, start_of
 from emulator.x86 import WORD_MAX, WORD_SIZE
 

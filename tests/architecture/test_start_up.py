@@ -46,7 +46,7 @@ WITH_FINDINGS = {
     "emulator.check.accesses": "bad_accesses code_places halting shadow_dumps",
     "emulator.check.structures": "corruption",
     "emulator.guest": "disassembler",
-    "emulator.loader.dwarf": "inlined line_header source_lines",  # the lines of backtraces
+    "emulator.loader.dwarf": "c_types inlined line_header source_lines",  # the lines of backtraces, variables
     "emulator.machine.code": "instructions unusual_steps",
     "emulator.replay": "bisect changes instructions",
 }

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.loader.dwarf.c_types import Struct
 from emulator.loader.dwarf.debug_info import DAMAGE
-from emulator.loader.dwarf.type_names import TypeNames, text_of
-from emulator.loader.dwarf.types import Types, behind_names, number_of
+from emulator.loader.dwarf.type_names import TypeNames, number_of, text_of
+from emulator.loader.dwarf.types import Types, behind_names
 from emulator.loader.dwarf.units import declaring
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from emulator.loader.dwarf.byte_reader import Damaged
 from emulator.loader.dwarf.debug_info import DAMAGE, DebugInfo
 from emulator.loader.dwarf.line_header import DebugSections, Header, read_header
-from emulator.loader.dwarf.type_names import text_of
-from emulator.loader.dwarf.types import number_of
+from emulator.loader.dwarf.type_names import number_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,8 +16,7 @@ from emulator.loader.dwarf.byte_reader import Damaged
 from emulator.loader.dwarf.debug_info import DAMAGE
 from emulator.loader.dwarf.line_header import DebugSections, Header, read_header
 from emulator.loader.dwarf.locations import Located, located
-from emulator.loader.dwarf.type_names import text_of
-from emulator.loader.dwarf.types import number_of
+from emulator.loader.dwarf.type_names import number_of, text_of
 from emulator.loader.dwarf.units import declaring, start_of
 
 if TYPE_CHECKING:

@@ -111,6 +111,12 @@ def text_of(entry: Entry, attribute: str = "DW_AT_name") -> str:
     )
 
 
+def number_of(entry: Entry, attribute: str) -> int:
+    """Return a number of an entry; 0 where it has none."""
+    value = entry.attributes.get(attribute)
+    return value.value if value is not None and isinstance(value.value, int) else 0
+
+
 def is_c(entry: Entry) -> bool:
     """Return whether an entry is of a unit in C, where names of structs stand behind ``struct``."""
     language = entry.unit.top.attributes.get("DW_AT_language")

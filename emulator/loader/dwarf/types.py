@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.loader.dwarf.c_types import Array, CType, Encoding, Member, Scalar, Struct
-from emulator.loader.dwarf.type_names import text_of
+from emulator.loader.dwarf.type_names import number_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,12 +113,6 @@ def behind_names(entry: Entry) -> Entry | None:
         if entry.tag not in _NAMES_ONLY:
             return entry
     return None
-
-
-def number_of(entry: Entry, attribute: str) -> int:
-    """Return a number of an entry; 0 where it has none."""
-    value = entry.attributes.get(attribute)
-    return value.value if value is not None and isinstance(value.value, int) else 0
 
 
 def offset_of(member: Entry) -> int:

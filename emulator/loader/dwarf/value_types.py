@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulator.loader.dwarf.debug_info import DAMAGE
-from emulator.loader.dwarf.type_names import TypeNames, text_of
-from emulator.loader.dwarf.types import behind_names, number_of, offset_of
+from emulator.loader.dwarf.type_names import TypeNames, number_of, text_of
+from emulator.loader.dwarf.types import behind_names, offset_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,21 +8,21 @@ Source: DWARF 5, sections 3.3 (functions), 4.1 (parameters) and 5.7 (structures)
 from __future__ import annotations
 
 import os.path
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.loader.dwarf.c_types import Struct
 from emulator.loader.dwarf.debug_info import DAMAGE
-from emulator.loader.dwarf.type_names import TypeNames, text_of
-from emulator.loader.dwarf.types import behind_names, number_of
+from emulator.loader.dwarf.type_names import TypeNames, number_of, text_of
 from emulator.loader.dwarf.units import declarations, declaring
-from emulator.loader.dwarf.variables import Variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from emulator.loader.dwarf.c_types import CType
     from emulator.loader.dwarf.entries import Entry
+    from emulator.loader.dwarf.types import Types
     from emulator.loader.dwarf.units import Units
+    from emulator.loader.dwarf.variables import Variables
     from emulator.loader.image import KernelImage
 
 _PARAMETER = "DW_TAG_formal_parameter"
@@ -159,10 +159,18 @@ class Declarations:
 
     def __init__(self, units: Units) -> None:
         self._units = units
-        self._variables = Variables(units)
-        self._types = self._variables.types
         self._names = TypeNames(self._units)
         self._prototypes: dict[int, Prototype | None] = {}
+
+    @cached_property
+    def _variables(self) -> Variables:
+        from emulator.loader.dwarf.variables import Variables  # prototypes do without
+
+        return Variables(self._units)
+
+    @property
+    def _types(self) -> Types:
+        return self._variables.types
 
     def prototype(self, address: int) -> Prototype | None:
         """See the function `prototype`."""
@@ -244,6 +252,8 @@ class Declarations:
 
     def _field_behind(self, entry: Entry, path: str) -> Field | None:
         """Return a field of the structure that something of a pointer's type points to."""
+        from emulator.loader.dwarf.types import behind_names
+
         typed = declaring(entry, _TYPE)
         pointer = None if typed is None else behind_names(typed)
         if pointer is None or pointer.tag != _POINTER:
@@ -259,6 +269,8 @@ class Declarations:
             return None
 
     def _variable(self, entry: Entry) -> Variable | None:
+        from emulator.loader.dwarf.types import behind_names
+
         typed = declaring(entry, _TYPE)
         whole = None if typed is None else behind_names(typed)
         if typed is None or whole is None:
@@ -304,6 +316,8 @@ class Declarations:
 
 def _field(whole: CType, path: list[str]) -> Field | None:
     """Find a field of a structure: in it, or in one of its nameless parts."""
+    from emulator.loader.dwarf.c_types import Struct
+
     if not isinstance(whole, Struct):
         return None
     for member in whole.members:

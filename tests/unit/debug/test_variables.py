@@ -203,6 +203,19 @@ def test_names_in_an_inlined_function_are_its_own(tmp_path: Path, compiler: str)
     assert variables.find("third", 0) is variables.find("scale", 1) is None
 
 
+def test_a_variable_that_the_compiler_keeps_as_one_bit_does_not_hide_others(tmp_path: Path) -> None:
+    source = """
+        volatile unsigned other = 7;
+        static int ready;
+        __attribute__((noinline)) void prepare(void) { if (!ready) { ready = 5; other++; } }
+        void kmain(void) { prepare(); prepare(); __asm__ volatile("outl %0, $0xf4" : : "a"(0)); for (;;) ; }
+    """
+    machine = boot(str(compile_kernel(tmp_path, source, ["-gdwarf-5"], "clang", entry=ENTRY)))
+    found = {each.name: each.value.text() for each in Variables(machine).globals_()}
+    assert found["other"] == "7"
+    assert found["ready"] == "0"
+
+
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_a_variable_that_was_left_out_does_not_hide_an_inner_one(tmp_path: Path, compiler: str) -> None:
     """Of the outer variable clang has no entry in the copy; gcc has one without a place."""
