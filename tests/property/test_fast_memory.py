@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.machine.core.observed import BlockFunction, BlockResult, BlockRole
-from emulator.machine.recording import RecordedFunction, record
+from emulator.machine.recording import record
+from tests.helpers.frame_allocator import ALLOCATOR, FUNCTIONS, ROLES
 from tests.helpers.guest import FUNCTION
 from tests.helpers.memory_programs import FRAMES, Choice, program
 from tests.helpers.three_memories import MEMORIES, OF_THE_CORE, compared, is_window_used, run, state_of
@@ -65,39 +65,13 @@ def test_on_unicorns_own_mmu_too(chosen: list[Choice]) -> None:
     compared(program(chosen, devices=False), memories=MEMORIES)
 
 
-# An allocator that makes no block before the first pause.
-ALLOCATOR = f"""
-        jmp     given
-        function seed
-        ret
-        ends    seed
-        function make
-        movl    4(%esp), %eax
-        ret
-        ends    make
-        function drop
-        ret
-        ends    drop
-given:  pushl   $0x{FRAMES + 0x8000:x}
+# Of which the allocator hands out nothing before the first pause.
+SEEDED = f"""
+        pushl   $0x{FRAMES + 0x8000:x}
         pushl   $0x{FRAMES:x}
         call    seed
         addl    $8, %esp
 """
-RECORDED = [RecordedFunction("seed", 2), RecordedFunction("make", 2), RecordedFunction("drop", 1)]
-
-
-def role(kind: BlockRole, **values: int) -> BlockFunction:
-    result = BlockResult.FRAME if kind is BlockRole.ALLOC else BlockResult.OTHER
-    return BlockFunction(
-        kind, result, 0, pages=False, stores_block=False, is_one_page=False, values=values, failures=()
-    )
-
-
-ROLES = [
-    role(BlockRole.SEED, start=0, end=1),
-    role(BlockRole.ALLOC, size=1),
-    role(BlockRole.FREE, frame=0),
-]
 
 
 class Checked(Driven):
@@ -108,7 +82,7 @@ class Checked(Driven):
         self.found: dict[Mmu, tuple[BadAccess, ...]] = {}
 
     def __call__(self, machine: Machine) -> list[object]:
-        record(machine, RECORDED)
+        record(machine, FUNCTIONS)
         with machine.observers.check_accesses(ROLES) as checked:
             seen = super().__call__(machine)
             found = checked.seen()
@@ -132,4 +106,8 @@ class Checked(Driven):
 @settings(max_examples=30, deadline=None)
 @given(choices, st.integers(0, 1 << 30))
 def test_checked_while_blocks_come_and_go(chosen: list[Choice], seed: int) -> None:
-    compared(FUNCTION + ALLOCATOR + program(chosen, devices=False), memories=OF_THE_CORE, drive=Checked(seed))
+    compared(
+        FUNCTION + ALLOCATOR + SEEDED + program(chosen, devices=False),
+        memories=OF_THE_CORE,
+        drive=Checked(seed),
+    )

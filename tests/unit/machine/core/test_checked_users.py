@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.machine.core.core_types import Access
-from emulator.machine.core.observed import BlockFunction, BlockResult, BlockRole, Poison
-from emulator.machine.recording import RecordedFunction, record
+from emulator.machine.core.observed import Poison
+from emulator.machine.recording import record
+from tests.helpers.frame_allocator import ALLOCATOR, FUNCTIONS, ROLES
 from tests.helpers.guest import FUNCTION, symbol
 from tests.helpers.memory_programs import FRAMES, HIGH, guest_of, in_ring_3
 from tests.helpers.three_memories import prepared, run, window_of
@@ -24,32 +25,11 @@ USERS = 0x67
 AT = HIGH + 5 * PAGE
 FRAME = FRAMES // PAGE + 5
 
-# `make` and `drop` are given the number of a frame, and its size.
-ALLOCATOR = """
+WAY = """
         .data
 way:    .long   0
         .text
-        jmp     given
-        function make
-        movl    4(%esp), %eax
-        ret
-        ends    make
-        function drop
-        ret
-        ends    drop
-given:
 """
-FUNCTIONS = [RecordedFunction("make", 2), RecordedFunction("drop", 1)]
-
-
-def role(kind: BlockRole, **values: int) -> BlockFunction:
-    result = BlockResult.FRAME if kind is BlockRole.ALLOC else BlockResult.OTHER
-    return BlockFunction(
-        kind, result, 0, pages=False, stores_block=False, is_one_page=False, values=values, failures=()
-    )
-
-
-ROLES = [role(BlockRole.ALLOC, size=1), role(BlockRole.FREE, frame=0)]
 
 
 def made(size: int = PAGE) -> list[str]:
@@ -67,7 +47,7 @@ def accessed(label: str, offset: int = 0, how: str = "movb $1, 0x{:x}") -> list[
 
 def machine_of(steps: list[str], mmu: Mmu) -> tuple[Machine, CheckedAccesses]:
     source = guest_of(steps, lambda _space, page: FRAMES + PAGE * page | USERS)
-    machine = prepared(FUNCTION + ALLOCATOR + source, mmu)
+    machine = prepared(FUNCTION + WAY + ALLOCATOR + source, mmu)
     record(machine, FUNCTIONS)
     return machine, machine.observers.check_accesses(ROLES)
 
