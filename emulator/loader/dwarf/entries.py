@@ -30,6 +30,7 @@ from emulator.loader.dwarf.forms import (
 )
 from emulator.loader.dwarf.location_lists import read_location_list, read_older_list
 from emulator.loader.dwarf.range_lists import read_pairs, read_range_list
+from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,6 @@ _LEB_MORE: Final = 0x80
 _VERSIONS: Final = range(2, 6)
 _DWARF5: Final = 5
 _LONG: Final = 0xFFFF_FFFF  # the length of a unit whose offsets have 8 bytes
-_WORD: Final = 4
 _DEPTH_MAX: Final = 512  # compilers nest some tens of entries
 
 _COMPILED, _TYPES, _SKELETON, _SPLIT, _SPLIT_TYPES = 1, 2, 4, 5, 6  # DW_UT_compile etc.
@@ -148,7 +148,7 @@ class Unit:
         abbreviations = ByteReader(abbrev, reader.unsigned(self.offset_size), len(abbrev))
         if self.version < _DWARF5:
             self.address_size = reader.unsigned(1)
-        if self.address_size not in (_WORD, 2 * _WORD):
+        if self.address_size not in (WORD_SIZE, 2 * WORD_SIZE):
             raise Damaged
         has_identity = kind in (_TYPES, _SKELETON, _SPLIT, _SPLIT_TYPES)
         self.identity = reader.unsigned(8) if has_identity else None
@@ -163,8 +163,8 @@ class Unit:
         self._bases = {
             "DW_AT_str_offsets_base": header,
             "DW_AT_addr_base": header,
-            "DW_AT_rnglists_base": header + _WORD,
-            "DW_AT_loclists_base": header + _WORD,
+            "DW_AT_rnglists_base": header + WORD_SIZE,
+            "DW_AT_loclists_base": header + WORD_SIZE,
         }  # after the headers of their sections
         self.top = self._read_top()
 
@@ -352,7 +352,7 @@ class Unit:
         Raises:
             Damaged: The unit has others.
         """
-        if self.address_size != _WORD:
+        if self.address_size != WORD_SIZE:
             raise Damaged
 
     def is_location_list(self, form: int) -> bool:
@@ -444,9 +444,9 @@ def _extent(reader: ByteReader) -> tuple[int, int]:
     Raises:
         Damaged: It has no end.
     """
-    length, offset_size = reader.unsigned(_WORD), _WORD
+    length, offset_size = reader.unsigned(WORD_SIZE), WORD_SIZE
     if length == _LONG:
-        length, offset_size = reader.unsigned(2 * _WORD), 2 * _WORD
+        length, offset_size = reader.unsigned(2 * WORD_SIZE), 2 * WORD_SIZE
     end = reader.position + length
     if end > len(reader.data):
         raise Damaged
