@@ -30,7 +30,7 @@ from emulator.replay.engine import Rerun
 from emulator.run.ending import Budget, How
 from emulator.run.to_end import run_to_end
 from emulator.trace.checking import check_accesses
-from emulator.trace.recording import CallLog, record_calls
+from emulator.trace.recording import CallLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +56,7 @@ _OF_STRUCTURES: Final = {
     Kind.DEADLOCK,
 }
 _LENGTHS: Final = {"size", "pages", "order"}
+_LEFT: Final = {How.INTERRUPTED, How.LEFT}
 
 
 _FIRST_PAUSE: Final = 1 << 20
@@ -204,7 +205,11 @@ class Check:
             self._accesses = None if checked is None else checked.seen()
         if stale is not None:
             self._stale, self._has_sought_stale = stale.uses(), stale.is_whole
-            if not self._has_sought_stale and not isinstance(ending.error, HostError):
+            if (
+                not self._has_sought_stale
+                and ending.how not in _LEFT
+                and not isinstance(ending.error, HostError)
+            ):
                 self._seek_stale_again(ending)
         self._page_zero = guard.seen() if guard is not None else None
         if isinstance(ending.error, HostError):
@@ -213,12 +218,15 @@ class Check:
 
     def _seek_stale_again(self, ending: Ending) -> None:
         """Run the kernel once more, as far as it ran, and follow each load of CR3, which may take long."""
-        if self._new_machine is None or (self._sanitize and self._machine.image.kasan is not None):
-            return  # whose code finds the same only where its accesses are checked
-        machine = self._new_machine()
-        record_calls(machine, self._profile)  # whose events tell when
-        with machine.observers.seek_stale(each_load=True) as stale:
-            run_to_end(machine, Budget(max_instructions=ending.instructions, timeout_s=None))
+        rerun = self.rerun(ending)
+        is_compiled = (
+            self._sanitize and self._machine.image.kasan is not None
+        )  # accesses are checked again then: both take too long
+        if rerun is None or is_compiled:
+            return
+        replay = rerun.replay()
+        with replay.machine.observers.seek_stale(each_load=True) as stale:
+            replay.run_to_end()
         self._stale, self._has_sought_stale = stale.uses(), stale.is_whole
 
     def _ends(

@@ -14,7 +14,7 @@ from emulator.machine.core.observed import LastWrite, Rights, StaleUse
 from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile
-from emulator.run.ending import Budget
+from emulator.run.ending import Budget, How
 from emulator.run.recorded import record_run
 from emulator.trace.file.recorder import trace_header
 from emulator.trace.trace import Trace
@@ -141,6 +141,8 @@ SWITCHES = (
         movl    ${new:#x}, {entry:#x}
         {after}
         movl    {data:#x}, %ebx
+        movl    $1000000, %ecx
+2:      loop    2b
         exit    0
         function take
         movl    $0x310000, %eax
@@ -173,6 +175,29 @@ def test_a_kernel_that_loads_cr3_all_the_time_runs_once_more_if_something_may_be
     assert finding.call_site.event == report.events == 2
     assert finding.message.startswith("read of 0x00300000 by a translation")
     assert Kind.STALE_TRANSLATION in report.checked
+
+
+def interrupted(machine: Machine) -> Machine:
+    """Return a machine that somebody interrupts after the use."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    machine.pause_after(500_000, interrupt)
+    return machine
+
+
+def test_who_has_interrupted_the_first_run_waits_for_no_other() -> None:
+    new = switching("nop")
+    report = check_kernel(interrupted(new()), TAKE, new_machine=lambda: pytest.fail("it runs once more"))
+    assert report.ending.how is How.INTERRUPTED
+    assert Kind.STALE_TRANSLATION not in report.checked
+
+
+def test_the_second_run_can_be_interrupted_too() -> None:
+    new = switching("nop")
+    with pytest.raises(KeyboardInterrupt):
+        check_kernel(new(), TAKE, new_machine=lambda: interrupted(new()))
 
 
 def test_it_runs_no_more_than_once_where_nothing_is_missing_or_it_may_not() -> None:
