@@ -18,7 +18,7 @@
 #include "analysis/block_calls.h"
 
 enum { AREAS = 64, VALUES = 8, FIRST_BITS = 10 };
-enum { MOST_LOOKED_AT = 1 << 26 };
+enum { MOST_LOOKED_AT = 1 << 26 }; /* places of an area, for blocks that are forgotten together */
 /* Log2 of the bytes that a bit stands for: at first, and the least; of an area of pages it is KC_PAGE_BITS. */
 enum { FIRST_UNIT = 4, LEAST_UNIT = 2 };
 enum { LEAF_BITS = 18, LEAVES = 1 << (32 - LEAST_UNIT - LEAF_BITS), LONGEST = 1 << LEAF_BITS, LEAF_WORDS = LONGEST / 64 };
@@ -248,6 +248,14 @@ static void die(area *a, place *at, uint32_t event, uint32_t call)
     a->blocks--;
 }
 
+/* A live block is given back, or forgotten, and its memory with it. */
+static ALWAYS void take_back(area *a, place *at, uint32_t event, uint32_t call)
+{
+    die(a, at, event, call);
+    if (!a->out->may_overlap)
+        uncover_block(&a->cover, at->address, at->size ? at->size : 1);
+}
+
 /* Let a bit stand for so few bytes that a block at an address begins a unit: then blocks have units in common only if they overlap. */
 static enum covered take_smaller_units(area *a, uint32_t address)
 {
@@ -394,9 +402,7 @@ static void give_back(kc_flat *p, area *a, const kc_block_function *f, const uin
     }
     out->pools_fit &= f->pool == KC_NO_VALUE || a->pools[at->block - 1] == NO_POOL || values[f->pool] == a->pools[at->block - 1];
     out->sizes_fit &= f->role != KC_ROLE_FREE || !kc_says_size(f) || !at->size || given == at->size;
-    die(a, at, event, call);
-    if (!out->may_overlap)
-        uncover_block(&a->cover, address, at->size ? at->size : 1);
+    take_back(a, at, event, call);
 }
 
 static uint64_t pool_of(const kc_block_function *f, const uint32_t *values) { return f->pool != KC_NO_VALUE ? values[f->pool] : NO_POOL; }
@@ -412,11 +418,8 @@ static void forget_blocks(kc_flat *p, area *a, uint64_t pool, uint32_t event, ui
     }
     for (uint64_t i = 0; i < count; i++) {
         place *at = &a->table.places[i];
-        if (!at->is_live || (pool != NO_POOL && a->pools[at->block - 1] != pool))
-            continue;
-        die(a, at, event, call);
-        if (!a->out->may_overlap)
-            uncover_block(&a->cover, at->address, at->size ? at->size : 1);
+        if (at->is_live && (pool == NO_POOL || a->pools[at->block - 1] == pool))
+            take_back(a, at, event, call);
     }
 }
 
@@ -537,9 +540,7 @@ static inline bool enter_plain(kc_flat *p, const rows *c, uint32_t row, const fu
             return true;
         if (!(at = find(&a->table, value))->is_live)
             return false;
-        die(a, at, c->entered[row], call);
-        if (!a->out->may_overlap)
-            uncover_block(&a->cover, value, at->size ? at->size : 1);
+        take_back(a, at, c->entered[row], call);
         return true;
     }
     if (!kc_has_made(f, p->failures, c->result[row], 0, &address) || !value || a->table.used >= 1u << (a->table.bits - 1))

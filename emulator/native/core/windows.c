@@ -602,7 +602,7 @@ void kc_windows_on_flush(kc *m)
     if (!w->count)
         return;
     bool seeks_stale = kc_seeks_stale(m), is_seen = seeks_stale && follows_each_load(m);
-    for (uint32_t i = 0; i < w->count; i++) /* what was accessed before does not matter any more */
+    for (uint32_t i = 0; seeks_stale && i < w->count; i++) /* what was accessed before does not matter any more */
         w->pages[i].is_unseen = false;
     if (w->accounts[false].rests || is_seen || !modes_are(w, kc_reg(m, UC_X86_REG_CR0), kc_reg(m, UC_X86_REG_CR4))) {
         kc_windows_forget(m);
