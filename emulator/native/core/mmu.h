@@ -73,7 +73,7 @@ static inline bool kc_paging(const kc *m) { return m->mmu->paging; }
 /* What the present address space is told from others by: where its page tables begin, or 0 without paging. */
 enum { KC_SPACE_OF_TABLES = 1 }; /* page tables may begin at 0 */
 uint32_t kc_read_space(kc *m);
-static inline uint32_t kc_space(kc *m) { return m->mmu->space_known ? m->mmu->space : kc_read_space(m); }
+static INLINED uint32_t kc_space(kc *m) { return m->mmu->space_known ? m->mmu->space : kc_read_space(m); }
 /* Where an address of another space lies now, and whether its page may be written; -1: it is not mapped. */
 int64_t kc_translate_in(kc *m, uint32_t space, uint32_t linear, bool *writable);
 
@@ -86,7 +86,7 @@ static inline const struct fill *kc_fill_of(const kc *m, uint32_t linear)
 
 /* Where an address lies that the guest has just used: its page's TLB fill is remembered, or the window shows it. */
 int64_t kc_translate_shown(kc *m, uint32_t linear);
-static inline int64_t kc_translate_used(kc *m, uint32_t linear)
+static INLINED int64_t kc_translate_used(kc *m, uint32_t linear)
 {
     if (m->mmu->flat && !m->reference)
         return linear;
@@ -110,7 +110,7 @@ static inline int64_t kc_filled_at(const kc *m, uint32_t page, bool user, bool w
 
 /* Copy `count` words that lie at a linear address; words that are not mapped read as 0. */
 void kc_words_apart(kc *m, uint32_t linear, uint32_t *out, uint32_t count); /* one by one */
-static inline void kc_words(kc *m, uint32_t linear, uint32_t *out, uint32_t count)
+static INLINED void kc_words(kc *m, uint32_t linear, uint32_t *out, uint32_t count)
 {
     int64_t at = kc_translate_used(m, linear);
     bool one_page = (linear & PAGE_MASK) + 4 * count <= PAGE_SIZE;
@@ -129,7 +129,7 @@ static inline void kc_stack_words(kc *m, uint32_t at, uint32_t *out, uint32_t co
 }
 
 /* The memory of a page of the stack, by ESP. NULL: it is not one page of RAM. */
-static inline const uint8_t *kc_stack_page(kc *m, uint32_t page)
+static INLINED const uint8_t *kc_stack_page(kc *m, uint32_t page)
 {
     uint32_t linear = kc_segment_base(m, SS) + page;
     int64_t at = linear & PAGE_MASK ? -1 : kc_translate_used(m, linear);

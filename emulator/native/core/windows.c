@@ -1039,7 +1039,7 @@ void kc_windows_exempt(kc *m, bool begins)
 {
     struct windows *w = m->windows;
 
-    if (w->shadow && w->is_exempt != begins && !kc_tells_uninitialised(m)) { /* which has stores change it */
+    if (w->is_exempt != begins && w->shadow && !kc_tells_uninitialised(m)) { /* which has stores change it */
         kc_begin_segment(begins ? w->nothing : w->shadow);
         w->is_exempt = begins;
     }

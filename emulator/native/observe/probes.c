@@ -12,10 +12,11 @@
 #define PROBE_SLOTS 1024
 
 struct probe {
-    kc *machine;
     struct probe *next; /* at the same hash */
+    struct reached at;  /* recorded_entry: as long as it records */
+    kc *machine;
     uc_hook hook;
-    uint32_t identity, address, number;
+    uint32_t number;
     uint32_t recording; /* that it belongs to */
     uint16_t kind, actions;
     bool off;
@@ -28,19 +29,21 @@ struct probes {
 };
 
 /* A probe that records has nothing to do once another recording has begun. */
-static bool records(const struct probe *p) { return (p->actions & KC_RECORD) && !p->machine->probes->records_nothing && p->recording == kc_recording(p->machine); }
+static bool records(const struct probe *p)
+{
+    const kc *m = p->machine;
+    return (p->actions & KC_RECORD) && p->recording == kc_recording(m) && !m->probes->records_nothing;
+}
 
 static bool is_recorded_entry(const struct probe *p) { return p->kind == KC_ENTRY && records(p); }
 
 static void record(kc *m, const struct probe *p, uint32_t esp)
 {
-    struct reached reached = {p->identity, p->address, p->kind == KC_ENTRY};
-
     kc_windows_exempt(m, false);
     if (p->kind == KC_ENTRY)
-        kc_call_entered(m, &reached, p->number, esp);
+        kc_call_entered(m, &p->at, p->number, esp);
     else if (p->kind == KC_EXIT)
-        kc_call_left(m, &reached, esp);
+        kc_call_left(m, &p->at, esp);
     else
         kc_call_jumps(m, p->kind == KC_JUMP);
 }
@@ -62,16 +65,23 @@ static __attribute__((noinline)) void tell(kc *m, const struct probe *p, uint32_
     }
 }
 
-static void reach(kc *m, const struct probe *p)
+static SELDOM void record_and_tell(kc *m, const struct probe *p)
 {
     uint32_t esp = kc_esp(m);
 
-    if (kc_steps_over(m) || p->off)
-        return;
     if (records(p))
         record(m, p, esp);
+    tell(m, p, esp);
+}
+
+static void reach(kc *m, const struct probe *p)
+{
+    if (kc_steps_over(m) || p->off)
+        return;
     if (p->actions != KC_RECORD)
-        tell(m, p, esp);
+        record_and_tell(m, p);
+    else if (records(p)) /* mostly */
+        record(m, p, kc_esp(m));
 }
 
 static struct probe **slot_of(kc *m, uint32_t address) { return &m->probes->slots[address * 2654435761u >> 22]; }
@@ -84,7 +94,7 @@ static bool comes_after(const struct probe *p, const struct reached *last)
 
     if (recorded_entry != last->recorded_entry)
         return last->recorded_entry;
-    return p->identity > last->identity;
+    return p->at.identity > last->identity;
 }
 
 /* Reach the probes of an instruction after one of them, or all (NULL). */
@@ -92,7 +102,7 @@ static void reach_after(kc *m, uint32_t address, const struct reached *last, boo
 {
     for (int pass = 0; pass < 2; pass++)
         for (const struct probe *p = *slot_of(m, address); p; p = p->next) {
-            if (p->address != address || is_recorded_entry(p) != (pass == 0) || (last && !comes_after(p, last)))
+            if (p->at.address != address || is_recorded_entry(p) != (pass == 0) || (last && !comes_after(p, last)))
                 continue;
             if (!to_the_end && !kc_run_goes_on(m))
                 return;
@@ -102,7 +112,7 @@ static void reach_after(kc *m, uint32_t address, const struct reached *last, boo
 
 static const struct probe *first_at(const struct probe *p, uint32_t address)
 {
-    while (p && p->address != address)
+    while (p && p->at.address != address)
         p = p->next;
     return p;
 }
@@ -129,11 +139,11 @@ static void on_probe(uc_engine *uc, uint64_t address, uint32_t size, void *data)
 {
     const struct probe *p = data;
     (void)uc, (void)address, (void)size;
-    if (first_at(*slot_of(p->machine, p->address), p->address) == p) /* else it was reached with that one */
-        reach_after(p->machine, p->address, NULL, false);
+    if (first_at(*slot_of(p->machine, p->at.address), p->at.address) == p) /* else it was reached with that one */
+        reach_after(p->machine, p->at.address, NULL, false);
 }
 
-static int hook(kc *m, struct probe *p) { return U.uc_hook_add(m->uc, &p->hook, UC_HOOK_CODE, (void *)on_probe, p, (uint64_t)p->address, (uint64_t)p->address); }
+static int hook(kc *m, struct probe *p) { return U.uc_hook_add(m->uc, &p->hook, UC_HOOK_CODE, (void *)on_probe, p, (uint64_t)p->at.address, (uint64_t)p->at.address); }
 
 int32_t kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int actions)
 {
@@ -141,7 +151,7 @@ int32_t kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int act
 
     if (!p)
         return -UC_ERR_NOMEM;
-    *p = (struct probe){.machine = m, .identity = m->probes->added + 1, .address = address, .number = number,
+    *p = (struct probe){.machine = m, .at = {m->probes->added + 1, address, kind == KC_ENTRY}, .number = number,
                         .kind = (uint16_t)kind, .actions = (uint16_t)actions, .recording = kc_recording(m)};
     int error = hook(m, p);
     if (error) {
@@ -158,7 +168,7 @@ bool kc_probe_remove(kc *m, uint32_t identity)
 {
     for (int i = 0; i < PROBE_SLOTS; i++)
         for (struct probe **at = &m->probes->slots[i], *p; (p = *at); at = &p->next) {
-            if (p->identity != identity)
+            if (p->at.identity != identity)
                 continue;
             *at = p->next;
             kc_unhook(m, p->hook);
@@ -171,7 +181,7 @@ bool kc_probe_remove(kc *m, uint32_t identity)
 static bool only_records(kc *m, uint32_t address)
 {
     for (const struct probe *p = *slot_of(m, address); p; p = p->next)
-        if (p->address == address && p->actions != KC_RECORD)
+        if (p->at.address == address && p->actions != KC_RECORD)
             return false;
     return true;
 }
@@ -184,7 +194,7 @@ void kc_record_nothing(kc *m, bool nothing)
     m->probes->records_nothing = nothing;
     for (int i = 0; i < PROBE_SLOTS; i++)
         for (struct probe *p = m->probes->slots[i]; p; p = p->next) {
-            if (!only_records(m, p->address))
+            if (!only_records(m, p->at.address))
                 continue;
             if (nothing)
                 kc_unhook(m, p->hook);

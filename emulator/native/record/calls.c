@@ -31,18 +31,20 @@ struct progress {
     uint64_t stopped_ns; /* virtual time of the event at which a run has ended */
 };
 
+/* A function's entry; takes_first_words: the values of its calls are the words above the return address, in order. */
+struct entry { bool takes_first_words; kc_call_entry as; struct code code; };
+
 struct calls {
     kc_calls *rows; /* NULL: not recording */
-    kc_call_entry entries[KC_ENTRIES];
-    struct code code[KC_ENTRIES];
-    uint32_t entry_count, value_count; /* value_count: of the entry with most of them */
-    kc_operation operations[KC_OPERATIONS];
-    struct progress now;
-    struct late_returns late;
     uint32_t recordings, stop_event, stop_allocation;
     uint32_t notify_every, until_notice; /* calls */
+    uint32_t entry_count, value_count; /* value_count: of the entry with most of them */
     bool hand_over;
     bool at_stop; /* an event happens at the time of the one before it */
+    struct progress now;
+    struct late_returns late;
+    kc_operation operations[KC_OPERATIONS];
+    struct entry entries[KC_ENTRIES];
 };
 
 /* -- events --------------------------------------------------------------------------------------- */
@@ -90,13 +92,13 @@ static SELDOM void make_room(kc *m)
 void kc_on_resumption(kc *m) { m->calls->now.resumed_at = kc_recording(m) ? kc_pc(m) : 0; }
 
 /* Has the function's first instruction raised an exception, and comes again? Then its call is in the list already. */
-static bool starts_again(kc *m, uint32_t entry, uint32_t address, uint32_t esp)
+static SELDOM bool starts_again(kc *m, uint32_t entry, uint32_t address, uint32_t esp)
 {
     const struct open_calls *open = &m->calls->now.open;
     uint32_t resumed_at = m->calls->now.resumed_at, memory;
 
     m->calls->now.resumed_at = 0;
-    if (!resumed_at || resumed_at != address)
+    if (resumed_at != address)
         return false;
     memory = kc_slot_memory(m, esp);
     for (uint32_t i = open->count; i-- > 0;)
@@ -106,7 +108,7 @@ static bool starts_again(kc *m, uint32_t entry, uint32_t address, uint32_t esp)
 }
 
 /* A piece of a function goes on with a call that has begun there; elsewhere compilers have put the beginning into the caller. */
-static bool goes_on(kc *m, const kc_call_entry *e, const struct slot *slot, uint32_t caller)
+static SELDOM bool goes_on(kc *m, const kc_call_entry *e, const struct slot *slot, uint32_t caller)
 {
     const struct open_calls *open = &m->calls->now.open;
 
@@ -114,11 +116,14 @@ static bool goes_on(kc *m, const kc_call_entry *e, const struct slot *slot, uint
         return true;
     for (uint32_t i = open->count; m->calls->now.jumps && i-- > 0;)
         if (kc_slot_is(m, &open->list[i].slot, slot, caller))
-            return m->calls->entries[open->list[i].entry].function == e->function;
+            return m->calls->entries[open->list[i].entry].as.function == e->function;
     return false;
 }
 
-static void add_row(kc *m, const struct reached *probe, const kc_call_entry *e, const struct open_call *call, uint32_t parent)
+enum { MOSTLY = 2 }; /* so many values have most calls, at most */
+
+/* The row of a call that has not returned. */
+static inline void add_row(kc *m, const struct reached *probe, const kc_call_entry *e, const struct open_call *call, uint32_t parent)
 {
     kc_calls *c = m->calls->rows;
     uint32_t row = c->rows;
@@ -128,7 +133,9 @@ static void add_row(kc *m, const struct reached *probe, const kc_call_entry *e, 
     c->function[row] = (uint8_t)e->function;
     c->entered[row] = next_event(m, probe, false);
     c->time_ns[row] = now_ns(m);
-    for (uint32_t i = 0; i < m->calls->value_count; i++)
+    for (uint32_t i = 0; i < MOSTLY; i++)
+        c->values[i][row] = call->values[i];
+    for (uint32_t i = MOSTLY; i < m->calls->value_count; i++)
         c->values[i][row] = call->values[i];
     c->esp[row] = call->slot.esp;
     c->left[row] = c->result[row] = c->out[row] = 0;
@@ -136,15 +143,20 @@ static void add_row(kc *m, const struct reached *probe, const kc_call_entry *e, 
     c->returned[row] = 0;
 }
 
-static bool has_room(kc *m, const struct reached *probe)
+static SELDOM bool has_no_room(kc *m, const struct reached *probe)
 {
-    m->calls->now.at_allocation = false;
     if (m->calls->rows->rows == KC_ROWS)
         make_room(m);
     if (m->calls->now.events < UINT32_MAX - 1)
-        return true;
+        return false;
     kc_end_at_event(m, probe, false);
-    return false;
+    return true;
+}
+
+static bool has_room(kc *m, const struct reached *probe)
+{
+    m->calls->now.at_allocation = false;
+    return (m->calls->rows->rows < KC_ROWS && m->calls->now.events < UINT32_MAX - 1) || !has_no_room(m, probe);
 }
 
 static void notify(kc *m)
@@ -155,16 +167,23 @@ static void notify(kc *m)
     }
 }
 
-static void new_call(kc *m, uint32_t entry, const struct slot *slot, uint32_t caller, const struct open_call *parent, struct open_call *out)
+/* words: at ESP. */
+static inline void new_call(kc *m, uint32_t entry, const struct slot *slot, const uint32_t words[KC_WORDS_AT_ENTRY], const struct open_call *parent,
+                            struct open_call *out)
 {
+    const struct entry *e = &m->calls->entries[entry];
     uint8_t depth = parent ? (uint8_t)(parent->depth + (parent->depth < UINT8_MAX)) : 0;
 
-    *out = (struct open_call){.slot = *slot, .call = ++m->calls->now.calls, .caller = caller, .entry = (uint16_t)entry, .depth = depth};
-    kc_values_at_entry(m, &m->calls->entries[entry], m->calls->operations, slot->esp, out->values);
+    *out = (struct open_call){.slot = *slot, .call = ++m->calls->now.calls, .caller = words[0], .entry = (uint16_t)entry, .depth = depth};
+    if (e->takes_first_words) /* mostly */
+        for (uint32_t i = 0; i < e->as.value_count; i++)
+            out->values[i] = words[1 + i];
+    else
+        kc_values_at_entry(m, &e->as, m->calls->operations, slot->esp, words, out->values);
 }
 
 /* A copy inside of another function is passed, and not called: it ends where it begins. */
-static SELDOM void passed(kc *m, const struct reached *probe, uint32_t entry, const struct slot *slot)
+static SELDOM void passed(kc *m, const struct reached *probe, uint32_t entry, const struct slot *slot, uint32_t words[KC_WORDS_AT_ENTRY])
 {
     kc_calls *c = m->calls->rows;
     struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
@@ -172,8 +191,9 @@ static SELDOM void passed(kc *m, const struct reached *probe, uint32_t entry, co
     uint32_t parent_call = parent ? parent->call : 0, row = c->rows;
     struct open_call call;
 
-    new_call(m, entry, slot, 0, parent, &call);
-    add_row(m, probe, &m->calls->entries[entry], &call, parent_call);
+    words[0] = 0; /* it has no caller */
+    new_call(m, entry, slot, words, parent, &call);
+    add_row(m, probe, &m->calls->entries[entry].as, &call, parent_call);
     c->left[row] = c->entered[row];
     c->left_time_ns[row] = c->time_ns[row];
     c->returned[row] = 1;
@@ -182,41 +202,45 @@ static SELDOM void passed(kc *m, const struct reached *probe, uint32_t entry, co
     notify(m);
 }
 
-void kc_call_entered(kc *m, const struct reached *probe, uint32_t entry, uint32_t esp)
+__attribute__((noinline)) void kc_call_entered(kc *m, const struct reached *probe, uint32_t entry, uint32_t esp)
 {
-    const kc_call_entry *e = &m->calls->entries[entry];
-    struct open_calls *open = &m->calls->now.open;
-    uint32_t caller;
+    struct calls *c = m->calls;
+    const kc_call_entry *e = &c->entries[entry].as;
+    struct open_calls *open = &c->now.open;
+    const struct open_call *parent = NULL;
+    uint32_t words[KC_WORDS_AT_ENTRY];
 
-    if (!kc_code_is_there(m, e, &m->calls->code[entry]) || starts_again(m, entry, probe->address, esp))
+    if (!kc_code_is_there(m, e, &c->entries[entry].code) || (c->now.resumed_at && starts_again(m, entry, probe->address, esp)))
         return;
-    kc_stack_words(m, esp, &caller, 1);
     const struct slot slot = kc_slot_at(m, esp);
-    if ((e->head_end && goes_on(m, e, &slot, caller)) || !has_room(m, probe))
+    kc_slot_words(m, &slot, words, KC_WORDS_AT_ENTRY);
+    if ((e->head_end && goes_on(m, e, &slot, words[0])) || !has_room(m, probe))
         return;
     if (e->inlined) {
-        passed(m, probe, entry, &slot);
+        passed(m, probe, entry, &slot, words);
         return;
     }
     if (!kc_open_room(open)) {
         kc_no_memory(m);
         return;
     }
-    struct backtrace *backtrace = kc_stack_at_entry(m, &slot, caller);
-    kc_open_forget_abandoned(m, open, entry, &slot, backtrace, m->calls->now.jumps);
-    m->calls->now.jumps = false;
-    const struct open_call *parent = kc_open_parent(m, open, backtrace);
+    struct backtrace *backtrace = kc_stack_at_entry(m, &slot, words[0]);
+    if (open->count) {
+        kc_open_forget_abandoned(m, open, entry, &slot, backtrace, c->now.jumps);
+        parent = kc_open_parent(m, open, backtrace);
+    }
+    c->now.jumps = false;
     uint32_t parent_call = parent ? parent->call : 0;
     struct open_call *call = &open->list[open->count];
 
-    new_call(m, entry, &slot, caller, parent, call);
+    new_call(m, entry, &slot, words, parent, call);
     add_row(m, probe, e, call, parent_call);
-    uint32_t stack = m->calls->rows->stack[m->calls->rows->rows++] = kc_stack_number(m, backtrace, call->call);
+    uint32_t stack = c->rows->stack[c->rows->rows++] = kc_stack_number(m, backtrace, call->call);
     if (e->takes)
         next_allocation(m, probe, stack);
     open->count++;
     if (kc_follows_blocks(m))
-        kc_blocks_entered(m, call, e->function, parent_call, m->calls->now.events);
+        kc_blocks_entered(m, call, e->function, parent_call, c->now.events);
     notify(m);
 }
 
@@ -225,8 +249,8 @@ static void return_from(kc *m, const struct reached *probe, const struct open_ca
     kc_calls *c = m->calls->rows;
     kc_late call = {.left_time_ns = now_ns(m), .call = open->call, .left = next_event(m, probe, true), .result = kc_eax(m)};
 
-    if (m->calls->entries[open->entry].block >= 0)
-        call.out = kc_computed(m, m->calls->operations + m->calls->entries[open->entry].block, open->values, call.result);
+    if (m->calls->entries[open->entry].as.block >= 0)
+        call.out = kc_computed(m, m->calls->operations + m->calls->entries[open->entry].as.block, open->values, call.result);
     if (kc_follows_blocks(m))
         kc_blocks_left(m, open, &call);
     if (open->call < c->first_call) {
@@ -264,17 +288,26 @@ uint32_t kc_recording(const kc *m) { return m->calls->rows ? m->calls->recording
 
 bool kc_is_in_call(kc *m, const struct backtrace *backtrace) { return kc_open_parent(m, &m->calls->now.open, backtrace); }
 
-uint32_t kc_recorded_start(const kc *m, uint32_t entry) { return m->calls->entries[entry].start; }
+uint32_t kc_recorded_start(const kc *m, uint32_t entry) { return m->calls->entries[entry].as.start; }
 
 bool kc_is_recorded_start(const kc *m, uint32_t address)
 {
     for (uint32_t i = 0; i < m->calls->entry_count; i++)
-        if (m->calls->entries[i].start == address)
+        if (m->calls->entries[i].as.start == address)
             return true;
     return false;
 }
 
 /* -- for Python ----------------------------------------------------------------------------------- */
+
+static bool takes_first_words(const kc_call_entry *entry)
+{
+    uint32_t i = 0;
+
+    while (i < entry->value_count && entry->values[i].kind == KC_ON_STACK && entry->values[i].operand == 4 * (1 + i))
+        i++;
+    return i == entry->value_count;
+}
 
 int kc_record(kc *m, const kc_call_entry *entries, uint32_t count, const kc_operation *operations, uint32_t operation_count)
 {
@@ -293,13 +326,14 @@ int kc_record(kc *m, const kc_call_entry *entries, uint32_t count, const kc_oper
         return 0;
     c->recordings++; /* probes of the one before have nothing to do any more */
     rows->first_call = 1;
-    memcpy(c->entries, entries, count * sizeof *entries);
     memcpy(c->operations, operations, operation_count * sizeof *operations);
     c->entry_count = count;
     c->value_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         c->value_count = entries[i].value_count > c->value_count ? entries[i].value_count : c->value_count;
-        kc_code_keep(m, &entries[i], &c->code[i]);
+        c->entries[i].as = entries[i];
+        c->entries[i].takes_first_words = takes_first_words(&entries[i]);
+        kc_code_keep(m, &entries[i], &c->entries[i].code);
     }
     return 0;
 }

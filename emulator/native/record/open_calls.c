@@ -97,9 +97,9 @@ bool kc_open_take_moved(kc *m, struct open_calls *open, const struct slot *at, s
     return from != KC_SLOT_NOWHERE && kc_open_take(m, open, at, taken);
 }
 
-bool kc_open_take(kc *m, struct open_calls *open, const struct slot *at, struct open_call *taken)
+bool kc_open_take_older(kc *m, struct open_calls *open, const struct slot *at, struct open_call *taken)
 {
-    for (uint32_t i = open->count; i-- > 0;) {
+    for (uint32_t i = open->count - 1; i-- > 0;) {
         const struct open_call *each = &open->list[i];
         if (!kc_slot_is(m, &each->slot, at, each->caller))
             continue;

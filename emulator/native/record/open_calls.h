@@ -21,7 +21,18 @@ void kc_open_forget_abandoned(kc *m, struct open_calls *open, uint32_t entry, co
                               const struct backtrace *backtrace, bool jumps);
 /* Take the newest call that returns at a slot out of the list; and where there is none, because the slot's page is another one by
  * now, so that others of the slot can be taken as well. False: there is none. */
-bool kc_open_take(kc *m, struct open_calls *open, const struct slot *at, struct open_call *taken);
+bool kc_open_take_older(kc *m, struct open_calls *open, const struct slot *at, struct open_call *taken); /* without the newest of all, of several */
+static inline bool kc_open_take(kc *m, struct open_calls *open, const struct slot *at, struct open_call *taken)
+{
+    if (!open->count)
+        return false;
+    const struct open_call *newest = &open->list[open->count - 1];
+    if (!kc_slot_is(m, &newest->slot, at, newest->caller))
+        return open->count > 1 && kc_open_take_older(m, open, at, taken);
+    *taken = *newest;
+    open->count--;
+    return true;
+}
 bool kc_open_take_moved(kc *m, struct open_calls *open, const struct slot *at, struct open_call *taken);
 /* The innermost open call of the present stack; NULL: none. Valid until the list changes. */
 const struct open_call *kc_open_parent(kc *m, const struct open_calls *open, const struct backtrace *backtrace);

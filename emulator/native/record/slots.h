@@ -9,13 +9,22 @@ struct slot { uint32_t esp, space, physical; };
 enum { KC_SLOT_NOWHERE = 1 }; /* physical, of a word that is not mapped: no stack is there, for it is not aligned */
 
 /* The memory behind a word of the present stack. */
-static inline uint32_t kc_slot_memory(kc *m, uint32_t esp)
+static INLINED uint32_t kc_slot_memory(kc *m, uint32_t esp)
 {
     int64_t at = kc_translate_used(m, kc_segment_base(m, SS) + esp);
     return at < 0 ? KC_SLOT_NOWHERE : (uint32_t)at;
 }
 
-static inline struct slot kc_slot_at(kc *m, uint32_t esp) { return (struct slot){esp, kc_space(m), kc_slot_memory(m, esp)}; }
+static INLINED struct slot kc_slot_at(kc *m, uint32_t esp) { return (struct slot){esp, kc_space(m), kc_slot_memory(m, esp)}; }
+
+/* The words from a slot of the present stack on; see kc_stack_words(). */
+static INLINED void kc_slot_words(kc *m, const struct slot *slot, uint32_t *out, uint32_t count)
+{
+    if ((slot->physical & PAGE_MASK) + 4 * count <= PAGE_SIZE && (uint64_t)slot->physical + 4 * count <= m->memory_end && slot->physical != KC_SLOT_NOWHERE)
+        __builtin_memcpy(out, kc_at(m, slot->physical), 4 * count);
+    else
+        kc_stack_words(m, slot->esp, out, count);
+}
 
 /* Is a slot part of the present stack, at its ESP? */
 static inline bool kc_slot_is_here(kc *m, const struct slot *slot) { return kc_slot_memory(m, slot->esp) == slot->physical; }

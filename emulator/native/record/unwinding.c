@@ -84,23 +84,30 @@ static uint64_t read_noted(kc *m, struct unwound *unwound, uint32_t at, uint64_t
     return words;
 }
 
-static bool is_same(kc *m, const struct unwound *unwound)
+/* Do the words that a backtrace depends on differ from those that were read? */
+static SELDOM bool differs_apart(kc *m, const struct unwound *unwound)
+{
+    for (const struct word_read *read = unwound->reads, *end = read + unwound->read_count; read < end; read++)
+        if ((two_words(m, read->at) ^ read->words) & read->mask)
+            return true;
+    return false;
+}
+
+static inline bool is_same(kc *m, const struct unwound *unwound)
 {
     const struct word_read *read = unwound->reads, *end = read + unwound->read_count;
+    uint64_t different = 0, words;
 
     if (unwound->read_count > READS_MAX)
         return false;
     const uint8_t *page = unwound->is_in_page ? kc_stack_page(m, read->at & ~PAGE_MASK) : NULL;
-    for (; read < end; read++) {
-        uint64_t words;
-        if (page) /* mostly: two loads at once */
-            memcpy(&words, page + (read->at & PAGE_MASK), sizeof words);
-        else
-            words = two_words(m, read->at);
-        if ((words ^ read->words) & read->mask)
-            return false;
+    if (!page)
+        return !differs_apart(m, unwound);
+    for (; read < end; read++) { /* mostly: two loads at once */
+        memcpy(&words, page + (read->at & PAGE_MASK), sizeof words);
+        different |= (words ^ read->words) & read->mask;
     }
-    return true;
+    return !different;
 }
 
 bool kc_is_code(const kc *m, uint32_t address)
@@ -329,20 +336,25 @@ static void start(struct unwound *unwound, uint32_t frame, uint32_t esp)
     add(&unwound->backtrace, esp, frame, false);
 }
 
-static struct backtrace *stack_of_call(kc *m, uint32_t esp, uint32_t memory, uint32_t caller, uint32_t ebp)
+static SELDOM struct backtrace *unwind_call(kc *m, struct unwound *unwound, uint32_t esp, uint32_t memory, uint32_t caller, uint32_t ebp)
+{
+    unwound->caller = caller;
+    unwound->ebp = ebp;
+    unwound->memory = memory;
+    start(unwound, caller, esp);
+    go_up(m, unwound, (struct level){caller - 1, esp + 4, ebp, false});
+    return &unwound->backtrace;
+}
+
+static INLINED struct backtrace *stack_of_call(kc *m, uint32_t esp, uint32_t memory, uint32_t caller, uint32_t ebp)
 {
     struct unwound *unwound = &m->unwinding->kept[(esp ^ caller) * 2654435761u >> 24];
     uint64_t changes = kc_interrupt_frames_changes(m), before = unwound->interrupt_changes;
 
     unwound->interrupt_changes = changes;
     if (!unwound->backtrace.count || unwound->caller != caller || unwound->esp != esp || unwound->ebp != ebp || unwound->memory != memory ||
-        (before != changes && kc_interrupt_frames_changed(m, before, esp, unwound->interrupts_size)) || !is_same(m, unwound)) {
-        unwound->caller = caller;
-        unwound->ebp = ebp;
-        unwound->memory = memory;
-        start(unwound, caller, esp);
-        go_up(m, unwound, (struct level){caller - 1, esp + 4, ebp, false});
-    }
+        (before != changes && kc_interrupt_frames_changed(m, before, esp, unwound->interrupts_size)) || !is_same(m, unwound))
+        return unwind_call(m, unwound, esp, memory, caller, ebp);
     return &unwound->backtrace;
 }
 

@@ -3,8 +3,6 @@
 #include "record/values.h"
 #include "unicorn/state.h"
 
-enum { WORDS_AT_ONCE = 8 };
-
 static uint32_t loaded(kc *m, uint32_t address, uint32_t mask)
 {
     uint32_t word;
@@ -56,20 +54,21 @@ static uint32_t register_value(kc *m, uint32_t number)
     return kc_reg(m, ids[number]);
 }
 
-void kc_values_at_entry(kc *m, const kc_call_entry *entry, const kc_operation *operations, uint32_t esp, uint32_t values[KC_VALUES])
+static uint32_t stack_word(kc *m, uint32_t at)
 {
-    uint32_t words[1 + WORDS_AT_ONCE];
+    uint32_t word;
 
-    kc_stack_words(m, esp, words, 1 + WORDS_AT_ONCE);
+    kc_stack_words(m, at, &word, 1);
+    return word;
+}
+
+void kc_values_at_entry(kc *m, const kc_call_entry *entry, const kc_operation *operations, uint32_t esp, const uint32_t words[KC_WORDS_AT_ENTRY],
+                        uint32_t values[KC_VALUES])
+{
     for (uint32_t i = 0; i < entry->value_count; i++) {
         uint32_t operand = entry->values[i].operand;
         switch (entry->values[i].kind) {
-        case KC_ON_STACK:
-            if (operand % 4 == 0 && operand / 4 <= WORDS_AT_ONCE)
-                values[i] = words[operand / 4];
-            else
-                kc_stack_words(m, esp + operand, &values[i], 1);
-            break;
+        case KC_ON_STACK: values[i] = operand % 4 == 0 && operand / 4 < KC_WORDS_AT_ENTRY ? words[operand / 4] : stack_word(m, esp + operand); break;
         case KC_IN_REGISTER: values[i] = register_value(m, operand); break;
         case KC_IMMEDIATE: values[i] = operand; break;
         case KC_COMPUTED: values[i] = kc_computed(m, operations + operand, values, 0); break;

@@ -27,7 +27,7 @@ void kc_state_forget(void *saved);
 enum segment { ES, CS, SS, DS, FS, GS };
 /* Base of a segment as the CPU holds it, which need not be what the descriptor in memory says by now. */
 uint32_t kc_read_segment_base(kc *m, enum segment segment);
-static inline uint32_t kc_segment_base(kc *m, enum segment segment)
+static INLINED uint32_t kc_segment_base(kc *m, enum segment segment)
 {
     uint32_t base;
 
