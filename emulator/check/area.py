@@ -75,13 +75,13 @@ class Area:
 
     @property
     def blocks(self) -> Blocks:
-        """All blocks that were ever allocated in it."""
+        """All blocks that were ever allocated in it; where these are many, they are worked out when they are first asked for."""
         return self.trace.blocks(self.name)
 
     @property
-    def live_rows(self) -> I64:
-        """The positions of its blocks that are live at the end."""
-        return self.trace.live_rows(self.name)
+    def live(self) -> Blocks:
+        """Its blocks that are live at the end."""
+        return self.trace.live(None, self.name)
 
     @property
     def flat(self) -> FlatFacts | None:
@@ -157,7 +157,7 @@ class Area:
 
     def live_block_at(self, address: int) -> BlockHistory | None:
         """Return the block that covers an address at the end of the run."""
-        live = self.trace.live(None, self.name)
+        live = self.live
         offset = address - live.address.astype(np.int64)
         rows = np.flatnonzero((offset >= 0) & (offset < live.size))
         return self.call_sites.history(live, int(rows[0])) if len(rows) else None

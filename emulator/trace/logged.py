@@ -27,6 +27,7 @@ class LoggedTrace(Trace):
         self.event_count = recording.event_count
         self._recording = recording
         self._symbolizer = symbolizer
+        self._flat = None
         self._histories = {}
         self._places = {}
         self._usages = {}

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from emulator.guest.symbolizer import Frame
 from emulator.hle.kernels import error_names
 from emulator.machine.core.stacks import FRAMES_MAX
 from emulator.trace.blocks.blocks import NEVER
-from emulator.trace.blocks.flat_areas import flat_histories
-from emulator.trace.blocks.history import AreaHistory, FlatFacts, area_history
+from emulator.trace.blocks.flat_areas import FlatHistories, flat_histories
+from emulator.trace.blocks.history import AreaHistory, area_history
 from emulator.trace.blocks.places import Places
 from emulator.trace.queries.totals import Peak, StackTotals, Usage, peak_of, totals_by_stack, usage_of
 from emulator.trace.table import CallTable
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from emulator.profile.functions import TracedFunction
     from emulator.profile.model import Profile
     from emulator.trace.blocks.blocks import Blocks
+    from emulator.trace.blocks.history import FlatFacts
     from emulator.trace.file.header import TraceEnding, TraceHeader
     from emulator.trace.file.reader import TraceContents
     from emulator.trace.table import I64, U32, Call
@@ -48,7 +47,8 @@ class Trace:
         self.event_count = self.calls.last_event if self.ending is None else self.ending.events
         self._contents = contents
         self._stacks = stacks  # batch and row of the definition of each
-        self._histories: dict[str, AreaHistory] = {}
+        self._flat: FlatHistories | None = None
+        self._histories: dict[str, AreaHistory] = {}  # of the areas that are not flat
         self._places: dict[str, Places] = {}
         self._usages: dict[str, Usage] = {}
 
@@ -153,7 +153,9 @@ class Trace:
         Raises:
             KeyError: There is no such area.
         """
-        return self._history(area).blocks
+        if self._flat is None or (area in self._flat.facts and area not in self._flat.blocks):
+            self._flat = flat_histories(self.calls)
+        return self._flat.blocks[area] if area in self._flat.blocks else self._history(area).blocks
 
     def places(self, area: str) -> Places:
         """Return the addresses at which blocks of an area were ever made."""
@@ -164,14 +166,10 @@ class Trace:
 
     def live(self, event: int | None, area: str) -> Blocks:
         """Return the blocks that are live after an event; None: at the end."""
-        if event is None:
-            return self.blocks(area).at(self.live_rows(area))
-        return self.blocks(area).live_after(event)
-
-    def live_rows(self, area: str) -> I64:
-        """Return the positions of the blocks that are live at the end, ascending."""
-        flat = self.flat(area)
-        return np.flatnonzero(self.blocks(area).died == NEVER) if flat is None else flat.live
+        flat = self.flat(area) if event is None else None
+        if flat is not None:
+            return flat.live
+        return self.blocks(area).live_after(NEVER - 1 if event is None else event)
 
     def usage(self, area: str) -> Usage:
         """Return how much of an area is in use over time."""
@@ -190,21 +188,21 @@ class Trace:
 
     def failed(self, area: str) -> U32:
         """Return the numbers of calls that should have made a block and did not."""
-        return self._history(area).failed
+        return (self.flat(area) or self._history(area)).failed
 
     def stray_frees(self, area: str) -> U32:
         """Return the numbers of calls that gave back what was not live."""
-        return self._history(area).stray
+        return (self.flat(area) or self._history(area)).stray
 
     def flat(self, area: str) -> FlatFacts | None:
-        """Return what is known besides of an area that is flat; None: it is not."""
-        return self._history(area).flat
+        """Return what is known of an area that is flat, mostly without the life of each block; None: it is not."""
+        if self._flat is None:
+            self._flat = flat_histories(self.calls, each_block=False)
+        return self._flat.facts.get(area)
 
     def _history(self, area: str) -> AreaHistory:
         if area not in self.areas:
             raise KeyError(f"no area {area!r}; there are: {', '.join(self.areas)}")
-        if not self._histories:
-            self._histories = flat_histories(self.calls)
         if area not in self._histories:
             self._histories[area] = area_history(self.calls, area)
         return self._histories[area]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,8 +14,9 @@ from emulator.check.calls.results import KnownMemory
 from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.model import PAGES, AreaRules, Profile
 from emulator.trace import trace as trace_module
+from emulator.trace.blocks import flat_areas as flat_areas_module
 from emulator.trace.blocks.blocks import NEVER
-from emulator.trace.blocks.flat_areas import flat_histories
+from emulator.trace.blocks.flat_areas import FlatHistories, flat_histories
 from emulator.trace.blocks.history import area_history
 from emulator.trace.blocks.overlaps import made_over_live
 from emulator.trace.blocks.places import Places
@@ -28,7 +28,8 @@ from tests.helpers.traces import FAILURE, PROFILE, WHO, Row, TraceBuilder, rando
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from emulator.trace.blocks.history import AreaHistory
+    from emulator.trace.blocks.history import FlatFacts
+    from emulator.trace.table import Column
 
 PAGE = 4096
 BYTES = Profile(
@@ -219,20 +220,34 @@ def table(builder: TraceBuilder, rows: int) -> CallTable:
     return CallTable([chunk for chunk, _ in builder.chunks(rows)], builder.profile)
 
 
-def check_history(calls: CallTable, area: str, flat: AreaHistory) -> None:
-    general = area_history(calls, area)
-    for name, mine, expected in zip(flat.blocks._fields, flat.blocks, general.blocks, strict=True):
-        assert mine.dtype == expected.dtype
-        assert mine.tolist() == expected.tolist(), name
-    assert flat.failed.tolist() == general.failed.tolist()
-    assert flat.stray.tolist() == general.stray.tolist()
-    assert flat.flat is not None
-    assert flat.flat.peak == peak_of(usage_of(general.blocks))
-    places = Places.of(general.blocks)
-    assert [each.tolist() for each in flat.flat.places] == [each.tolist() for each in places]
-    assert flat.flat.live.tolist() == np.flatnonzero(general.blocks.died == NEVER).tolist()
+def facts_alone(calls: CallTable) -> dict[str, FlatFacts]:
+    """Return the same facts of the pass that works out the life of no block."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flat_areas_module, "_FEW", -1)
+        histories = flat_histories(calls, each_block=False)
+    assert not histories.blocks
+    return histories.facts
+
+
+def check_columns(found: tuple[Column, ...], expected: tuple[Column, ...]) -> None:
+    for mine, other in zip(found, expected, strict=True):
+        assert mine.dtype == other.dtype
+        assert mine.tolist() == other.tolist()
+
+
+def check_area(calls: CallTable, area: str) -> None:
+    """Compare the histories of an area that is flat."""
+    general, histories = area_history(calls, area), flat_histories(calls)
+    check_columns(histories.blocks[area], general.blocks)
     over = made_over_live(general.blocks, calls.last_event, 0, pages=calls.profile.pages(area))[0]
-    assert flat.flat.may_overlap or not over
+    both = histories.facts[area], facts_alone(calls)[area]
+    assert len({(facts.may_overlap, facts.pools_fit, facts.sizes_fit) for facts in both}) == 1
+    for facts in both:
+        check_columns((facts.failed, facts.stray), (general.failed, general.stray))
+        check_columns(facts.places, Places.of(general.blocks))
+        check_columns(facts.live, general.blocks.live_after(NEVER - 1))
+        assert facts.peak == peak_of(usage_of(general.blocks))
+        assert facts.may_overlap or not over
 
 
 many_examples = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
@@ -245,8 +260,10 @@ def test_histories_are_those_of_the_general_analysis(profile: Profile, data: st.
     inside, least = data.draw(st.sampled_from([(0, 1), (0, 0), (3, 1)]))
     sizes = SIZES if least else SIZES | st.just(0)
     calls = table(data.draw(tasks(profile, inside=inside, sizes=sizes)), data.draw(st.integers(1, 9)))
-    for area, flat in flat_histories(calls).items():
-        check_history(calls, area, flat)
+    flat = flat_histories(calls)
+    assert flat.facts.keys() == flat.blocks.keys() == facts_alone(calls).keys()
+    for area in flat.facts:
+        check_area(calls, area)
 
 
 def nested() -> TraceBuilder:
@@ -306,15 +323,15 @@ ENDS = {
 @pytest.mark.parametrize("name", ENDS)
 def test_what_ends_a_flat_area(name: str) -> None:
     areas = {PROFILE.functions[row.function].area for row in ENDS[name].rows}
-    assert not areas & flat_histories(table(ENDS[name], 1 << 16)).keys()
+    assert not areas & flat_histories(table(ENDS[name], 1 << 16)).facts.keys()
 
 
 def test_wrappers_end_none() -> None:
     calls = table(wrapped(), 1 << 16)
-    flat = flat_histories(calls)["heap"]
-    assert flat.blocks.address.tolist() == [0x2008]
-    assert flat.blocks.size.tolist() == [16]
-    check_history(calls, "heap", flat)
+    blocks = flat_histories(calls).blocks["heap"]
+    assert blocks.address.tolist() == [0x2008]
+    assert blocks.size.tolist() == [16]
+    check_area(calls, "heap")
 
 
 def test_blocks_that_are_forgotten_together_end_none() -> None:
@@ -325,11 +342,11 @@ def test_blocks_that_are_forgotten_together_end_none() -> None:
     builder.call("get_blk", 0x9000, 1, 8, out=0x3000).call("rel_blk", 1, 0x5000)
     calls = table(builder, 1 << 16)
     flat = flat_histories(calls)
-    assert (flat["heap"].blocks.died_call.tolist(), flat["heap"].stray.tolist()) == ([2], [3])
-    assert flat["pools"].blocks.died_call.tolist() == [8, 0, 8, 0]
-    assert flat["pools"].stray.tolist() == [10]
+    assert (flat.blocks["heap"].died_call.tolist(), flat.facts["heap"].stray.tolist()) == ([2], [3])
+    assert flat.blocks["pools"].died_call.tolist() == [8, 0, 8, 0]
+    assert flat.facts["pools"].stray.tolist() == [10]
     for area in ("heap", "pools"):
-        check_history(calls, area, flat[area])
+        check_area(calls, area)
 
 
 def test_an_area_whose_blocks_are_forgotten_all_the_time_is_none() -> None:
@@ -337,13 +354,13 @@ def test_an_area_whose_blocks_are_forgotten_all_the_time_is_none() -> None:
     builder = TraceBuilder()
     for _ in range((1 << 16) + 1):
         builder.call("kmalloc", 8, result=0x2000).call("heap_init")
-    assert "heap" not in flat_histories(table(builder, 1 << 18))
+    assert "heap" not in flat_histories(table(builder, 1 << 18)).facts
 
 
 def test_runs_that_are_given_back_as_a_whole_end_none() -> None:
     builder = TraceBuilder().call("alloc_frames", 3, result=0x10).call("free_frames", 0x10, 3)
     builder.call("alloc_frames", 2, result=0x11).call("free_frames", 0x11, 2).call("heap_init")
-    assert {"frames", "heap"} <= flat_histories(table(builder, 1 << 16)).keys()
+    assert {"frames", "heap"} <= flat_histories(table(builder, 1 << 16)).facts.keys()
 
 
 def test_blocks_of_no_bytes_end_none() -> None:
@@ -352,40 +369,33 @@ def test_blocks_of_no_bytes_end_none() -> None:
     builder.call("kmalloc", 0, result=0x10).call("kmalloc", 0, result=0x10).call("kfree", 0x10)
     builder.call("kmalloc", 8, result=0x3000).call("kmalloc", 0, result=0x3000)
     calls = table(builder, 1 << 16)
-    flat = flat_histories(calls)["heap"]
-    assert flat.blocks.address.tolist() == [0x2000, 0x2000, 0x3000, 0x3000]
-    check_history(calls, "heap", flat)
+    assert flat_histories(calls).blocks["heap"].address.tolist() == [0x2000, 0x2000, 0x3000, 0x3000]
+    check_area(calls, "heap")
 
 
 def test_blocks_that_touch_do_not_overlap() -> None:
     """The second one begins where less than sixteen bytes after a border are; the last one lies in the first, which was there before."""
     builder = TraceBuilder().call("kmalloc", 20, result=0x2000).call("kmalloc", 4, result=0x2014)
-    touching = flat_histories(table(builder, 1 << 16))["heap"].flat
-    assert touching is not None
-    assert not touching.may_overlap
+    assert not flat_histories(table(builder, 1 << 16)).facts["heap"].may_overlap
     builder.call("kmalloc", 4, result=0x2008)
-    over = flat_histories(table(builder, 1 << 16))["heap"].flat
-    assert over is not None
-    assert over.may_overlap
+    assert flat_histories(table(builder, 1 << 16)).facts["heap"].may_overlap
 
 
 def test_blocks_at_thousands_of_places(tmp_path: Path) -> None:
     """So that the table of places grows; each of them is handed out again and again."""
     calls = Trace.read(random_trace(tmp_path / "many.kmt", 60_000, 1)).calls
-    found = flat_histories(calls)
+    found = flat_histories(calls).facts
     for area in ("heap", "frames"):
-        flat = found[area]
-        check_history(calls, area, flat)
-        assert flat.flat is not None
-        assert not flat.flat.may_overlap
-        assert len(flat.flat.places.address) > 2000
+        check_area(calls, area)
+        assert not found[area].may_overlap
+        assert len(found[area].places.address) > 2000
 
 
 @many_examples
 @given(tasks(BYTES))
 def test_calls_outside_of_each_other_are_flat(builder: TraceBuilder) -> None:
     """So the comparison is not one of nothing."""
-    assert flat_histories(table(builder, 1 << 16)).keys() == {"bytes", "pool"}
+    assert flat_histories(table(builder, 1 << 16)).facts.keys() == {"bytes", "pool"}
 
 
 @many_examples
@@ -397,5 +407,7 @@ def test_findings_are_those_of_the_general_analysis(
     builder = data.draw(st.sampled_from([BYTES, PAGED]).flatmap(tasks))
     found = check_calls(builder.trace(path, chunk=7), MEMORY)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trace_module, "flat_histories", lambda _calls: {})
+        patch.setattr(flat_areas_module, "_FEW", -1)
+        assert check_calls(builder.trace(path, chunk=7), MEMORY) == found
+        patch.setattr(trace_module, "flat_histories", lambda *_, **_each_block: FlatHistories({}, {}))
         assert check_calls(builder.trace(path, chunk=7), MEMORY) == found

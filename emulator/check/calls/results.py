@@ -69,12 +69,11 @@ def bad_results(area: Area, memory: KnownMemory) -> Iterator[Finding]:
 
 
 def _misaligned(area: Area) -> Iterator[tuple[int, str]]:
-    address = area.blocks.address
     if area.flat is None or (area.places.address & (area.rules.alignment - 1)).any():
-        yield from _against_rules(area, address)
+        yield from _against_rules(area, area.blocks.address)
     for blocks, align in area.allocations("align"):
         power = (align & (align - np.uint32(1))) == 0  # what else it may mean is not known
-        wrong = power & ((address[blocks] & (align - np.uint32(1))) != 0) & (align != 0)
+        wrong = power & ((area.blocks.address[blocks] & (align - np.uint32(1))) != 0) & (align != 0)
         for index, asked in zip(blocks[wrong].tolist(), align[wrong].tolist(), strict=True):
             yield index, f"is not aligned to the {asked} bytes that were asked for"
 
@@ -93,9 +92,10 @@ def _against_rules(area: Area, address: U32) -> Iterator[tuple[int, str]]:
 
 
 def _misplaced(area: Area, memory: KnownMemory) -> Iterator[tuple[int, str]]:
-    places, blocks = area.places, area.blocks
+    places = area.places
     if not any(len(found) for found, _ in _outside(places.address, places.end, memory)):
         return
+    blocks = area.blocks
     start = blocks.address.astype(np.int64)
     for found, problem in _outside(start, start + np.maximum(blocks.size, 1), memory):
         for index in found.tolist():

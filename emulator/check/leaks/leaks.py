@@ -102,7 +102,7 @@ class _LeakFinder:
         self._scan = scan
         self._areas = [areas[area] for area in live.area.tolist()]
         self._histories = [
-            area.call_sites.history(area.blocks, index)
+            area.call_sites.history(area.live, index)
             for area, index in zip(self._areas, live.row.tolist(), strict=True)
         ]
         self._states = [self._state(block) for block in range(len(self._histories))]

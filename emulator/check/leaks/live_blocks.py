@@ -15,6 +15,7 @@ import numpy as np
 from emulator.check.area import MAKING
 from emulator.check.leaks.heap_memory import HeapMemory, Spans
 from emulator.profile.functions import Result, Role
+from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.places import Places
 from emulator.trace.queries.distinct import are_among, distinct, sorted_set
 from emulator.x86 import PAGE_SIZE
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from emulator.check.area import Area
     from emulator.check.leaks.guest_words import GuestWords
+    from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.table import I64, U32, CallTable, Flags
 
 
@@ -35,7 +37,7 @@ class LiveBlocks(NamedTuple):
         end: The address after it; one after *start* where its size is not known.
         is_sized: Whether its size is known.
         area: Position of its area among those given.
-        row: Its position among the blocks of that area.
+        row: Its position among the live blocks of that area.
         unmapped: Whether *start* is its physical address, and not a linear one.
         number: The word by which a kernel knows it that is no address in it: its first frame's number, or what its allocator answered; -1:
             there is none.
@@ -151,7 +153,7 @@ def _are_physical(area: Area, memory: GuestWords) -> bool:
         each.result is Result.FRAME or (area.pages and each.block) for _, each in area.functions(Role.ALLOC)
     ):
         return True
-    live = area.blocks.address[area.live_rows] if area.pages else ()
+    live = area.live.address if area.pages else ()
     return any(at < memory.size and memory.physical(at) is None for at in map(int, live))
 
 
@@ -171,27 +173,27 @@ def live_blocks(areas: Sequence[Area], memory: GuestWords) -> tuple[LiveBlocks, 
     had = [(none, none, flags)]
     places = [_located_places(area, area.places, memory) for area in areas]
     for number, area in enumerate(areas):
-        blocks = area.blocks
-        index = area.live_rows
-        start, unmapped = located(area, blocks.address[index].astype(np.int64), memory)
-        end = start + np.maximum(blocks.size[index], 1)
+        live = area.live
+        start, unmapped = located(area, live.address.astype(np.int64), memory)
+        end = start + np.maximum(live.size, 1)
         others = [each for other, each in enumerate(places) if other != number]
-        is_heap = _are_heaps(Spans(start, end), blocks.born[index], others)
-        had.append(_memory_had(area, index[is_heap], places[number], memory))
-        index, is_block = index[~is_heap], ~is_heap
-        rules, ones = area.rules, np.ones(len(index), np.int64)
+        is_heap = _are_heaps(Spans(start, end), live.born, others)
+        had.append(_memory_had(area, is_heap, places[number], memory))
+        is_block = ~is_heap
+        rows, blocks = np.flatnonzero(is_block), live.where(is_block)
+        rules, ones = area.rules, np.ones(len(rows), np.int64)
         parts.append(
             (
                 start[is_block],
                 end[is_block],
-                blocks.size[index] > 0,
+                blocks.size > 0,
                 number * ones,
-                index,
+                rows,
                 unmapped[is_block],
-                _numbers(area, index),
+                _numbers(area, blocks),
                 rules.header * ones,
                 rules.interior * ones > 0,
-                blocks.born_call[index].astype(np.int64),
+                blocks.born_call.astype(np.int64),
             )
         )
     columns = [np.concatenate(each) for each in zip(*parts, strict=True)]
@@ -271,15 +273,15 @@ class OwnRecords:
         return block, (self._live.start[block] <= addresses) & (addresses < self._live.end[block])
 
 
-def _numbers(area: Area, index: I64) -> I64:
+def _numbers(area: Area, blocks: Blocks) -> I64:
     """Return the words by which a kernel knows some blocks that are no addresses in them; see `LiveBlocks`."""
-    blocks, calls = area.blocks, area.trace.calls
-    numbers = np.full(len(index), -1)
-    rows = blocks.born_call[index].astype(np.int64) - 1
+    calls = area.trace.calls
+    numbers = np.full(len(blocks.born), -1)
+    rows = blocks.born_call.astype(np.int64) - 1
     for code, function in area.functions(*MAKING):
         made = calls.take("function", rows) == code
         if function.result is Result.FRAME:
-            numbers[made] = blocks.address[index[made]] // PAGE_SIZE
+            numbers[made] = blocks.address[made] // PAGE_SIZE
         elif function.block:
             numbers[made] = calls.take("result", rows[made])
     return numbers
@@ -299,11 +301,13 @@ def _located_places(area: Area, places: Places, memory: GuestWords) -> _LocatedP
     return _LocatedPlaces(start, start + places.end - places.address, unmapped, places.newest)
 
 
-def _memory_had(area: Area, heaps: I64, places: _LocatedPlaces, memory: GuestWords) -> tuple[I64, I64, Flags]:
-    """Return the memory that the blocks of an area have had, but for some; and which is known by physical addresses only."""
-    if len(heaps):
+def _memory_had(
+    area: Area, heaps: Flags, places: _LocatedPlaces, memory: GuestWords
+) -> tuple[I64, I64, Flags]:
+    """Return the memory that the blocks of an area have had, but for some live ones; and which is known by physical addresses only."""
+    if heaps.any():
         others = np.ones(len(area.blocks.born), np.bool_)
-        others[heaps] = False
+        others[np.flatnonzero(area.blocks.died == NEVER)[heaps]] = False
         places = _located_places(area, Places.of(area.blocks.where(others)), memory)
     return places.start, places.end, places.unmapped
 

@@ -10,7 +10,7 @@ from emulator.machine.core.block_functions import block_function_rows
 from emulator.native import _core
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from typing_extensions import Buffer
 
@@ -49,15 +49,16 @@ class FlatArea(NamedTuple):
     """What was found out about a flat area.
 
     Attributes:
-        blocks: So many rows of each of `OF_BLOCKS` are filled.
+        blocks: So many were made; so many rows of each of `OF_BLOCKS` are filled, if there are such columns.
         failed: So many of the column of that name.
         stray: The same.
         may_overlap: Blocks may have been made over live ones.
         pools_fit: Whoever says of which pool a block is that he gives back says what was said when it was made, if anything was.
         sizes_fit: Whoever says of what size a block is that he gives back says it right; says nothing of an area of pages.
         peak: The first event after which most bytes lived, how many these were, and in how many blocks.
-        places: The addresses at which blocks were made, in no order; the size of the longest one that was, the event of the latest
-            birth there, and the number of the block that lives there, from 1, or 0: columns of unsigned words.
+        places: The addresses at which blocks were made, in no order; the size of the longest one that was, and the event of the latest
+            birth there: columns of unsigned words.
+        live: The addresses of the blocks that live, in no order, their sizes, the events of their births, and the calls that made them: the same.
     """
 
     blocks: int
@@ -67,7 +68,8 @@ class FlatArea(NamedTuple):
     pools_fit: bool
     sizes_fit: bool
     peak: tuple[int, int, int]
-    places: tuple[array[int], array[int], array[int], array[int]]
+    places: list[array[int]]
+    live: list[array[int]]
 
 
 class FlatAreas:
@@ -75,8 +77,8 @@ class FlatAreas:
 
     Args:
         functions: By their codes in the calls; areas of theirs that are not among the given ones do not matter.
-        areas: By number: whether the blocks are runs of pages, and the columns that are filled, by the names of `OF_BLOCKS` and
-            `OF_CALLS`: unsigned words, with room for all of it.
+        areas: By number: whether the blocks are runs of pages, and the columns that are filled, by the names of `OF_CALLS`, and of `OF_BLOCKS` or
+            none of these: unsigned words, with room for all of it.
 
     Raises:
         HostError: No memory is left; so do `follow` and `end`.
@@ -124,9 +126,6 @@ class FlatAreas:
 
     def _found(self, number: int, area: Any) -> FlatArea:  # noqa: ANN401 - of cffi
         peak = (area.peak_event, area.peak_bytes, area.peak_blocks)
-        count = _lib.kc_flat_places(self._flat, number, *[_ffi.NULL] * 4)
-        places = tuple(array("I", bytes(4 * count)) for _ in range(4))
-        _lib.kc_flat_places(self._flat, number, *map(_writable, places))
         return FlatArea(
             area.block_count,
             area.failed_count,
@@ -135,8 +134,16 @@ class FlatAreas:
             area.pools_fit,
             area.sizes_fit,
             peak,
-            (places[0], places[1], places[2], places[3]),
+            self._columns(_lib.kc_flat_places, number, 3),
+            self._columns(_lib.kc_flat_live, number, 4),
         )
+
+    def _columns(self, store: Callable[..., int], number: int, columns: int) -> list[array[int]]:
+        """Return so many columns that a function of the core stores of an area."""
+        count = store(self._flat, number, *[_ffi.NULL] * columns)
+        stored = [array("I", bytes(4 * count)) for _ in range(columns)]
+        store(self._flat, number, *map(_writable, stored))
+        return stored
 
 
 def _narrow(column: NarrowColumn) -> tuple[Any, int, int, int]:

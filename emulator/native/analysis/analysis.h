@@ -52,7 +52,7 @@ int kc_pair(const kc_block_events *changes, uint32_t *died, uint8_t *taken);
 
 /* An area is flat as long as each call that is about its blocks is in no other such call, and makes a block or gives one back, whole; of an
  * area of pages no block is made over a live one, and none is given back that does not live. Columns have room for all calls of functions of
- * the area that make blocks, `stray` for those that give them back. */
+ * the area that make blocks, `stray` for those that give them back. Those of blocks may all be NULL: then there are none. */
 typedef struct {
     bool pages;               /* the blocks are runs of pages; the only one that is given */
     bool is_flat;            /* else nothing here says anything */
@@ -74,8 +74,10 @@ int kc_flat_follow(kc_flat *p, const kc_call_columns *calls);
 /* There are no more. -1: no memory. */
 int kc_flat_end(kc_flat *p);
 /* How many addresses there are at which blocks of an area were made. Unless `address` is NULL, they are stored there, in no order, with the
- * longest block that was made there, the event of the latest birth, and the number of the block that lives there, from 1; 0: none does. */
-uint32_t kc_flat_places(const kc_flat *p, uint32_t area, uint32_t *address, uint32_t *longest, uint32_t *newest, uint32_t *live);
+ * longest block that was made there and the event of the latest birth. */
+uint32_t kc_flat_places(const kc_flat *p, uint32_t area, uint32_t *address, uint32_t *longest, uint32_t *newest);
+/* How many blocks of an area live at the end. Unless `address` is NULL, they are stored, in no order. */
+uint32_t kc_flat_live(const kc_flat *p, uint32_t area, uint32_t *address, uint32_t *size, uint32_t *born, uint32_t *born_call);
 void kc_flat_delete(kc_flat *p);
 
 /* -- which blocks overlap: overlaps.c; how close they lie: strides.c; how many there are: usage.c -- */

@@ -100,10 +100,12 @@ static ALWAYS void uncover_block(cover *c, uint32_t address, uint32_t size)
 /* -- what was made at an address last ------------------------------------------------------------ */
 
 typedef struct {
-    uint32_t address, block : 31, is_live : 1; /* block: its number, from 1; 0: the place is free */
-    uint32_t size, longest;                    /* longest: of all that were made there */
+    uint32_t address, size, born, born_call; /* of the block that was made there last */
+    uint32_t longest;                        /* of those that do not live any more */
+    uint32_t block, pool;                    /* its number, from 0, and of which pool it is */
+    bool is_used, is_live, has_pool;
+    bool is_of_all; /* the address stands for all blocks of no bytes, and is no memory */
 } place;
-#define OF_ALL (UINT32_MAX >> 1) /* instead of a block: the address stands for all blocks of no bytes, and is no memory */
 
 typedef struct {
     place *places;
@@ -114,7 +116,7 @@ static place *find(const table *t, uint32_t address)
 {
     uint32_t mask = (1u << t->bits) - 1, at = address * 2654435769u >> (32 - t->bits);
 
-    while (t->places[at].block && t->places[at].address != address)
+    while (t->places[at].is_used && t->places[at].address != address)
         at = (at + 1) & mask;
     return &t->places[at];
 }
@@ -126,7 +128,7 @@ static bool grow(table *t)
     if (!larger.places)
         return false;
     for (uint64_t i = 0; i < 1ull << t->bits; i++)
-        if (t->places[i].block)
+        if (t->places[i].is_used)
             *find(&larger, t->places[i].address) = t->places[i];
     free(t->places);
     *t = larger;
@@ -143,12 +145,9 @@ typedef struct {
     uint32_t blocks; /* that live */
     uint32_t places_of_all;
     bool strayed_low; /* something was given back in the page of the null pointer, where nothing was */
-    bool has_pools;   /* calls may say of which pool a block is */
-    uint64_t *pools;  /* of blocks, by their numbers; NO_POOL: it is not known */
-    uint32_t pool_capacity;
     uint64_t looked_at; /* places, for all that was forgotten so */
 } area;
-#define NO_POOL UINT64_MAX
+#define NO_POOL UINT64_MAX /* it is not known of which pool a block is */
 
 /* A call that makes a block, if it returns. */
 typedef struct {
@@ -238,12 +237,17 @@ static uint32_t whole_pages(uint32_t size)
     return size ? kc_limited(((uint64_t)size + KC_PAGE_BYTES - 1) >> KC_PAGE_BITS << KC_PAGE_BITS) : KC_PAGE_BYTES;
 }
 
+static uint32_t longest_of(const place *at) { return at->size > at->longest ? at->size : at->longest; }
+
 /* A live block is given back, or its address is handed out again: then no call has done that. */
 static void die(area *a, place *at, uint32_t event, uint32_t call)
 {
-    a->out->died[at->block - 1] = event;
-    a->out->died_call[at->block - 1] = call;
+    if (a->out->died) {
+        a->out->died[at->block] = event;
+        a->out->died_call[at->block] = call;
+    }
     at->is_live = false;
+    at->longest = longest_of(at);
     a->bytes -= at->size;
     a->blocks--;
 }
@@ -293,14 +297,6 @@ static ALWAYS bool cover_memory(kc_flat *p, area *a, uint32_t address, uint32_t 
     return true;
 }
 
-static bool note_pool(kc_flat *p, area *a, uint32_t block, uint64_t pool)
-{
-    if (!reserve(&a->pools, block, &a->pool_capacity, sizeof *a->pools))
-        return no_memory(p);
-    a->pools[block] = pool;
-    return true;
-}
-
 /* A block is made by a call that returns at an event; at a place where none lives. False: there is no memory. */
 static ALWAYS bool make(kc_flat *p, area *a, place *at, uint32_t address, uint32_t size, uint32_t event, uint32_t call, uint32_t stack,
                         uint64_t pool)
@@ -308,15 +304,17 @@ static ALWAYS bool make(kc_flat *p, area *a, place *at, uint32_t address, uint32
     kc_flat_area *out = a->out;
     uint32_t block = out->block_count++;
 
-    if (!cover_memory(p, a, address, size) || (a->has_pools && !note_pool(p, a, block, pool)))
+    if (!cover_memory(p, a, address, size))
         return false;
-    a->table.used += !at->block;
-    *at = (place){address, block + 1, true, size, size > at->longest ? size : at->longest};
-    out->address[block] = address;
-    out->size[block] = size;
-    out->born[block] = event;
-    out->born_call[block] = call;
-    out->stack[block] = stack;
+    a->table.used += !at->is_used;
+    *at = (place){address, size, event, call, at->longest, block, (uint32_t)pool, true, true, pool != NO_POOL, false};
+    if (out->address) {
+        out->address[block] = address;
+        out->size[block] = size;
+        out->born[block] = event;
+        out->born_call[block] = call;
+        out->stack[block] = stack;
+    }
     a->bytes += size;
     a->blocks++;
     if (a->bytes > out->peak_bytes) {
@@ -331,15 +329,15 @@ static ALWAYS bool make(kc_flat *p, area *a, place *at, uint32_t address, uint32
  * of the null pointer, or is answered again before it was given back. */
 static bool takes_empty(kc_flat *p, area *a, place *at, uint32_t address)
 {
-    if (at->block ? at->longest || (!at->is_live && address >= KC_PAGE_BYTES) : address >= KC_PAGE_BYTES)
-        return true;
-    if (at->block == OF_ALL)
+    if (at->is_of_all)
         return false;
-    if (at->block || a->strayed_low) {
+    if (at->is_used ? longest_of(at) || (!at->is_live && address >= KC_PAGE_BYTES) : address >= KC_PAGE_BYTES)
+        return true;
+    if (at->is_used || a->strayed_low) {
         forget_area(p, a);
         return false;
     }
-    *at = (place){.address = address, .block = OF_ALL};
+    *at = (place){.address = address, .is_used = true, .is_of_all = true};
     a->table.used++;
     a->places_of_all++;
     return false;
@@ -373,7 +371,7 @@ static bool leave(kc_flat *p, const waiting *w)
     if (!size && kc_may_be_empty(f)) {
         if (!takes_empty(p, a, at, address))
             return true;
-    } else if (at->block == OF_ALL) {
+    } else if (at->is_of_all) {
         forget_area(p, a);
         return true;
     }
@@ -390,9 +388,9 @@ static void give_back(kc_flat *p, area *a, const kc_block_function *f, const uin
     uint32_t given = f->role == KC_ROLE_FREE ? kc_size_of(f, values) : 0;
     place *at = find(&a->table, address);
 
-    if (at->block == OF_ALL)
+    if (at->is_of_all)
         return;
-    if (!at->block || !at->is_live || (a->out->pages && given && whole_pages(given) != at->size)) {
+    if (!at->is_live || (a->out->pages && given && whole_pages(given) != at->size)) {
         if (a->out->pages)
             forget_area(p, a);
         else
@@ -400,7 +398,7 @@ static void give_back(kc_flat *p, area *a, const kc_block_function *f, const uin
         a->strayed_low |= address < KC_PAGE_BYTES;
         return;
     }
-    out->pools_fit &= f->pool == KC_NO_VALUE || a->pools[at->block - 1] == NO_POOL || values[f->pool] == a->pools[at->block - 1];
+    out->pools_fit &= f->pool == KC_NO_VALUE || !at->has_pool || values[f->pool] == at->pool;
     out->sizes_fit &= f->role != KC_ROLE_FREE || !kc_says_size(f) || !at->size || given == at->size;
     take_back(a, at, event, call);
 }
@@ -418,7 +416,7 @@ static void forget_blocks(kc_flat *p, area *a, uint64_t pool, uint32_t event, ui
     }
     for (uint64_t i = 0; i < count; i++) {
         place *at = &a->table.places[i];
-        if (at->is_live && (pool == NO_POOL || a->pools[at->block - 1] == pool))
+        if (at->is_live && (pool == NO_POOL || (at->has_pool && at->pool == pool)))
             take_back(a, at, event, call);
     }
 }
@@ -546,7 +544,7 @@ static inline bool enter_plain(kc_flat *p, const rows *c, uint32_t row, const fu
     if (!kc_has_made(f, p->failures, c->result[row], 0, &address) || !value || a->table.used >= 1u << (a->table.bits - 1))
         return false;
     at = find(&a->table, address);
-    return !at->is_live && at->block != OF_ALL && make(p, a, at, address, value, c->left[row], call, c->stack[row], NO_POOL);
+    return !at->is_live && !at->is_of_all && make(p, a, at, address, value, c->left[row], call, c->stack[row], NO_POOL);
 }
 
 /* A call is entered; it is in row `row`. */
@@ -736,8 +734,6 @@ kc_flat *kc_flat_new(const kc_block_function *functions, uint32_t function_count
             p->uses_value[of->used[j]] = true;
         if (of->as.when != KC_NO_VALUE)
             p->uses_value[of->as.when] = true;
-        if (of->as.pool != KC_NO_VALUE && of->as.area < p->area_count)
-            p->areas[of->as.area].has_pools = true;
     }
     memcpy(p->failures, failures, failure_count * 2 * sizeof *failures);
     return p;
@@ -759,37 +755,52 @@ int kc_flat_end(kc_flat *p)
         return -1;
     for (uint32_t number = 0; number < p->area_count; number++) {
         const area *a = &p->areas[number];
-        for (uint64_t i = 0; i < 1ull << a->table.bits; i++)
+        for (uint64_t i = 0; i < 1ull << a->table.bits && a->out->died; i++)
             if (a->table.places[i].is_live) {
-                a->out->died[a->table.places[i].block - 1] = NEVER;
-                a->out->died_call[a->table.places[i].block - 1] = 0;
+                a->out->died[a->table.places[i].block] = NEVER;
+                a->out->died_call[a->table.places[i].block] = 0;
             }
     }
     return 0;
 }
 
-uint32_t kc_flat_places(const kc_flat *p, uint32_t number, uint32_t *address, uint32_t *longest, uint32_t *newest, uint32_t *live)
+uint32_t kc_flat_places(const kc_flat *p, uint32_t number, uint32_t *address, uint32_t *longest, uint32_t *newest)
 {
     const area *a = &p->areas[number];
     uint32_t count = 0;
 
     for (uint64_t i = 0; i < 1ull << a->table.bits && address; i++) {
         const place *each = &a->table.places[i];
-        if (!each->block || each->block == OF_ALL)
+        if (!each->is_used || each->is_of_all)
             continue;
         address[count] = each->address;
-        longest[count] = each->longest;
-        live[count] = each->is_live ? each->block : 0;
-        newest[count++] = a->out->born[each->block - 1];
+        longest[count] = longest_of(each);
+        newest[count++] = each->born;
     }
     return a->table.used - a->places_of_all;
+}
+
+uint32_t kc_flat_live(const kc_flat *p, uint32_t number, uint32_t *address, uint32_t *size, uint32_t *born, uint32_t *born_call)
+{
+    const area *a = &p->areas[number];
+    uint32_t count = 0;
+
+    for (uint64_t i = 0; i < 1ull << a->table.bits && address; i++) {
+        const place *each = &a->table.places[i];
+        if (!each->is_live)
+            continue;
+        address[count] = each->address;
+        size[count] = each->size;
+        born[count] = each->born;
+        born_call[count++] = each->born_call;
+    }
+    return a->blocks;
 }
 
 void kc_flat_delete(kc_flat *p)
 {
     for (uint32_t i = 0; i < p->area_count; i++) {
         free(p->areas[i].table.places);
-        free(p->areas[i].pools);
         for (uint32_t leaf = 0; leaf < LEAVES; leaf++)
             free(p->areas[i].cover.leaves[leaf]);
     }

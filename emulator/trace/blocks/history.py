@@ -30,23 +30,27 @@ _BY_ALLOCATOR = 255  # beside the kinds of operations: a free that the allocator
 
 
 class FlatFacts(NamedTuple):
-    """What the one pass over the calls has seen of an area that is flat (`flat_areas`); nobody has to look for it again.
+    """What the one pass over the calls has seen of an area that is flat (`flat_areas`), whether or not it has worked out the life of each block.
 
     Attributes:
+        failed: See `AreaHistory`.
+        stray: See `AreaHistory`.
         peak: When most bytes were in use.
         may_overlap: Blocks may have been made over live ones; never in an area of pages.
         pools_fit: Whoever says of which pool a block is that he gives back says what was said when it was made, if anything was.
         sizes_fit: Whoever says of what size a block is that he gives back says it right; says nothing of an area of pages.
         places: Where blocks were made.
-        live: Positions of the blocks that live at the end, ascending.
+        live: The blocks that live at the end.
     """
 
+    failed: U32
+    stray: U32
     peak: Peak
     may_overlap: bool
     pools_fit: bool
     sizes_fit: bool
     places: Places
-    live: I64
+    live: Blocks
 
 
 class AreaHistory(NamedTuple):
@@ -56,13 +60,11 @@ class AreaHistory(NamedTuple):
         blocks: All that ever lived.
         failed: Calls that should have made a block and did not, ascending.
         stray: Calls that gave back what was not live, ascending.
-        flat: Of an area that is flat.
     """
 
     blocks: Blocks
     failed: U32
     stray: U32
-    flat: FlatFacts | None = None
 
 
 def area_history(calls: CallTable, area: str) -> AreaHistory:

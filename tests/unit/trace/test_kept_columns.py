@@ -74,7 +74,7 @@ def test_lives_of_blocks_are_read_from_few_bytes() -> None:
     chunks = [chunk for chunk, _ in builder.chunks(1000)]
     kept = [chunk._replace(columns=Keeper().keep(chunk.columns)) for chunk in chunks]
     found, expected = (flat_histories(CallTable(each, PROFILE)) for each in (kept, chunks))
-    assert [column.tolist() for column in found["heap"].blocks] == [
-        column.tolist() for column in expected["heap"].blocks
+    assert [column.tolist() for column in found.blocks["heap"]] == [
+        column.tolist() for column in expected.blocks["heap"]
     ]
-    assert len(found["heap"].blocks.born) == 700
+    assert len(found.blocks["heap"].born) == 700
