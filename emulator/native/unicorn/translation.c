@@ -84,6 +84,7 @@ static struct {
 #undef X
     void *check_exit;
     void *flags, *carry; /* functions that look at nothing but flags, and never ask */
+    void *read_eflags;
 } T;
 
 /* The block that is translated. */
@@ -91,6 +92,7 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
     uint64_t pc;
     uint32_t flags;     /* of the CPU while it is executed, 0: they may change */
     bool loads_eflags;  /* which may change some of them */
+    uint64_t *eflags_read; /* the newest operation that computes them */
     bool tracks;        /* each of its instructions is told */
     bool is_ours;       /* a callback may run an engine that is not */
     bool is_for_once;   /* its code lies in no RAM: the engine forgets it when it looks for the instruction at a place in it */
@@ -268,6 +270,19 @@ static bool changes_flags(const void *function)
            function == (void *)helper_wrmsr_x86_64;
 }
 
+/* In front of a hook the translator computes EFLAGS, and puts them into the CPU's state. Whoever asks the engine for them has them computed anyway. */
+static void drop_eflags(tcg *state)
+{
+    uint64_t *read = block.eflags_read, *put = read ? (uint64_t *)read[NEXT] : NULL;
+    kc *m = kc_running();
+
+    block.eflags_read = NULL;
+    if (put && (uint8_t)put[0] == ST_I64 && block.is_ours && put[ARGUMENTS + 2] == (uintptr_t)kc_eflags_at(m) - (uintptr_t)kc_state_at(m)) {
+        T.tcg_op_remove(state, put);
+        T.tcg_op_remove(state, read);
+    }
+}
+
 EXPORTED void tcg_gen_callN_x86_64(tcg *state, void *function, var result, int count, var *arguments);
 void tcg_gen_callN_x86_64(tcg *state, void *function, var result, int count, var *arguments)
 {
@@ -286,7 +301,11 @@ void tcg_gen_callN_x86_64(tcg *state, void *function, var result, int count, var
         block.flags = 0;
     block.loads_eflags |= function == (void *)helper_write_eflags_x86_64;
     block.asks |= function != T.flags && function != T.carry;
+    if (function == (void *)helper_uc_tracecode)
+        drop_eflags(state);
     T.tcg_gen_callN(state, function, result, count, arguments);
+    if (function == T.read_eflags)
+        block.eflags_read = block.words;
 }
 
 /* goto where the table says that EIP leads to, or kc_jump_is_new(); */
@@ -767,5 +786,6 @@ bool kc_translation_load(void *unicorn)
     T.check_exit = kc_find(unicorn, "helper_check_exit_request_x86_64");
     T.flags = kc_find(unicorn, "helper_cc_compute_all_x86_64");
     T.carry = kc_find(unicorn, "helper_cc_compute_c_x86_64");
+    T.read_eflags = kc_find(unicorn, "helper_read_eflags_x86_64");
     return all && T.check_exit;
 }

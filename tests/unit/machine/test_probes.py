@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,12 +11,19 @@ from emulator.machine.core.observed import ProbeKind
 from tests.helpers.guest import ADDING, machine_of, results_of, symbol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from emulator.machine.machine import Machine
 
 
 @pytest.fixture(params=["fast", "reference"])
-def machine(request: pytest.FixtureRequest) -> Machine:
-    return machine_of(ADDING, mmu=request.param)
+def machine_with(request: pytest.FixtureRequest) -> Callable[[str], Machine]:
+    return partial(machine_of, mmu=request.param)
+
+
+@pytest.fixture
+def machine(machine_with: Callable[[str], Machine]) -> Machine:
+    return machine_with(ADDING)
 
 
 def test_a_callback_is_notified_of_each_call(machine: Machine) -> None:
@@ -38,6 +46,37 @@ def test_a_callback_replaces_the_result(machine: Machine) -> None:
     )
     machine.run()
     assert results_of(machine, 1) == [21_000]
+
+
+FLAGS = """
+    xorl %ecx, %ecx
+1:  movl %ecx, %eax
+    subl $3, %eax
+changed: leal 1(%ecx), %ecx
+    nop
+unchanged: pushfl
+pushed: popl 0x300000-4(, %ecx, 4)
+    cmpl $6, %ecx
+    jne 1b
+2:  hlt
+    jmp 2b
+"""
+ARITHMETIC, BORROWED, ZERO = 0x8D1, 0x91, 0x40  # CF, AF, ZF, SF, OF; CF, AF, SF: Intel SDM vol. 1, 3.4.3
+
+
+def test_a_callback_sees_the_flags_and_leaves_them_alone(machine_with: Callable[[str], Machine]) -> None:
+    machine, seen = machine_with(FLAGS), list[int]()
+
+    def reached(*_: int) -> int:
+        seen.append(machine.registers().eflags & ARITHMETIC)
+        return 0
+
+    for name in ("changed", "unchanged", "pushed"):
+        machine.observers.probe(symbol(machine, name), reached)
+    machine.run()
+    pushed = [machine.memory.load_u32(0x300000 + 4 * n) & ARITHMETIC for n in range(6)]
+    assert pushed == [BORROWED] * 3 + [ZERO, 0, 0]
+    assert seen == [flags for flags in pushed for _ in range(3)]
 
 
 def test_the_watch_keeps_what_written_pages_held() -> None:
