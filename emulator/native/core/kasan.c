@@ -91,15 +91,15 @@ static void follow(kc *m, uint32_t linear, uint64_t physical, uint64_t size)
     }
 }
 
-void kc_kasan_follow_at(kc *m, uint32_t linear, uint64_t physical, uint64_t size)
+void kc_kasan_set_at(kc *m, uint32_t linear, uint64_t physical, uint64_t size)
 {
-    if (m->kasan->open && !is_known(m->kasan, linear - (uint32_t)physical))
+    if (!is_known(m->kasan, linear - (uint32_t)physical))
         follow(m, linear, physical, size);
 }
 
-void kc_kasan_follow(kc *m, uint64_t physical, uint64_t size)
+void kc_kasan_set_from(kc *m, uint64_t physical, uint64_t size)
 {
-    for (uint32_t i = 0; m->kasan->open && i < m->kasan->moved_count; i++)
+    for (uint32_t i = 0; i < m->kasan->moved_count; i++)
         follow(m, (uint32_t)physical + m->kasan->moved[i], physical, size);
 }
 

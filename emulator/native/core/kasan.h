@@ -31,8 +31,18 @@ static inline uint64_t kc_kasan_engine_address(uint64_t at) { return at - KASAN_
 /* Why a byte may not be accessed by code that was compiled with KASAN: what the shadow of RAM says, and what that code does. */
 enum kc_poison kc_kasan_poison(const kc *m, uint32_t linear, uint64_t physical);
 /* The state of bytes of RAM has changed (core/shadow.h): of a part of a page, also where it is known at a linear address. */
-void kc_kasan_follow(kc *m, uint64_t physical, uint64_t size);
-void kc_kasan_follow_at(kc *m, uint32_t linear, uint64_t physical, uint64_t size);
+void kc_kasan_set_from(kc *m, uint64_t physical, uint64_t size);
+static inline void kc_kasan_follow(kc *m, uint64_t physical, uint64_t size)
+{
+    if (m->kasan->open)
+        kc_kasan_set_from(m, physical, size);
+}
+void kc_kasan_set_at(kc *m, uint32_t linear, uint64_t physical, uint64_t size);
+static inline void kc_kasan_follow_at(kc *m, uint32_t linear, uint64_t physical, uint64_t size)
+{
+    if (m->kasan->open)
+        kc_kasan_set_at(m, linear, physical, size);
+}
 /* Where the frame begins, with its description, that an address in or between variables on the stack lies in; 0: not known. */
 uint32_t kc_kasan_frame(kc *m, uint32_t linear);
 

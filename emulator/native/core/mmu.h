@@ -84,6 +84,9 @@ static inline const struct fill *kc_fill_of(const kc *m, uint32_t linear)
     return fill->linear == (linear & ~PAGE_MASK) ? fill : NULL;
 }
 
+/* Where a linear address lies; -1: nowhere, as page tables are now. */
+static inline int64_t kc_translate_now(kc *m, uint32_t linear) { return m->mmu->flat && !m->reference ? linear : kc_translate(m, linear); }
+
 /* Where an address lies that the guest has just used: its page's TLB fill is remembered, or the window shows it. */
 int64_t kc_translate_shown(kc *m, uint32_t linear);
 static INLINED int64_t kc_translate_used(kc *m, uint32_t linear)

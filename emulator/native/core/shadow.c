@@ -26,60 +26,16 @@ static uint32_t page_count(const kc *m) { return (uint32_t)(m->memory_end >> PAG
 
 /* -- bytes --------------------------------------------------------------------------------------- */
 
-void kc_shadow_watch(kc *m, uint64_t physical)
+SELDOM void kc_shadow_watch_page(kc *m, uint32_t page)
 {
-    uint32_t page = (uint32_t)(physical >> PAGE_SHIFT);
-
-    if (kc_bit(m->shadow->watched, page))
-        return;
     kc_bit_set(m->shadow->watched, page);
     kc_fill_again(m);
-}
-
-uint8_t *kc_shadow_change(kc *m, uint64_t physical, bool poisons)
-{
-    struct shadow *s = m->shadow;
-    uint32_t page = (uint32_t)(physical >> PAGE_SHIFT);
-
-    if (!poisons && !kc_bit(s->watched, page))
-        return NULL; /* it is all zeros */
-    if (!kc_array_keep(&s->pages, page)) {
-        kc_no_memory(m);
-        return NULL;
-    }
-    kc_shadow_watch(m, physical);
-    if (poisons)
-        kc_windows_on_poisoned(m, page);
-    return s->bytes + physical;
-}
-
-bool kc_shadow_keep(kc *m, uint64_t physical)
-{
-    bool is_kept = kc_array_keep(&m->shadow->pages, physical >> PAGE_SHIFT);
-
-    if (!is_kept)
-        kc_no_memory(m);
-    return is_kept;
 }
 
 void kc_shadow_unmark(kc *m, uint64_t physical)
 {
     if (kc_shadow_keep(m, physical))
         m->shadow->bytes[physical] = KC_ACCESSIBLE;
-}
-
-void kc_shadow_set(kc *m, uint64_t physical, uint64_t size, enum kc_poison value)
-{
-    uint64_t end = physical + size < m->memory_end ? physical + size : m->memory_end, next;
-
-    for (; physical < end; physical = next) {
-        next = (physical | PAGE_MASK) + 1 < end ? (physical | PAGE_MASK) + 1 : end;
-        uint8_t *bytes = kc_shadow_change(m, physical, value != KC_ACCESSIBLE);
-        if (!bytes)
-            continue;
-        memset(bytes, value, next - physical);
-        kc_kasan_follow(m, physical, next - physical);
-    }
 }
 
 void kc_shadow_touch_page(kc *m, uint64_t physical)
@@ -109,12 +65,9 @@ void kc_memory_written(kc *m, uint64_t physical, uint64_t size)
         kc_shadow_wrote(m, physical, size, true);
 }
 
-void kc_shadow_begin_call(kc *m)
+void kc_shadow_forget_stores(kc *m)
 {
     struct shadow *s = m->shadow;
-
-    if (!s->log)
-        return;
     uint64_t next = s->log->count > s->log_seen + KC_STORES ? s->log->count - KC_STORES : s->log_seen;
     for (; next < s->log->count; next++) {
         uint64_t store = s->log->stores[next % KC_STORES];
@@ -140,24 +93,14 @@ static void give_birth(uint8_t *shadow, uint64_t size)
     }
 }
 
-/* What the allocator has written of it in the call that has made it, or since it lay nowhere, is initialised. */
-void kc_shadow_born(kc *m, uint64_t physical, uint64_t size)
+/* What the allocator has written of it in the call that has made it, or since it lay nowhere, is initialised. That of no bytes touches its page, too. */
+void kc_shadow_born_unwritten(kc *m, uint64_t physical, uint64_t size)
 {
-    uint64_t end = physical + size < m->memory_end ? physical + size : m->memory_end, next;
-
-    if (!kc_tells_uninitialised(m)) {
-        kc_shadow_set(m, physical, size, KC_ACCESSIBLE);
-        return;
-    }
-    do { /* that of no bytes touches its page, too */
-        next = (physical | PAGE_MASK) + 1 < end ? (physical | PAGE_MASK) + 1 : end;
-        kc_shadow_touch(m, physical);
-        uint8_t *shadow = kc_shadow_change(m, physical, false);
-        if (shadow)
-            give_birth(shadow, next - physical);
-        physical = next;
-    } while (physical < end);
-    kc_kasan_follow(m, physical, end - physical);
+    kc_shadow_touch(m, physical);
+    uint8_t *shadow = kc_shadow_change(m, physical, false);
+    if (shadow)
+        give_birth(shadow, size);
+    kc_kasan_follow(m, physical, size);
 }
 
 static bool note_fresh(kc *m)

@@ -3,8 +3,11 @@
 #define KMEMU_SHADOW_H
 
 #include "core/bits.h"
+#include "core/kasan.h"
 #include "core/kept_arrays.h"
 #include "core/ram.h"
+#include "core/run.h"
+#include "core/windows.h"
 #include "unicorn/fast_accesses.h"
 
 /* `bytes` is a shared mapping of `file`, [0, memory_end); NULL: nobody checks. */
@@ -45,15 +48,52 @@ static inline int kc_shadow_file(const kc *m) { return m->shadow->file; }
 /* The byte of a physical address in RAM, and those of its page that follow. */
 static inline const uint8_t *kc_shadow_at(const kc *m, uint64_t physical) { return m->shadow->bytes + physical; }
 
-/* The same, where they are going to be changed; `poisons`: to others than 0. NULL: there is
+/* Each access to a page has to be looked at from now on, if the engine makes it. */
+void kc_shadow_watch_page(kc *m, uint32_t page);
+static inline void kc_shadow_watch(kc *m, uint64_t physical)
+{
+    if (!kc_bit(m->shadow->watched, physical >> PAGE_SHIFT))
+        kc_shadow_watch_page(m, (uint32_t)(physical >> PAGE_SHIFT));
+}
+
+/* The bytes of a page are going to be changed by others. false: no memory. */
+static inline bool kc_shadow_keep(kc *m, uint64_t physical)
+{
+    if (kc_array_keep(&m->shadow->pages, physical >> PAGE_SHIFT))
+        return true;
+    kc_no_memory(m);
+    return false;
+}
+
+/* The same as kc_shadow_at(), where they are going to be changed; `poisons`: to others than 0. NULL: there is
  * nothing to change, as all are 0, or no memory. */
-uint8_t *kc_shadow_change(kc *m, uint64_t physical, bool poisons);
+static inline uint8_t *kc_shadow_change(kc *m, uint64_t physical, bool poisons)
+{
+    struct shadow *s = m->shadow;
+
+    if (!poisons && !kc_bit(s->watched, physical >> PAGE_SHIFT))
+        return NULL; /* it is all zeros */
+    if (!kc_shadow_keep(m, physical))
+        return NULL;
+    kc_shadow_watch(m, physical);
+    if (poisons)
+        kc_windows_on_poisoned(m, (uint32_t)(physical >> PAGE_SHIFT));
+    return s->bytes + physical;
+}
+
 /* A byte has the mark of a return address no more. No page leaves the TLB. */
 void kc_shadow_unmark(kc *m, uint64_t physical);
-/* Each access to a page has to be looked at from now on, if the engine makes it. */
-void kc_shadow_watch(kc *m, uint64_t physical);
-/* Set a part of RAM; what lies outside of it does not matter. */
-void kc_shadow_set(kc *m, uint64_t physical, uint64_t size, enum kc_poison value);
+
+/* Set a part of one page. */
+static inline void kc_shadow_set(kc *m, uint64_t physical, uint64_t size, enum kc_poison value)
+{
+    uint8_t *bytes = size ? kc_shadow_change(m, physical, value != KC_ACCESSIBLE) : NULL;
+
+    if (!bytes)
+        return;
+    __builtin_memset(bytes, value, size);
+    kc_kasan_follow(m, physical, size);
+}
 
 static inline bool kc_tells_uninitialised(const kc *m) { return m->shadow->fresh && !m->shadow->rests; }
 
@@ -66,10 +106,13 @@ static inline void kc_shadow_touch(kc *m, uint64_t physical)
 }
 /* A part of RAM was written: it is initialised; where it may not be accessed, an allocator has done it, or nobody counts it. */
 void kc_shadow_wrote(kc *m, uint64_t physical, uint64_t size, bool by_allocator);
-/* The bytes of a page are going to be changed by others. false: no memory. */
-bool kc_shadow_keep(kc *m, uint64_t physical);
 /* What allocators have written to memory of nobody was not written by the call that begins now. */
-void kc_shadow_begin_call(kc *m);
+void kc_shadow_forget_stores(kc *m);
+static inline void kc_shadow_begin_call(kc *m)
+{
+    if (m->shadow->log)
+        kc_shadow_forget_stores(m);
+}
 /* Note a store of an allocator. */
 static inline void kc_shadow_note(kc *m, uint32_t linear, uint32_t size)
 {
@@ -77,8 +120,15 @@ static inline void kc_shadow_note(kc *m, uint32_t linear, uint32_t size)
     log->stores[log->count++ % KC_STORES] = (uint64_t)size << 32 | linear;
 }
 static inline struct store_log *kc_store_log(const kc *m) { return m->shadow->log; }
-/* A block begins to live in a part of RAM. */
-void kc_shadow_born(kc *m, uint64_t physical, uint64_t size);
+/* A block begins to live in a part of one page. */
+void kc_shadow_born_unwritten(kc *m, uint64_t physical, uint64_t size);
+static inline void kc_shadow_born(kc *m, uint64_t physical, uint64_t size)
+{
+    if (kc_tells_uninitialised(m))
+        kc_shadow_born_unwritten(m, physical, size);
+    else
+        kc_shadow_set(m, physical, size, KC_ACCESSIBLE);
+}
 
 /* Why a byte may not be accessed; or KC_ACCESSIBLE, whether it is initialised or not. */
 static inline enum kc_poison kc_poison_at(const kc *m, uint64_t physical)

@@ -761,16 +761,20 @@ static bool note_whole(kc *m, uint64_t physical)
     return true;
 }
 
-void kc_windows_on_poisoned(kc *m, uint32_t frame)
+static SELDOM void not_whole(kc *m, uint32_t frame)
 {
     struct windows *w = m->windows;
 
-    if (!w->is_whole || !kc_bit(w->is_whole, frame))
-        return;
     kc_bit_clear(w->is_whole, frame);
     for (uint32_t i = w->count; i-- > 0;)
         if (is_users(&w->pages[i]) && w->pages[i].frame == frame)
             drop(m, &w->pages[i]);
+}
+
+void kc_windows_on_poisoned(kc *m, uint32_t frame)
+{
+    if (m->windows->is_whole && kc_bit(m->windows->is_whole, frame))
+        not_whole(m, frame);
 }
 
 /* Show the page of a linear address for an access. False: the engine has to make it. */

@@ -1,11 +1,12 @@
 /* The table of blocks: see block_table.h.
  *
- * A hash table leads from area and address to what was made there; it only grows. Lists lead from each page of RAM to the parts of live
+ * A hash table leads from addresses to the blocks that live there, another one to what else is to be known of an address; that only
+ * grows. Lists lead from each page of RAM to the parts of live
  * blocks in it, and a bit for each byte says whether it is in any. Where some lie over each other, which is rare, the page's bits are worked out
- * anew when one of them goes. The blocks that died last, DEAD_MAX of them, are kept in the order
- * of their deaths. What a birth or a death costs does not depend on how many others there are.
+ * anew when one of them goes. The blocks that died last are copied to a ring, in the order
+ * of their deaths, and their numbers are soon those of others: so the host has the blocks that live in its caches. What a birth or a death costs does not depend on how many others there are.
  *
- * All are arrays that refer to each other by number; snapshots bring them back (core/kept_arrays.h). The hash table follows from the
+ * All are arrays that refer to each other by number; snapshots bring them back (core/kept_arrays.h). The hash table of places follows from the
  * array of places: going back takes the newest places out of it, and going forwards puts them in again.
  */
 #define _GNU_SOURCE
@@ -15,18 +16,19 @@
 
 #include "record/block_table.h"
 
-enum { DEAD_MAX = 4096, FIRST_BITS = 8, FIRST_CAPACITY = 64 };
-enum { TAKEN_WORDS = PAGE_SIZE / 64 };
+enum { FIRST_BITS = 8, FIRST_CAPACITY = 64 };
+enum { FEW_TOGETHER = 2 }; /* binary logarithm of how much longer than the list of live blocks the hash table is, at least */
+enum { TAKEN_WORDS = PAGE_SIZE / 64, ARRAYS = 6 };
 
-struct kept_table { struct kept_point *arrays[5]; struct block_lists lists; uint32_t nested[]; };
+_Static_assert(sizeof(struct block) == 128 && sizeof(struct block_life) == 64, "powers of two");
+
+struct kept_table { struct kept_point *arrays[ARRAYS]; struct block_lists lists; uint32_t nested[]; };
 
 /* -- arrays -------------------------------------------------------------------------------------- */
 
-static inline struct block_piece *piece_change(struct block_table *t, uint32_t number)
-{
-    kc_table_change(t, &t->pieces, (number - 1) / KC_PART);
-    return (struct block_piece *)t->pieces.bytes + number - 1;
-}
+SELDOM void kc_table_keep(struct block_table *t, struct kept_array *a, uint64_t part) { t->is_torn |= !kc_array_keep_part(a, part); }
+
+static inline struct block_piece *piece_change(struct block_table *t, uint32_t number) { return &kc_block_change(t, number)->life.piece; }
 
 static inline struct page *page_change(struct block_table *t, uint64_t physical)
 {
@@ -41,28 +43,18 @@ static inline uint64_t *taken_change(struct block_table *t, uint64_t physical)
     return (uint64_t *)t->taken.bytes + (physical >> PAGE_SHIFT) * TAKEN_WORDS;
 }
 
-static struct place *place_of(const struct block_table *t, uint32_t number) { return (struct place *)t->places.bytes + number - 1; }
-
-uint32_t kc_place_number(const struct block_table *t, const struct place *place) { return (uint32_t)(place - place_of(t, 1)) + 1; }
-
-struct place *kc_place_change(struct block_table *t, const struct place *place)
-{
-    uint32_t number = kc_place_number(t, place);
-
-    kc_table_change(t, &t->places, (number - 1) / KC_PART);
-    return place_of(t, number);
-}
+static inline struct place *place_of(const struct block_table *t, uint32_t number) { return (struct place *)t->places.bytes + number - 1; }
 
 static bool has_room(struct kept_array *a, uint32_t count) { return count < a->parts * KC_PART || kc_array_grow(a, count / KC_PART + 1); }
 
 /* -- places -------------------------------------------------------------------------------------- */
 
-static uint32_t hash_of(const struct block_table *t, uint32_t area, uint32_t address)
+static inline uint32_t hash_of(const struct block_table *t, uint32_t area, uint32_t address)
 {
     return (address ^ area << 24) * 2654435769u >> (32 - t->slot_bits);
 }
 
-static struct place_slot *slot_of(const struct block_table *t, uint32_t area, uint32_t address)
+static inline struct place_slot *slot_of(const struct block_table *t, uint32_t area, uint32_t address)
 {
     uint32_t mask = (1u << t->slot_bits) - 1, at = hash_of(t, area, address);
 
@@ -97,19 +89,22 @@ static SELDOM bool grow_slots(struct block_table *t)
     return true;
 }
 
+static SELDOM struct place *add_place(struct block_table *t, uint32_t area, uint32_t address)
+{
+    if (!has_room(&t->places, t->now.place_count) || (t->now.place_count >= 1u << (t->slot_bits - 1) && !grow_slots(t)))
+        return NULL;
+    uint32_t number = ++t->now.place_count;
+    struct place *place = kc_place_change(t, place_of(t, number));
+    *place = (struct place){.address = address, .area = area};
+    t->now.has_places[area / 64] |= UINT64_C(1) << area % 64;
+    put_into_slot(t, number);
+    return place;
+}
+
 struct place *kc_place_at(struct block_table *t, uint32_t area, uint32_t address)
 {
     uint32_t number = slot_of(t, area, address)->number;
-
-    if (number)
-        return kc_place_change(t, place_of(t, number));
-    if (!has_room(&t->places, t->now.place_count) || (t->now.place_count >= 1u << (t->slot_bits - 1) && !grow_slots(t)))
-        return NULL;
-    number = ++t->now.place_count;
-    struct place *place = kc_place_change(t, place_of(t, number));
-    *place = (struct place){.address = address, .area = (uint8_t)area};
-    put_into_slot(t, number);
-    return place;
+    return number ? kc_place_change(t, place_of(t, number)) : add_place(t, area, address);
 }
 
 /* The newest places are the last ones that were put into the table: no other one was put behind them. */
@@ -142,7 +137,7 @@ static bool take(uint64_t *taken, uint32_t first, uint32_t last)
     return before;
 }
 
-static void leave(uint64_t *taken, uint32_t first, uint32_t last)
+static void untake(uint64_t *taken, uint32_t first, uint32_t last)
 {
     uint64_t *word = taken + first / 64, *end = taken + (last - 1) / 64, bits = from_bit(first);
 
@@ -151,7 +146,7 @@ static void leave(uint64_t *taken, uint32_t first, uint32_t last)
     *word &= ~(bits & before_bit(last));
 }
 
-static bool is_from_elsewhere(const struct block *block)
+static inline bool is_from_elsewhere(const struct block *block)
 {
     uint64_t areas = 0;
 
@@ -175,18 +170,16 @@ static SELDOM void take_again(struct block_table *t, uint32_t physical)
     memset(taken, 0, TAKEN_WORDS * sizeof *taken);
     for (uint32_t number = kc_block_page(t, physical)->pieces; number; number = kc_block_piece(t, number)->next_in_page) {
         const struct block_piece *each = kc_block_piece(t, number);
-        if (each->size < PAGE_SIZE && !kc_block_at(t, each->block)->is_held)
+        if (each->size < PAGE_SIZE && !kc_block_at(t, each->block)->life.is_held)
             overlaps |= take_piece(taken, each);
     }
     page_change(t, physical)->overlaps = overlaps;
 }
 
 /* A piece that is in its page's list, of a block that is not held, is counted. */
-static void count_piece(struct block_table *t, const struct block_piece *piece)
+static inline void count_piece(struct block_table *t, struct page *page, const struct block *block, const struct block_piece *piece)
 {
-    struct page *page = page_change(t, piece->physical);
-
-    page->from_elsewhere += is_from_elsewhere(kc_block_at(t, piece->block));
+    page->from_elsewhere += is_from_elsewhere(block);
     if (piece->size == PAGE_SIZE)
         page->whole++;
     else if (!page->is_closed)
@@ -194,58 +187,71 @@ static void count_piece(struct block_table *t, const struct block_piece *piece)
 }
 
 /* A piece of a block that is held by now, or that has left its page's list, is not counted any more. */
-static void uncount_piece(struct block_table *t, const struct block_piece *piece)
+static inline void uncount_piece(struct block_table *t, struct page *page, const struct block *block, const struct block_piece *piece)
 {
-    struct page *page = page_change(t, piece->physical);
     uint32_t first = piece->physical & PAGE_MASK;
 
-    page->from_elsewhere -= is_from_elsewhere(kc_block_at(t, piece->block));
+    page->from_elsewhere -= is_from_elsewhere(block);
     if (piece->size == PAGE_SIZE)
         page->whole--;
     else if (page->overlaps)
         take_again(t, piece->physical);
     else if (!page->is_closed && piece->size)
-        leave(taken_change(t, piece->physical), first, first + piece->size);
+        untake(taken_change(t, piece->physical), first, first + piece->size);
 }
 
-static void link_piece(struct block_table *t, uint32_t number)
+static inline void link_piece(struct block_table *t, struct page *page, struct block_piece *piece, uint32_t number)
 {
-    uint32_t physical = kc_block_piece(t, number)->physical;
-    struct page *page = page_change(t, physical);
-    uint32_t next = page->pieces;
-
-    piece_change(t, number)->next_in_page = next;
-    if (next)
-        piece_change(t, next)->previous_in_page = number;
+    piece->next_in_page = page->pieces;
+    if (page->pieces)
+        piece_change(t, page->pieces)->previous_in_page = number;
     page->pieces = number;
 }
 
-static void unlink_piece(struct block_table *t, const struct block_piece *piece)
+static inline void unlink_piece(struct block_table *t, struct page *page, const struct block_piece *piece)
 {
     if (piece->next_in_page)
         piece_change(t, piece->next_in_page)->previous_in_page = piece->previous_in_page;
     if (piece->previous_in_page)
         piece_change(t, piece->previous_in_page)->next_in_page = piece->next_in_page;
     else
-        page_change(t, piece->physical)->pieces = piece->next_in_page;
+        page->pieces = piece->next_in_page;
 }
 
-bool kc_piece_add(struct block_table *t, uint32_t block, uint64_t physical, uint32_t size, uint32_t offset)
+static SELDOM uint32_t add_record(struct block_table *t)
 {
-    uint32_t number = t->now.free_piece, born = kc_block_at(t, block)->as.born;
+    if (!has_room(&t->blocks, t->now.block_count))
+        return 0;
+    kc_block_change(t, ++t->now.block_count)->life.is_live = false;
+    return t->now.block_count;
+}
 
-    if (!number && !has_room(&t->pieces, t->now.piece_count))
+/* The number of a block that is not used. 0: no memory. */
+static inline uint32_t take_number(struct block_table *t)
+{
+    uint32_t number = t->now.free_block;
+
+    if (!number)
+        return add_record(t);
+    t->now.free_block = kc_block_at(t, number)->next;
+    return number;
+}
+
+bool kc_piece_add(struct block_table *t, uint32_t number, uint64_t physical, uint32_t size, uint32_t offset)
+{
+    uint32_t at = kc_first_piece(&kc_block_at(t, number)->life) ? take_number(t) : number;
+
+    if (!at)
         return false;
-    if (number)
-        t->now.free_piece = kc_block_piece(t, number)->next_of_block;
-    else
-        number = ++t->now.piece_count;
-    *piece_change(t, number) = (struct block_piece){(uint32_t)physical, size, offset, block, kc_block_at(t, block)->pieces, 0, 0};
-    kc_block_change(t, block)->pieces = number;
-    link_piece(t, number);
-    count_piece(t, kc_block_piece(t, number));
+    struct block *block = kc_block_change(t, number);
+    struct block_piece *first = &block->life.piece, *piece = piece_change(t, at);
     struct page *page = page_change(t, physical);
-    page->newest = born > page->newest ? born : page->newest;
+    *piece = (struct block_piece){(uint32_t)physical, size, offset, number, piece == first ? 0 : first->next_of_block, 0, 0};
+    if (piece != first)
+        first->next_of_block = at;
+    link_piece(t, page, piece, at);
+    count_piece(t, page, block, piece);
+    page->newest = block->life.as.born > page->newest ? block->life.as.born : page->newest;
     return true;
 }
 
@@ -260,42 +266,84 @@ void kc_page_close(struct block_table *t, uint64_t physical, bool yes)
         take_again(t, (uint32_t)physical);
 }
 
-void kc_block_hold(struct block_table *t, uint32_t block)
-{
-    kc_block_change(t, block)->is_held = true;
-    for (uint32_t number = kc_block_at(t, block)->pieces; number; number = kc_block_piece(t, number)->next_of_block)
-        uncount_piece(t, kc_block_piece(t, number));
-}
-
-static void pieces_leave_pages(struct block_table *t, const struct block *block)
-{
-    for (uint32_t number = block->pieces; number; number = kc_block_piece(t, number)->next_of_block) {
-        unlink_piece(t, kc_block_piece(t, number));
-        if (!block->is_held)
-            uncount_piece(t, kc_block_piece(t, number));
-    }
-}
-
-static void pieces_release(struct block_table *t, uint32_t first)
-{
-    for (uint32_t number = first, next; number; number = next) {
-        next = kc_block_piece(t, number)->next_of_block;
-        piece_change(t, number)->next_of_block = t->now.free_piece;
-        t->now.free_piece = number;
-    }
-}
-
-/* -- blocks -------------------------------------------------------------------------------------- */
-
-static void release(struct block_table *t, uint32_t number)
+void kc_block_hold(struct block_table *t, uint32_t number)
 {
     struct block *block = kc_block_change(t, number);
 
-    pieces_release(t, block->pieces);
-    block->pieces = 0;
-    block->next = t->now.free_block;
+    block->life.is_held = true;
+    for (const struct block_piece *piece = kc_first_piece(&block->life); piece; piece = kc_next_piece(t, piece))
+        uncount_piece(t, page_change(t, piece->physical), block, piece);
+}
+
+static inline void pieces_leave_pages(struct block_table *t, const struct block *block)
+{
+    for (const struct block_piece *piece = kc_first_piece(&block->life); piece; piece = kc_next_piece(t, piece)) {
+        struct page *page = page_change(t, piece->physical);
+        unlink_piece(t, page, piece);
+        if (!block->life.is_held)
+            uncount_piece(t, page, block, piece);
+    }
+}
+
+static inline void release_number(struct block_table *t, uint32_t number)
+{
+    kc_block_change(t, number)->next = t->now.free_block;
     t->now.free_block = number;
 }
+
+static void release_further_pieces(struct block_table *t, const struct block_life *life)
+{
+    for (uint32_t number = life->piece.next_of_block, next; number; number = next) {
+        next = kc_block_piece(t, number)->next_of_block;
+        release_number(t, number);
+    }
+}
+
+/* -- blocks by address ---------------------------------------------------------------------------- */
+
+static inline uint32_t *hash_change(struct block_table *t, uint32_t address)
+{
+    uint32_t hash = kc_block_hash(t, address);
+
+    kc_table_change(t, &t->hashes, hash / KC_PART);
+    return (uint32_t *)t->hashes.bytes + hash;
+}
+
+static inline void hash_add(struct block_table *t, struct block *block, uint32_t number)
+{
+    uint32_t *first = hash_change(t, block->life.address);
+
+    block->next_at_hash = *first;
+    *first = number;
+}
+
+static inline void hash_remove(struct block_table *t, const struct block *block, uint32_t number)
+{
+    uint32_t *link = hash_change(t, block->life.address);
+
+    while (*link != number)
+        link = &kc_block_change(t, *link)->next_at_hash;
+    *link = block->next_at_hash;
+}
+
+/* Make it twice as large. false: no memory. */
+static SELDOM bool grow_hashes(struct block_table *t)
+{
+    uint32_t parts = (2u << t->now.hash_bits) / KC_PART;
+
+    if (t->hashes.parts < parts && !kc_array_grow(&t->hashes, parts))
+        return false;
+    for (uint32_t part = 0; part < parts; part++)
+        kc_table_change(t, &t->hashes, part);
+    t->now.hash_bits++;
+    memset(t->hashes.bytes, 0, sizeof(uint32_t) << t->now.hash_bits);
+    for (uint32_t number = 1; number <= t->now.block_count; number++)
+        if (kc_block_at(t, number)->life.is_live)
+            hash_add(t, kc_block_change(t, number), number);
+    return true;
+}
+
+/* -- blocks -------------------------------------------------------------------------------------- */
 
 static bool nested_room(struct block_table *t)
 {
@@ -311,12 +359,10 @@ static bool nested_room(struct block_table *t)
     return true;
 }
 
-static void live_add(struct block_table *t, uint32_t number)
+static inline void live_add(struct block_table *t, struct block *block, uint32_t number)
 {
-    struct block *block = kc_block_change(t, number);
-    struct live_list *list = &t->now.live[block->as.area];
+    struct live_list *list = &t->now.live[block->life.as.area];
 
-    block->next = 0;
     block->previous = list->newest;
     if (list->newest)
         kc_block_change(t, list->newest)->next = number;
@@ -325,9 +371,9 @@ static void live_add(struct block_table *t, uint32_t number)
     list->newest = number;
 }
 
-static void live_remove(struct block_table *t, const struct block *block)
+static inline void live_remove(struct block_table *t, const struct block *block)
 {
-    struct live_list *list = &t->now.live[block->as.area];
+    struct live_list *list = &t->now.live[block->life.as.area];
 
     if (block->next)
         kc_block_change(t, block->next)->previous = block->previous;
@@ -339,72 +385,94 @@ static void live_remove(struct block_table *t, const struct block *block)
         list->oldest = block->next;
 }
 
-uint32_t kc_block_add(struct block_table *t, struct place *place, uint32_t area, bool is_nested)
+/* Frees that come once more are of the block before. */
+static SELDOM void forget_deferred(struct block_table *t, uint32_t area, uint32_t address)
 {
-    uint32_t number = t->now.free_block;
+    const struct place *place = kc_place_find(t, area, address);
 
-    if ((!number && !has_room(&t->blocks, t->now.block_count)) || (is_nested && !nested_room(t)))
+    if (place && place->deferred)
+        kc_place_change(t, place)->deferred = 0;
+}
+
+uint32_t kc_block_add(struct block_table *t, uint32_t area, uint32_t address, bool is_nested)
+{
+    if ((is_nested && !nested_room(t)) || (t->now.live_count >= 1u << (t->now.hash_bits - FEW_TOGETHER) && !grow_hashes(t)))
         return 0;
-    if (number)
-        t->now.free_block = kc_block_at(t, number)->next;
-    else
-        number = ++t->now.block_count;
+    uint32_t number = take_number(t);
+    if (!number)
+        return 0;
     struct block *added = kc_block_change(t, number);
-    memset(added, 0, sizeof *added);
-    added->as.area = area;
-    added->place = kc_place_number(t, place);
-    added->is_live = true;
-    added->is_nested = is_nested;
-    live_add(t, number);
+    *added = (struct block){.life = {.as = {.area = area}, .address = address, .is_live = true}, .owners = 1, .is_nested = is_nested};
+    live_add(t, added, number);
+    hash_add(t, added, number);
+    t->now.live_count++;
     if (is_nested)
         t->nested[t->now.nested_count++] = number;
-    place->block = number;
-    place->owners = 1;
-    place->deferred = 0;
+    if (kc_has_places(t, area))
+        forget_deferred(t, area, address);
     return number;
 }
 
-static void leave_place(struct block_table *t, uint32_t number)
+static SELDOM void leave_nested(struct block_table *t, uint32_t number)
 {
-    struct block *block = kc_block_change(t, number);
-
-    block->is_live = false;
-    live_remove(t, block);
-    pieces_leave_pages(t, block);
-    kc_place_change(t, place_of(t, block->place))->block = 0;
-    for (uint32_t i = 0; block->is_nested && i < t->now.nested_count; i++)
+    for (uint32_t i = 0; i < t->now.nested_count; i++)
         if (t->nested[i] == number) {
             t->nested[i] = t->nested[--t->now.nested_count];
-            break;
+            return;
         }
 }
 
-void kc_block_die(struct block_table *t, uint32_t number, uint32_t event, uint32_t call)
+/* Frees come once more, and it does not live then. */
+static SELDOM void remember_deferred(struct block_table *t, const struct block *block)
 {
-    leave_place(t, number);
-    struct block *block = kc_block_change(t, number);
-    block->as.died = event;
-    block->as.death = call;
-    block->next = 0;
-    if (t->now.newest_dead)
-        kc_block_change(t, t->now.newest_dead)->next = number;
+    struct place *place = kc_place_at(t, block->life.as.area, block->life.address);
+
+    if (place)
+        place->deferred = block->deferred;
     else
-        t->now.oldest_dead = number;
-    t->now.newest_dead = number;
-    if (t->now.dead_count++ < DEAD_MAX)
-        return;
-    uint32_t oldest = t->now.oldest_dead;
-    t->now.oldest_dead = kc_block_at(t, oldest)->next;
-    t->now.dead_count--;
-    release(t, oldest);
+        t->is_torn = true;
+}
+
+static inline void leave(struct block_table *t, struct block *block, uint32_t number)
+{
+    block->life.is_live = false;
+    t->now.live_count--;
+    live_remove(t, block);
+    hash_remove(t, block, number);
+    pieces_leave_pages(t, block);
+    if (block->is_nested)
+        leave_nested(t, number);
+    if (block->deferred)
+        remember_deferred(t, block);
+}
+
+const struct block_life *kc_block_die(struct block_table *t, uint32_t number, uint32_t event, uint32_t call)
+{
+    struct block *block = kc_block_change(t, number);
+    struct block_life *dead = kc_dead_change(t, ++t->now.deaths);
+
+    if (t->now.dead_count < KC_DEAD)
+        t->now.dead_count++;
+    else if (dead->piece.next_of_block)
+        release_further_pieces(t, dead);
+    *dead = block->life; /* before it changes: the host is slow to load in one what was stored in parts just now */
+    leave(t, block, number);
+    dead->is_live = false;
+    dead->as.died = event;
+    dead->as.death = call;
+    release_number(t, number);
+    return dead;
 }
 
 void kc_block_drop(struct block_table *t, uint32_t number)
 {
-    leave_place(t, number);
-    for (uint32_t next = kc_block_at(t, number)->pieces; next; next = kc_block_piece(t, next)->next_of_block)
-        kc_page_close(t, kc_block_piece(t, next)->physical, false);
-    release(t, number);
+    const struct block *block = kc_block_at(t, number);
+
+    leave(t, kc_block_change(t, number), number);
+    for (const struct block_piece *piece = kc_first_piece(&block->life); piece; piece = kc_next_piece(t, piece))
+        kc_page_close(t, piece->physical, false);
+    release_further_pieces(t, &block->life);
+    release_number(t, number);
 }
 
 /* -- life, snapshots ----------------------------------------------------------------------------- */
@@ -417,14 +485,16 @@ bool kc_block_table_open(struct block_table *t, uint64_t *kept_size, uint32_t op
     uint64_t page_parts = page_count / KC_PART + 1;
     void *taken = mmap(NULL, taken_size(page_count), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     struct page *pages = calloc(page_parts * KC_PART, sizeof *pages);
+    void *hashes = calloc(1u << FIRST_BITS, sizeof(uint32_t)), *dead = malloc(KC_DEAD * sizeof(struct block_life));
 
-    *t = (struct block_table){.slot_bits = FIRST_BITS, .page_count = page_count, .slots = calloc(1u << FIRST_BITS, sizeof *t->slots)};
+    *t = (struct block_table){.now.hash_bits = FIRST_BITS, .slot_bits = FIRST_BITS, .page_count = page_count, .slots = calloc(1u << FIRST_BITS, sizeof *t->slots)};
     bool good = kc_array_open(&t->places, kept_size, opening, NULL, KC_PART * sizeof(struct place), 0);
     good &= kc_array_open(&t->blocks, kept_size, opening, NULL, KC_PART * sizeof(struct block), 0);
-    good &= kc_array_open(&t->pieces, kept_size, opening, NULL, KC_PART * sizeof(struct block_piece), 0);
     good &= kc_array_open(&t->pages, kept_size, opening, (uint8_t *)pages, KC_PART * sizeof *pages, page_parts);
+    good &= kc_array_open(&t->hashes, kept_size, opening, hashes, KC_PART * sizeof(uint32_t), (1u << FIRST_BITS) / KC_PART);
+    good &= kc_array_open(&t->dead, kept_size, opening, dead, KC_PART * sizeof(struct block_life), KC_DEAD / KC_PART);
     good &= kc_array_open(&t->taken, kept_size, opening, taken == MAP_FAILED ? NULL : taken, TAKEN_WORDS * sizeof(uint64_t), page_count);
-    return good && t->slots && pages && taken != MAP_FAILED;
+    return good && t->slots && pages && hashes && dead && taken != MAP_FAILED;
 }
 
 void kc_block_table_close(struct block_table *t)
@@ -433,12 +503,14 @@ void kc_block_table_close(struct block_table *t)
         munmap(t->taken.bytes, taken_size(t->page_count));
     free(t->places.bytes);
     free(t->blocks.bytes);
-    free(t->pieces.bytes);
     free(t->pages.bytes);
+    free(t->hashes.bytes);
+    free(t->dead.bytes);
     kc_array_close(&t->places);
     kc_array_close(&t->blocks);
-    kc_array_close(&t->pieces);
     kc_array_close(&t->pages);
+    kc_array_close(&t->hashes);
+    kc_array_close(&t->dead);
     kc_array_close(&t->taken);
     free(t->nested);
     free(t->slots);
@@ -447,7 +519,7 @@ void kc_block_table_close(struct block_table *t)
 
 struct kept_table *kc_block_table_save(struct block_table *t)
 {
-    struct kept_array *arrays[] = {&t->places, &t->blocks, &t->pieces, &t->pages, &t->taken};
+    struct kept_array *arrays[] = {&t->places, &t->blocks, &t->pages, &t->hashes, &t->dead, &t->taken};
     struct kept_table *kept = malloc(sizeof *kept + t->now.nested_count * sizeof *kept->nested);
 
     if (!kept)
@@ -455,7 +527,7 @@ struct kept_table *kc_block_table_save(struct block_table *t)
     *kept = (struct kept_table){.lists = t->now};
     if (t->now.nested_count)
         memcpy(kept->nested, t->nested, t->now.nested_count * sizeof *t->nested);
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < ARRAYS; i++)
         if (!(kept->arrays[i] = kc_array_save(arrays[i]))) {
             kc_block_table_forget(kept);
             return NULL;
@@ -470,10 +542,10 @@ bool kc_block_table_has(const struct block_table *t, const struct kept_table *ke
 
 void kc_block_table_restore(struct block_table *t, const struct kept_table *kept)
 {
-    struct kept_array *arrays[] = {&t->places, &t->blocks, &t->pieces, &t->pages, &t->taken};
+    struct kept_array *arrays[] = {&t->places, &t->blocks, &t->pages, &t->hashes, &t->dead, &t->taken};
 
     forget_places(t, kept->lists.place_count); /* while they are there */
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < ARRAYS; i++)
         kc_array_go_to(arrays[i], kept->arrays[i]);
     for (uint32_t number = t->now.place_count; number++ < kept->lists.place_count;)
         put_into_slot(t, number);
@@ -484,7 +556,7 @@ void kc_block_table_restore(struct block_table *t, const struct kept_table *kept
 
 void kc_block_table_forget(struct kept_table *kept)
 {
-    for (int i = 0; kept && i < 5; i++)
+    for (int i = 0; kept && i < ARRAYS; i++)
         kc_array_forget(kept->arrays[i]);
     free(kept);
 }

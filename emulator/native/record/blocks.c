@@ -59,8 +59,16 @@ struct kept_blocks {
     uint32_t call_count, operation_count;
 };
 
+/* A function as the profile explains it, and what is the same of all its calls. */
+struct function {
+    kc_block_function is;
+    uint8_t does;
+    bool seeds;               /* its return may give memory to the allocator */
+    struct operation plain;   /* of calls that no other one is around */
+};
+
 struct blocks {
-    kc_block_function *functions; /* NULL: blocks are not followed */
+    struct function *functions; /* NULL: blocks are not followed */
     uint32_t *failures;
     struct objects objects;
     uint32_t function_count, recording, openings, shown_capacity, mine_capacity;
@@ -73,6 +81,20 @@ static const uint8_t effects[] = {
     [KC_ROLE_ALLOC] = MAKES | CHANGES, [KC_ROLE_REALLOC] = MAKES | CHANGES, [KC_ROLE_FREE] = CHANGES, [KC_ROLE_SHARE] = CHANGES,
     [KC_ROLE_RESET] = CHANGES, [KC_ROLE_DEFER] = CHANGES, [KC_ROLE_SEED] = SEEDS, [KC_ROLE_OTHER] = 0,
 };
+
+static const uint8_t kinds[] = {
+    [KC_ROLE_ALLOC] = BIRTH, [KC_ROLE_REALLOC] = BIRTH, [KC_ROLE_FREE] = DEATH, [KC_ROLE_SHARE] = SHARED, [KC_ROLE_RESET] = RESET,
+    [KC_ROLE_DEFER] = DEFERRED, [KC_ROLE_SEED] = RESET, [KC_ROLE_OTHER] = RESET,
+};
+
+static struct function understood(const kc_block_function *f)
+{
+    return (struct function){
+        .is = *f, .does = effects[f->role], .seeds = f->role == KC_ROLE_SEED || (f->role == KC_ROLE_RESET && !f->pages),
+        .plain = {.kind = kinds[f->role], .area = f->area, .knows_pool = f->pool != KC_NO_VALUE, .may_be_empty = kc_may_be_empty(f),
+                  .is_frame = f->result == KC_RESULT_FRAME},
+    };
+}
 
 bool kc_follows_blocks(const kc *m) { return m->blocks->functions && m->blocks->recording == kc_recording(m); }
 
@@ -91,12 +113,11 @@ static void *grown(void *list, uint32_t count, uint32_t *capacity, size_t size) 
 
 /* -- calls that are open ------------------------------------------------------------------------- */
 
-static struct active *find_call(struct known *known, uint32_t call)
+/* One that is not the newest. */
+static SELDOM struct active *find_older_call(struct known *known, uint32_t call)
 {
     uint32_t low = 0, high = known->call_count;
 
-    if (high && known->calls[high - 1].call == call) /* mostly it is the newest one */
-        return &known->calls[high - 1];
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         if (known->calls[middle].call < call)
@@ -107,34 +128,39 @@ static struct active *find_call(struct known *known, uint32_t call)
     return low < known->call_count && known->calls[low].call == call ? &known->calls[low] : NULL;
 }
 
+static inline struct active *find_call(struct known *known, uint32_t call)
+{
+    struct active *newest = known->calls + known->call_count - 1;
+    return known->call_count && newest->call == call ? newest : find_older_call(known, call);
+}
+
 static const struct active *parent_of(struct known *known, const struct active *call)
 {
     return call->parent ? find_call(known, call->parent) : NULL;
 }
 
-static const kc_block_function *function_of(const kc *m, const struct active *call) { return &m->blocks->functions[call->function]; }
+static const struct function *function_of(const kc *m, const struct active *call) { return &m->blocks->functions[call->function]; }
 
 void kc_blocks_entered(kc *m, const struct open_call *call, uint32_t function, uint32_t parent, uint32_t event)
 {
     struct known *known = &m->blocks->now;
     if (function >= m->blocks->function_count)
         return; /* of which nothing is said */
-    const kc_block_function *f = &m->blocks->functions[function];
+    const struct function *f = &m->blocks->functions[function];
     const struct active *around = parent ? find_call(known, parent) : NULL;
+    uint32_t top = around && around->top ? around->top : f->is.role == KC_ROLE_OTHER ? 0 : call->call;
+    bool counts = f->is.when == KC_NO_VALUE || call->values[f->is.when];
     if (!known->call_count)
         kc_shadow_begin_call(m);
-    bool counts = f->when == KC_NO_VALUE || call->values[f->when];
     struct active *calls = grown(known->calls, known->call_count, &known->call_capacity, sizeof *calls);
 
     if (!calls) {
         kc_no_memory(m);
         return;
     }
-    around = around ? calls + (around - known->calls) : NULL;
     known->calls = calls;
     calls[known->call_count++] = (struct active){
-        .call = call->call, .parent = parent, .entered = event, .function = (uint8_t)function, .does = counts ? effects[f->role] : 0,
-        .top = around && around->top ? around->top : f->role == KC_ROLE_OTHER ? 0 : call->call,
+        .call = call->call, .parent = parent, .entered = event, .top = top, .function = (uint8_t)function, .does = counts ? f->does : 0,
     };
 }
 
@@ -142,13 +168,13 @@ void kc_blocks_entered(kc *m, const struct open_call *call, uint32_t function, u
  * are. */
 struct surroundings { uint8_t does; uint32_t root; uint64_t inside[KC_AREA_WORDS]; };
 
-static struct surroundings surroundings_of(kc *m, const struct active *call)
+static inline struct surroundings surroundings_of(kc *m, const struct active *call)
 {
     struct surroundings found = {.root = call->call};
-    uint8_t area = function_of(m, call)->area;
+    uint8_t area = function_of(m, call)->is.area;
 
     for (const struct active *each = call; (each = parent_of(&m->blocks->now, each));) {
-        uint8_t other = function_of(m, each)->area;
+        uint8_t other = function_of(m, each)->is.area;
         if (other != area) {
             found.inside[other / 64] |= UINT64_C(1) << (other % 64);
             continue;
@@ -188,20 +214,21 @@ static bool add_operation(kc *m, const struct operation *operation)
 }
 
 /* What a call has done to its area, in the order of events. Returns how many operations that are. */
-static uint32_t operations_of(const kc *m, const struct active *call, const struct surroundings *around, const uint32_t *values,
-                              const kc_late *how, struct operation out[2])
+static inline uint32_t operations_of(const kc *m, const struct active *call, const struct surroundings *around, const uint32_t *values,
+                                     const kc_late *how, struct operation out[2])
 {
-    const kc_block_function *f = function_of(m, call);
+    const kc_block_function *f = &function_of(m, call)->is;
     bool failed = how && f->result == KC_RESULT_ERROR && how->result;
     struct operation *each = out;
     uint32_t made = 0;
     bool makes, empties;
 
-    *each = (struct operation){
-        .call = call->call, .size = kc_size_of(f, values), .area = f->area, .knows_pool = f->pool != KC_NO_VALUE,
-        .pool = f->pool != KC_NO_VALUE ? values[f->pool] : 0, .is_nested = around->does & CHANGES, .may_be_empty = kc_may_be_empty(f),
-        .is_frame = f->result == KC_RESULT_FRAME, .inside = {around->inside[0], around->inside[1]},
-    };
+    *each = function_of(m, call)->plain;
+    each->call = call->call;
+    each->size = kc_size_of(f, values);
+    each->pool = each->knows_pool ? values[f->pool] : 0;
+    each->is_nested = around->does & CHANGES;
+    memcpy(each->inside, around->inside, sizeof each->inside);
     switch (f->role) {
     case KC_ROLE_ALLOC:
     case KC_ROLE_REALLOC:
@@ -218,25 +245,21 @@ static uint32_t operations_of(const kc *m, const struct active *call, const stru
             each->size = 0;
             each++;
         }
-        each->kind = BIRTH;
         each->event = how->left;
         each->address = made;
         return (uint32_t)(each - out) + makes;
     case KC_ROLE_FREE:
     case KC_ROLE_DEFER:
-        each->kind = f->role == KC_ROLE_FREE ? DEATH : DEFERRED;
         each->event = call->entered;
         each->address = kc_named_by(f, values);
         return !failed && kc_names_block(f, values, f->pages) && !(around->does & SEEDS);
     case KC_ROLE_SHARE:
         if (!how)
             return 0;
-        each->kind = SHARED;
         each->event = how->left;
         each->address = kc_named_by(f, values);
         return !failed && kc_names_block(f, values, f->pages);
     case KC_ROLE_RESET:
-        each->kind = RESET;
         each->event = call->entered;
         return !failed;
     default:
@@ -249,7 +272,7 @@ static uint32_t operations_of(const kc *m, const struct active *call, const stru
 /* Where a byte of a block lies now; -1: nowhere in RAM. */
 static int64_t physical_of(kc *m, uint32_t address, bool is_frame)
 {
-    int64_t at = is_frame ? (int64_t)address : kc_translate(m, kc_segment_base(m, DS) + address);
+    int64_t at = is_frame ? (int64_t)address : kc_translate_now(m, kc_segment_base(m, DS) + address);
     return at >= 0 && (uint64_t)at < m->memory_end ? at : -1;
 }
 
@@ -278,33 +301,44 @@ static void die(kc *m, uint32_t number, uint32_t event, uint32_t call, bool is_r
 {
     struct block_table *t = &m->blocks->now.table;
 
-    kc_block_die(t, number, event, call);
-    kc_poison_freed(m, t, number, is_resized);
+    kc_poison_freed(m, t, kc_block_die(t, number, event, call), is_resized);
+}
+
+/* The place of a block is handed out again, without a free. */
+static SELDOM void displace(kc *m, const struct operation *o, uint32_t number)
+{
+    struct block_table *t = &m->blocks->now.table;
+    struct place *place = kc_place_at(t, o->area, kc_block_at(t, number)->life.address);
+
+    if (!place) {
+        kc_no_memory(m);
+        return;
+    }
+    die(m, number, o->event, 0, false);
+    place->displaced = t->now.deaths;
 }
 
 /* One block [start, start + size), of an area of pages one page of it. */
-static void make(kc *m, const struct operation *o, struct place *place, uint32_t start, uint32_t size, uint32_t address, bool is_page)
+static void make(kc *m, const struct operation *o, uint32_t start, uint32_t size, uint32_t address, bool is_page)
 {
     struct block_table *t = &m->blocks->now.table;
+    uint32_t live = kc_block_find(t, o->area, address);
 
-    if (place && place->block) {
-        place->displaced = place->block;
-        die(m, place->block, o->event, 0, false);
-    }
-    uint32_t number = place ? kc_block_add(t, place, o->area, o->is_nested) : 0;
+    if (live)
+        displace(m, o, live);
+    uint32_t number = kc_block_add(t, o->area, address, o->is_nested);
     if (!number) {
         kc_no_memory(m);
         return;
     }
     struct block *block = kc_block_change(t, number);
-    block->as.start = start;
-    block->as.size = size;
-    block->as.born = o->event;
-    block->as.birth = o->call;
-    block->address = address;
+    block->life.as.start = start;
+    block->life.as.size = size;
+    block->life.as.born = o->event;
+    block->life.as.birth = o->call;
+    block->life.is_page = is_page;
     block->pool = o->pool;
     block->knows_pool = o->knows_pool;
-    block->is_page = is_page;
     memcpy(block->inside, o->inside, sizeof block->inside);
     if (size || o->may_be_empty) {
         add_pieces(m, number, address, is_page ? PAGE_SIZE : size, address - start, o->is_frame);
@@ -342,23 +376,38 @@ static SELDOM void find_stock(kc *m, const struct operation *o, bool pages)
     uint32_t holder = 0;
 
     for (uint32_t i = 0; i < t->now.nested_count; i++) {
-        const struct block *each = kc_block_at(t, t->nested[i]);
-        if (each->as.area == o->area && each->as.start <= start && (!holder || each->as.start >= kc_block_at(t, holder)->as.start))
+        const struct block_life *each = &kc_block_at(t, t->nested[i])->life;
+        if (each->as.area == o->area && each->as.start <= start && (!holder || each->as.start >= kc_block_at(t, holder)->life.as.start))
             holder = t->nested[i];
     }
     if (!holder)
         return;
-    const struct block of = *kc_block_at(t, holder);
+    const struct block_life of = kc_block_at(t, holder)->life;
     uint64_t stop = (uint64_t)of.as.start + (of.as.size ? of.as.size : pages ? PAGE_SIZE : 1);
     if (start >= stop || end > stop)
         return;
     for (uint64_t at = pages ? of.as.start : of.address; at < stop; at += PAGE_SIZE) {
-        const struct place *place = kc_place_find(t, o->area, (uint32_t)at);
-        if (place && place->block && kc_block_at(t, place->block)->as.born == of.as.born)
-            kc_block_drop(t, place->block);
+        uint32_t number = kc_block_find(t, o->area, (uint32_t)at);
+        if (number && kc_block_at(t, number)->life.as.born == of.as.born)
+            kc_block_drop(t, number);
         if (!pages)
             return;
     }
+}
+
+static void remember_run(kc *m, uint32_t area, uint32_t first, uint32_t size)
+{
+    struct block_table *t = &m->blocks->now.table;
+    const struct place *found = kc_place_find(t, area, first);
+    uint32_t run = size == PAGE_SIZE ? 0 : size;
+
+    if (found ? found->run == run : !run)
+        return;
+    struct place *place = kc_place_at(t, area, first);
+    if (place)
+        place->run = run;
+    else
+        kc_no_memory(m);
 }
 
 static void make_pages(kc *m, const struct operation *o)
@@ -368,79 +417,91 @@ static void make_pages(kc *m, const struct operation *o)
     uint32_t size = (uint32_t)(run.stop - run.first);
     uint64_t most = run.first + (((uint64_t)t->page_count + 1) << PAGE_SHIFT);
     for (uint64_t at = run.first; at < run.stop && at < most; at += PAGE_SIZE)
-        make(m, o, kc_place_at(t, o->area, (uint32_t)at), (uint32_t)run.first, size, (uint32_t)at, true);
-    struct place *place = kc_place_at(t, o->area, (uint32_t)run.first);
-    if (place)
-        place->run = size;
-    else
-        kc_no_memory(m);
+        make(m, o, (uint32_t)run.first, size, (uint32_t)at, true);
+    if (size != PAGE_SIZE || kc_has_places(t, o->area))
+        remember_run(m, o->area, (uint32_t)run.first, size);
 }
 
 /* The address that an allocator answers where it is asked for no bytes is no memory. */
-static bool is_of_all(kc *m, const struct operation *o, struct place *place)
+static SELDOM bool is_of_all(kc *m, const struct operation *o, bool asks)
 {
-    bool asks = !o->size && o->may_be_empty;
-    if (!asks)
-        place->is_of_all = false;
-    else if (o->address < PAGE_SIZE)
-        place->is_of_all = true;
-    else if (place->block && !kc_block_at(&m->blocks->now.table, place->block)->as.size) {
-        kc_block_drop(&m->blocks->now.table, place->block);
-        place->is_of_all = true;
+    struct block_table *t = &m->blocks->now.table;
+    const struct place *found = kc_place_find(t, o->area, o->address);
+
+    if (asks && !(found && found->is_of_all) && o->address >= PAGE_SIZE) {
+        uint32_t live = kc_block_find(t, o->area, o->address);
+        if (!live || kc_block_at(t, live)->life.as.size)
+            return false;
+        kc_block_drop(t, live);
     }
-    return place->is_of_all;
+    if (asks == (found && found->is_of_all))
+        return asks;
+    struct place *place = kc_place_at(t, o->area, o->address);
+    if (place)
+        place->is_of_all = asks;
+    else
+        kc_no_memory(m);
+    return asks;
 }
 
 static void give_birth(kc *m, const struct operation *o, bool pages)
 {
     struct block_table *t = &m->blocks->now.table;
-    struct place *place = pages ? NULL : kc_place_at(t, o->area, o->address);
+    bool asks = !o->size && o->may_be_empty;
 
-    if (place && is_of_all(m, o, place))
+    if (!pages && (asks || kc_has_places(t, o->area)) && is_of_all(m, o, asks))
         return;
     if (t->now.nested_count)
         find_stock(m, o, pages);
     if (pages)
         make_pages(m, o);
     else
-        make(m, o, place, o->address, o->size, o->address, false);
+        make(m, o, o->address, o->size, o->address, false);
 }
 
 /* A block had been given back before its place was handed out again by another task: the call that did so has returned only now. */
 static SELDOM void die_earlier(kc *m, const struct place *place, const struct operation *o)
 {
     struct block_table *t = &m->blocks->now.table;
-    const struct block *block = place->displaced ? kc_block_at(t, place->displaced) : NULL;
+    const struct block_life *block = kc_dead_at(t, place->displaced);
 
-    if (!block || block->is_live || block->as.area != o->area || block->address != place->address || block->as.death ||
-        block->as.born > o->event || block->as.died < o->event)
+    if (!block || block->as.death || block->as.born > o->event || block->as.died < o->event)
         return;
-    kc_block_change(t, place->displaced)->as.died = o->event;
-    kc_block_change(t, place->displaced)->as.death = o->call;
+    struct block_life *dead = kc_dead_change(t, place->displaced);
+    dead->as.died = o->event;
+    dead->as.death = o->call;
+}
+
+/* A free of what does not live, or was made only after it. */
+static SELDOM void free_again(kc *m, const struct operation *o, uint32_t address, bool lives)
+{
+    struct block_table *t = &m->blocks->now.table;
+    const struct place *place = kc_place_find(t, o->area, address);
+
+    if (place && place->deferred && !lives)
+        kc_place_change(t, place)->deferred--;
+    else if (place)
+        die_earlier(m, place, o);
 }
 
 /* A block, or a page, gets an owner, or loses one. */
 static void change_owners(kc *m, const struct operation *o, uint32_t address)
 {
     struct block_table *t = &m->blocks->now.table;
-    const struct place *found = kc_place_find(t, o->area, address);
+    uint32_t number = kc_block_find(t, o->area, address);
+    struct block *block = number ? kc_block_change(t, number) : NULL;
 
-    if (!found)
-        return;
-    struct place *place = kc_place_change(t, found);
-    if (o->kind == DEATH && place->deferred) {
-        place->deferred--;
-        return;
-    }
-    if (!place->block || kc_block_at(t, place->block)->as.born > o->event) {
+    if (block && block->deferred && o->kind == DEATH)
+        block->deferred--;
+    else if (!block || block->life.as.born > o->event) {
         if (o->kind == DEATH)
-            die_earlier(m, place, o);
-        return;
+            free_again(m, o, address, block);
+    } else {
+        block->deferred += o->kind == DEFERRED;
+        block->owners += o->kind == SHARED ? 1 : -1;
+        if (!block->owners)
+            die(m, number, o->event, o->call, o->is_resized);
     }
-    place->deferred += o->kind == DEFERRED;
-    place->owners += o->kind == SHARED ? 1 : -1;
-    if (!place->owners)
-        die(m, place->block, o->event, o->call, o->is_resized);
 }
 
 static SELDOM void reset(kc *m, const struct operation *o)
@@ -450,12 +511,12 @@ static SELDOM void reset(kc *m, const struct operation *o)
     for (uint32_t number = t->now.live[o->area].oldest, next; number; number = next) {
         const struct block *block = kc_block_at(t, number);
         next = block->next;
-        if (block->as.born < o->event && (!o->knows_pool || (block->knows_pool && block->pool == o->pool)))
+        if (block->life.as.born < o->event && (!o->knows_pool || (block->knows_pool && block->pool == o->pool)))
             die(m, number, o->event, o->call, false);
     }
 }
 
-static void happen(kc *m, const struct operation *o, bool pages)
+static inline void happen(kc *m, const struct operation *o, bool pages)
 {
     if (o->kind == RESET)
         reset(m, o);
@@ -567,6 +628,33 @@ static SELDOM void seed(kc *m, const kc_block_function *f, const uint32_t *value
     }
 }
 
+/* What a call has done happens, later if a call around it is about the same. false: no memory. */
+static SELDOM bool do_later(kc *m, const struct active *call, bool is_root, const struct operation *done, uint32_t count)
+{
+    const kc_block_function *f = &function_of(m, call)->is;
+
+    for (uint32_t i = 0; i < count; i++)
+        if (!add_operation(m, &done[i]))
+            return false;
+    if (is_root)
+        settle(m, call->call, f->area, f->pages);
+    return true;
+}
+
+static inline bool take_effect(kc *m, const struct active *call, const uint32_t *values, const kc_late *how)
+{
+    struct surroundings around = surroundings_of(m, call);
+    struct operation done[2];
+    uint32_t count = operations_of(m, call, &around, values, how, done);
+    bool is_root = around.root == call->call;
+
+    if (!is_root || m->blocks->now.operation_count)
+        return do_later(m, call, is_root, done, count);
+    for (const struct operation *each = done; each < done + count; each++)
+        happen(m, each, function_of(m, call)->is.pages);
+    return true;
+}
+
 /* how: it has returned; NULL: it never will. */
 static void end_call(kc *m, const struct open_call *open, const kc_late *how)
 {
@@ -575,25 +663,14 @@ static void end_call(kc *m, const struct open_call *open, const kc_late *how)
 
     if (!call)
         return;
-    const kc_block_function *f = function_of(m, call);
+    const struct function *f = function_of(m, call);
     uint32_t top = call->top, before = known->operation_count;
-    if (call->does & CHANGES) {
-        struct surroundings around = surroundings_of(m, call);
-        struct operation done[2];
-        uint32_t count = operations_of(m, call, &around, open->values, how, done);
-        bool is_root = around.root == call->call, happens = is_root && !known->operation_count; /* mostly */
-        for (uint32_t i = 0; i < count; i++)
-            if (happens)
-                happen(m, &done[i], f->pages);
-            else if (!add_operation(m, &done[i]))
-                return;
-        if (is_root && !happens)
-            settle(m, call->call, f->area, f->pages);
-        if (known->table.is_torn)
-            kc_no_memory(m);
-    }
-    if ((call->does & SEEDS || (f->role == KC_ROLE_RESET && !f->pages)) && how)
-        seed(m, f, open->values);
+    if (call->does & CHANGES && !take_effect(m, call, open->values, how))
+        return;
+    if (known->table.is_torn)
+        kc_no_memory(m);
+    if (f->seeds && how && (call->does & SEEDS || f->is.role == KC_ROLE_RESET))
+        seed(m, &f->is, open->values);
     bool is_top = !top || top == call->call;
     if (call == &known->calls[known->call_count - 1] && (is_top || known->operation_count == before)) /* mostly */
         known->call_count--;
@@ -614,9 +691,8 @@ bool kc_has_had_blocks(const kc *m, uint64_t physical) { return kc_block_page(&m
 
 /* How far the piece of a block is from an address that may not be accessed. Far are stock, of which others are parts, as long
  * as it was not freed as a whole, and a block that has died where the address is not one of freed memory: it lay there before. */
-static uint64_t distance_to(const struct block_table *t, const struct block_piece *piece, uint64_t physical, enum kc_poison poison)
+static uint64_t distance_to(const struct block_life *block, const struct block_piece *piece, uint64_t physical, enum kc_poison poison)
 {
-    const struct block *block = kc_block_at(t, piece->block);
     uint64_t end = (uint64_t)piece->physical + piece->size;
 
     if (block->is_held && (block->is_live || poison != KC_FREED || physical < piece->physical || physical >= end))
@@ -626,10 +702,13 @@ static uint64_t distance_to(const struct block_table *t, const struct block_piec
     return physical >= end ? physical - end + 1 : block->is_live || poison == KC_FREED ? 0 : UINT64_MAX - 1;
 }
 
+/* The piece that is nearest to an address so far. */
+struct nearest { const struct block_life *block; const struct block_piece *piece; uint64_t distance; };
+
 /* Of two pieces as far from an address: is the first one better? */
-static bool is_better(const struct block_table *t, const struct block_piece *one, const struct block_piece *other, enum kc_poison poison)
+static bool is_better(const struct nearest *one, const struct nearest *other, enum kc_poison poison)
 {
-    const struct block *a = kc_block_at(t, one->block), *b = kc_block_at(t, other->block);
+    const struct block_life *a = one->block, *b = other->block;
 
     if (a->is_held != b->is_held)
         return b->is_held;
@@ -637,19 +716,15 @@ static bool is_better(const struct block_table *t, const struct block_piece *one
         return a->is_live == (poison != KC_FREED);
     if (a->as.died != b->as.died)
         return a->as.died > b->as.died;
-    return !a->is_live && (one->physical ^ other->physical) < PAGE_SIZE && a->as.born > b->as.born;
+    return !a->is_live && (one->piece->physical ^ other->piece->physical) < PAGE_SIZE && a->as.born > b->as.born;
 }
 
-/* The piece that is nearest to an address so far. */
-struct nearest { const struct block_piece *piece; uint64_t distance; };
-
-static void look_at(const struct block_table *t, const struct block_piece *piece, uint64_t physical, enum kc_poison poison, struct nearest *nearest)
+static void look_at(const struct block_life *block, const struct block_piece *piece, uint64_t physical, enum kc_poison poison, struct nearest *nearest)
 {
-    uint64_t distance = distance_to(t, piece, physical, poison);
+    const struct nearest it = {block, piece, distance_to(block, piece, physical, poison)};
 
-    if (!nearest->piece || distance < nearest->distance ||
-        (distance == nearest->distance && is_better(t, piece, nearest->piece, poison)))
-        *nearest = (struct nearest){piece, distance};
+    if (!nearest->piece || it.distance < nearest->distance || (it.distance == nearest->distance && is_better(&it, nearest, poison)))
+        *nearest = it;
 }
 
 bool kc_block_near(const kc *m, uint64_t physical, kc_block *out, int32_t *distance)
@@ -661,15 +736,15 @@ bool kc_block_near(const kc *m, uint64_t physical, kc_block *out, int32_t *dista
 
     for (uint64_t each = first; each <= page + NEAR_PAGES && each < t->page_count; each++) {
         for (uint32_t number = kc_block_page(t, each << PAGE_SHIFT)->pieces; number; number = kc_block_piece(t, number)->next_in_page)
-            look_at(t, kc_block_piece(t, number), physical, poison, &nearest);
-        for (uint32_t dead = t->now.oldest_dead; dead; dead = kc_block_at(t, dead)->next)
-            for (uint32_t number = kc_block_at(t, dead)->pieces; number; number = kc_block_piece(t, number)->next_of_block)
-                if (kc_block_piece(t, number)->physical >> PAGE_SHIFT == each)
-                    look_at(t, kc_block_piece(t, number), physical, poison, &nearest);
+            look_at(&kc_block_at(t, kc_block_piece(t, number)->block)->life, kc_block_piece(t, number), physical, poison, &nearest);
+        for (uint32_t death = t->now.deaths - t->now.dead_count; death++ != t->now.deaths;)
+            for (const struct block_piece *piece = kc_first_piece(kc_dead_at(t, death)); piece; piece = kc_next_piece(t, piece))
+                if (piece->physical >> PAGE_SHIFT == each)
+                    look_at(kc_dead_at(t, death), piece, physical, poison, &nearest);
     }
     if (!nearest.piece)
         return false;
-    *out = kc_block_at(t, nearest.piece->block)->as;
+    *out = nearest.block->as;
     *distance = (int32_t)(physical - nearest.piece->physical + nearest.piece->offset);
     return true;
 }
@@ -682,9 +757,9 @@ bool kc_block_over(const kc *m, uint64_t physical, kc_block *out, uint32_t *dist
         return false;
     for (uint32_t number = kc_block_page(t, physical)->pieces; number; number = kc_block_piece(t, number)->next_in_page) {
         const struct block_piece *piece = kc_block_piece(t, number);
-        if (kc_block_at(t, piece->block)->is_held || physical < piece->physical || physical >= (uint64_t)piece->physical + piece->size)
+        if (kc_block_at(t, piece->block)->life.is_held || physical < piece->physical || physical >= (uint64_t)piece->physical + piece->size)
             continue;
-        *out = kc_block_at(t, piece->block)->as;
+        *out = kc_block_at(t, piece->block)->life.as;
         *distance = (uint32_t)physical - piece->physical + piece->offset;
         return true;
     }
@@ -714,7 +789,7 @@ static bool make_room(struct blocks *b, uint32_t count)
 }
 
 /* The block as it is, or its one page. */
-static kc_block part_of(const struct block *block)
+static kc_block part_of(const struct block_life *block)
 {
     kc_block part = block->as;
 
@@ -750,8 +825,8 @@ const kc_block *kc_live_blocks(kc *m, uint32_t *count)
     if (!make_room(b, b->now.table.now.block_count))
         return NULL;
     for (uint32_t number = 1; number <= b->now.table.now.block_count; number++)
-        if (kc_block_at(&b->now.table, number)->is_live)
-            b->shown[found++] = part_of(kc_block_at(&b->now.table, number));
+        if (kc_block_at(&b->now.table, number)->life.is_live)
+            b->shown[found++] = part_of(&kc_block_at(&b->now.table, number)->life);
     qsort(b->shown, found, sizeof *b->shown, by_place);
     *count = join_pages(b->shown, found);
     return b->shown;
@@ -760,13 +835,14 @@ const kc_block *kc_live_blocks(kc *m, uint32_t *count)
 const kc_block *kc_dead_blocks(kc *m, uint32_t *count)
 {
     struct blocks *b = m->blocks;
+    const struct block_table *t = &b->now.table;
     uint32_t found = 0;
 
     *count = 0;
-    if (!make_room(b, b->now.table.now.dead_count))
+    if (!make_room(b, t->now.dead_count))
         return NULL;
-    for (uint32_t number = b->now.table.now.oldest_dead; number; number = kc_block_at(&b->now.table, number)->next)
-        b->shown[found++] = part_of(kc_block_at(&b->now.table, number));
+    for (uint32_t death = t->now.deaths - t->now.dead_count; death++ != t->now.deaths;)
+        b->shown[found++] = part_of(kc_dead_at(t, death));
     *count = join_pages(b->shown, found);
     return b->shown;
 }
@@ -795,7 +871,8 @@ int kc_blocks_open(kc *m, const kc_checking *checks)
         kc_blocks_close(m);
         return -1;
     }
-    memcpy(b->functions, checks->functions, checks->function_count * sizeof *b->functions);
+    for (uint32_t i = 0; i < checks->function_count; i++)
+        b->functions[i] = understood(&checks->functions[i]);
     memcpy(b->failures, checks->failures, checks->failure_count * 2 * sizeof *b->failures);
     memcpy(b->objects.list, checks->objects, checks->object_count * sizeof *b->objects.list);
     b->function_count = checks->function_count;

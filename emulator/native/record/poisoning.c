@@ -104,14 +104,11 @@ static void clip_to_object(const struct objects *objects, uint64_t at, uint64_t 
         *end = last;
 }
 
-static void set_redzones(kc *m, const struct block_table *t, const struct objects *objects, uint32_t number)
+static void set_redzones(kc *m, const struct block_table *t, const struct objects *objects, const struct block_life *block)
 {
-    const struct block *block = kc_block_at(t, number);
-
     if (block->is_page || (block->as.size && ((block->as.start | (block->as.start + block->as.size)) & PAGE_MASK) == 0))
         return;
-    for (uint32_t next = block->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
-        const struct block_piece *piece = kc_block_piece(t, next);
+    for (const struct block_piece *piece = kc_first_piece(block); piece; piece = kc_next_piece(t, piece)) {
         if (kc_block_page(t, piece->physical)->is_closed)
             continue;
         uint64_t first = piece->physical, last = first + piece->size, page = first & ~(uint64_t)PAGE_MASK;
@@ -141,8 +138,7 @@ static void close_part(kc *m, struct block_table *t, uint64_t physical, uint64_t
 static SELDOM void hold(kc *m, struct block_table *t, uint32_t number)
 {
     kc_block_hold(t, number);
-    for (uint32_t next = kc_block_at(t, number)->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
-        const struct block_piece *piece = kc_block_piece(t, next);
+    for (const struct block_piece *piece = kc_first_piece(&kc_block_at(t, number)->life); piece; piece = kc_next_piece(t, piece)) {
         bool was_closed = kc_block_page(t, piece->physical)->is_closed;
         kc_page_close(t, piece->physical, false);
         poison_free_bytes(m, t, piece->physical, piece->size, KC_GAP, true);
@@ -154,20 +150,20 @@ static SELDOM void hold(kc *m, struct block_table *t, uint32_t number)
 /* All pages of a run, too. */
 static SELDOM void hold_whole(kc *m, struct block_table *t, uint32_t number)
 {
-    const struct block of = *kc_block_at(t, number);
+    const struct block_life *of = &kc_block_at(t, number)->life;
 
     hold(m, t, number);
-    for (uint64_t at = of.as.start; of.is_page && at < (uint64_t)of.as.start + of.as.size; at += PAGE_SIZE) {
-        const struct place *place = kc_place_find(t, of.as.area, (uint32_t)at);
-        if (place && place->block && kc_block_at(t, place->block)->as.born == of.as.born && !kc_block_at(t, place->block)->is_held)
-            hold(m, t, place->block);
+    for (uint64_t at = of->as.start; of->is_page && at < (uint64_t)of->as.start + of->as.size; at += PAGE_SIZE) {
+        uint32_t page = kc_block_find(t, of->as.area, (uint32_t)at);
+        if (page && kc_block_at(t, page)->life.as.born == of->as.born && !kc_block_at(t, page)->life.is_held)
+            hold(m, t, page);
     }
 }
 
 /* A block of another area that a piece lies in, taken by the allocator that has made the block. */
 static uint32_t find_stock(const struct block_table *t, const struct block_piece *part)
 {
-    const struct block *block = kc_block_at(t, part->block);
+    uint32_t area = kc_block_at(t, part->block)->life.as.area;
     const struct page *page = kc_block_page(t, part->physical);
 
     bool knows = !page->is_closed && !page->overlaps;
@@ -176,7 +172,7 @@ static uint32_t find_stock(const struct block_table *t, const struct block_piece
     for (uint32_t next = page->pieces; next; next = kc_block_piece(t, next)->next_in_page) {
         const struct block_piece *piece = kc_block_piece(t, next);
         const struct block *other = kc_block_at(t, piece->block);
-        if (!other->is_held && other->as.area != block->as.area && has_bit(other->inside, block->as.area) &&
+        if (!other->life.is_held && other->life.as.area != area && has_bit(other->inside, area) &&
             part->physical >= piece->physical && part->physical < piece->physical + piece->size)
             return piece->block;
     }
@@ -185,15 +181,16 @@ static uint32_t find_stock(const struct block_table *t, const struct block_piece
 
 void kc_poison_around(kc *m, struct block_table *t, const struct objects *objects, uint32_t number)
 {
-    for (uint32_t next = kc_block_at(t, number)->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
-        const struct block_piece *piece = kc_block_piece(t, next);
+    const struct block_life *block = &kc_block_at(t, number)->life;
+
+    for (const struct block_piece *piece = kc_first_piece(block); piece; piece = kc_next_piece(t, piece)) {
         uint32_t stock;
         kc_shadow_born(m, piece->physical, piece->size);
-        kc_kasan_follow_at(m, kc_block_at(t, number)->as.start + piece->offset, piece->physical, piece->size);
+        kc_kasan_follow_at(m, block->as.start + piece->offset, piece->physical, piece->size);
         while ((stock = find_stock(t, piece)))
             hold_whole(m, t, stock);
     }
-    set_redzones(m, t, objects, number);
+    set_redzones(m, t, objects, block);
 }
 
 /* It has no pieces. */
@@ -215,7 +212,7 @@ static SELDOM void poison_all_but(kc *m, const struct block_table *t, const stru
 
     for (uint32_t number = kc_block_page(t, piece->physical)->pieces; number; number = kc_block_piece(t, number)->next_in_page) {
         const struct block_piece *each = kc_block_piece(t, number);
-        const struct block *block = kc_block_at(t, each->block);
+        const struct block_life *block = &kc_block_at(t, each->block)->life;
         uint32_t first = each->physical > piece->physical ? each->physical : piece->physical;
         uint32_t last = each->physical + each->size < piece_end ? each->physical + each->size : piece_end;
         if (first < last && !block->is_held && block->as.born >= after)
@@ -236,19 +233,16 @@ static SELDOM void poison_as_written(kc *m, uint64_t physical, uint32_t size)
 }
 
 /* What was made there after its death, by another task, lives. */
-void kc_poison_freed(kc *m, const struct block_table *t, uint32_t number, bool as_written)
+void kc_poison_freed(kc *m, const struct block_table *t, const struct block_life *dead, bool as_written)
 {
-    const struct block *block = kc_block_at(t, number);
-
-    for (uint32_t next = block->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
-        const struct block_piece *piece = kc_block_piece(t, next);
+    for (const struct block_piece *piece = kc_first_piece(dead); piece; piece = kc_next_piece(t, piece)) {
         if (as_written && kc_tells_uninitialised(m))
             poison_as_written(m, piece->physical, piece->size);
-        else if (kc_block_page(t, piece->physical)->newest < block->as.died)
+        else if (kc_block_page(t, piece->physical)->newest < dead->as.died)
             kc_shadow_set(m, piece->physical, piece->size, KC_FREED);
         else
-            poison_all_but(m, t, piece, block->as.died);
-        kc_kasan_follow_at(m, block->as.start + piece->offset, piece->physical, piece->size);
+            poison_all_but(m, t, piece, dead->as.died);
+        kc_kasan_follow_at(m, dead->as.start + piece->offset, piece->physical, piece->size);
         if (kc_was_fetched(m, piece->physical >> PAGE_SHIFT)) /* jumps are looked at where code is translated */
             kc_forget_code(m, kc_at(m, piece->physical), piece->size);
     }

@@ -12,7 +12,7 @@ void kc_poison_around(kc *m, struct block_table *t, const struct objects *object
 /* A block that lives, whose size is not known, begins at a physical address: what may be part of it may be accessed. */
 void kc_unpoison_unsized(kc *m, struct block_table *t, uint64_t physical);
 /* A block that has died; as_written: what is initialised of it stays so, for the block that it is resized to. */
-void kc_poison_freed(kc *m, const struct block_table *t, uint32_t block, bool as_written);
+void kc_poison_freed(kc *m, const struct block_table *t, const struct block_life *dead, bool as_written);
 /* Are two physical addresses in the same of the kernel's variables, or of what lies between them? */
 bool kc_is_same_object(const struct objects *objects, uint64_t one, uint64_t other);
 /* A part of a page of RAM is given to an allocator, without the kernel's variables in it. */

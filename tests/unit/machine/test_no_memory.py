@@ -193,10 +193,14 @@ def scenario():
     return areas.end(), list(room["address"])
 """
 
-# Many blocks at many places, made inside of another call and alone; one that is given back, and accessed after that.
+# Many blocks at many places, made inside of another call and alone, and anew without a free; one that is given back, and accessed after that.
 BLOCKS_GUEST = """
         pushl   $24
         call    outer
+        movl    $400, %ecx
+1:      call    make
+        loop    1b
+        movl    $0x300000, next
         movl    $400, %ecx
 1:      call    make
         loop    1b
