@@ -17,7 +17,7 @@
 #include "record/block_table.h"
 
 enum { FIRST_BITS = 8, FIRST_CAPACITY = 64 };
-enum { FEW_TOGETHER = 2 }; /* binary logarithm of how much longer than the list of live blocks the hash table is, at least */
+enum { HASHES_A_BLOCK = 4 }; /* so few blocks have the same */
 enum { TAKEN_WORDS = PAGE_SIZE / 64, ARRAYS = 6 };
 
 _Static_assert(sizeof(struct block) == 128 && sizeof(struct block_life) == 64, "powers of two");
@@ -237,22 +237,38 @@ static inline uint32_t take_number(struct block_table *t)
     return number;
 }
 
-bool kc_piece_add(struct block_table *t, uint32_t number, uint64_t physical, uint32_t size, uint32_t offset)
+static inline void add_to_page(struct block_table *t, const struct block *block, struct block_piece *piece, uint32_t number)
 {
-    uint32_t at = kc_first_piece(&kc_block_at(t, number)->life) ? take_number(t) : number;
+    struct page *page = page_change(t, piece->physical);
 
-    if (!at)
-        return false;
-    struct block *block = kc_block_change(t, number);
-    struct block_piece *first = &block->life.piece, *piece = piece_change(t, at);
-    struct page *page = page_change(t, physical);
-    *piece = (struct block_piece){(uint32_t)physical, size, offset, number, piece == first ? 0 : first->next_of_block, 0, 0};
-    if (piece != first)
-        first->next_of_block = at;
-    link_piece(t, page, piece, at);
+    link_piece(t, page, piece, number);
     count_piece(t, page, block, piece);
     page->newest = block->life.as.born > page->newest ? block->life.as.born : page->newest;
-    return true;
+}
+
+static struct block *add_further_piece(struct block_table *t, uint32_t block, uint64_t physical, uint32_t size, uint32_t offset)
+{
+    uint32_t number = take_number(t);
+
+    if (!number)
+        return NULL;
+    struct block_piece *first = piece_change(t, block), *piece = piece_change(t, number);
+    *piece = (struct block_piece){(uint32_t)physical, size, offset, block, first->next_of_block, 0, 0};
+    first->next_of_block = number;
+    add_to_page(t, kc_block_at(t, block), piece, number);
+    return kc_block_change(t, block);
+}
+
+struct block *kc_piece_add(struct block_table *t, struct block *block, uint64_t physical, uint32_t size, uint32_t offset)
+{
+    struct block_piece *piece = &block->life.piece;
+    uint32_t number = kc_block_number(t, block);
+
+    if (piece->block)
+        return add_further_piece(t, number, physical, size, offset);
+    *piece = (struct block_piece){(uint32_t)physical, size, offset, number, 0, 0, 0};
+    add_to_page(t, block, piece, number);
+    return block;
 }
 
 void kc_page_close(struct block_table *t, uint64_t physical, bool yes)
@@ -329,14 +345,15 @@ static inline void hash_remove(struct block_table *t, const struct block *block,
 /* Make it twice as large. false: no memory. */
 static SELDOM bool grow_hashes(struct block_table *t)
 {
-    uint32_t parts = (2u << t->now.hash_bits) / KC_PART;
+    uint32_t count = 2 * HASHES_A_BLOCK * t->now.hashes_most, parts = count / KC_PART;
 
     if (t->hashes.parts < parts && !kc_array_grow(&t->hashes, parts))
         return false;
     for (uint32_t part = 0; part < parts; part++)
         kc_table_change(t, &t->hashes, part);
-    t->now.hash_bits++;
-    memset(t->hashes.bytes, 0, sizeof(uint32_t) << t->now.hash_bits);
+    t->now.hash_shift--;
+    t->now.hashes_most *= 2;
+    memset(t->hashes.bytes, 0, count * sizeof(uint32_t));
     for (uint32_t number = 1; number <= t->now.block_count; number++)
         if (kc_block_at(t, number)->life.is_live)
             hash_add(t, kc_block_change(t, number), number);
@@ -363,6 +380,7 @@ static inline void live_add(struct block_table *t, struct block *block, uint32_t
 {
     struct live_list *list = &t->now.live[block->life.as.area];
 
+    block->next = 0;
     block->previous = list->newest;
     if (list->newest)
         kc_block_change(t, list->newest)->next = number;
@@ -394,15 +412,20 @@ static SELDOM void forget_deferred(struct block_table *t, uint32_t area, uint32_
         kc_place_change(t, place)->deferred = 0;
 }
 
-uint32_t kc_block_add(struct block_table *t, uint32_t area, uint32_t address, bool is_nested)
+struct block *kc_block_add(struct block_table *t, uint32_t area, uint32_t address, bool is_nested)
 {
-    if ((is_nested && !nested_room(t)) || (t->now.live_count >= 1u << (t->now.hash_bits - FEW_TOGETHER) && !grow_hashes(t)))
-        return 0;
+    if ((is_nested && !nested_room(t)) || (t->now.live_count == t->now.hashes_most && !grow_hashes(t)))
+        return NULL;
     uint32_t number = take_number(t);
     if (!number)
-        return 0;
+        return NULL;
     struct block *added = kc_block_change(t, number);
-    *added = (struct block){.life = {.as = {.area = area}, .address = address, .is_live = true}, .owners = 1, .is_nested = is_nested};
+    added->life = (struct block_life){.as = {.area = area}, .address = address, .is_live = true};
+    added->owners = 1;
+    added->deferred = added->pool = 0;
+    memset(added->inside, 0, sizeof added->inside);
+    added->knows_pool = false;
+    added->is_nested = is_nested;
     live_add(t, added, number);
     hash_add(t, added, number);
     t->now.live_count++;
@@ -410,7 +433,7 @@ uint32_t kc_block_add(struct block_table *t, uint32_t area, uint32_t address, bo
         t->nested[t->now.nested_count++] = number;
     if (kc_has_places(t, area))
         forget_deferred(t, area, address);
-    return number;
+    return added;
 }
 
 static SELDOM void leave_nested(struct block_table *t, uint32_t number)
@@ -487,7 +510,7 @@ bool kc_block_table_open(struct block_table *t, uint64_t *kept_size, uint32_t op
     struct page *pages = calloc(page_parts * KC_PART, sizeof *pages);
     void *hashes = calloc(1u << FIRST_BITS, sizeof(uint32_t)), *dead = malloc(KC_DEAD * sizeof(struct block_life));
 
-    *t = (struct block_table){.now.hash_bits = FIRST_BITS, .slot_bits = FIRST_BITS, .page_count = page_count, .slots = calloc(1u << FIRST_BITS, sizeof *t->slots)};
+    *t = (struct block_table){.now = {.hash_shift = 32 - FIRST_BITS, .hashes_most = (1u << FIRST_BITS) / HASHES_A_BLOCK}, .slot_bits = FIRST_BITS, .page_count = page_count, .slots = calloc(1u << FIRST_BITS, sizeof *t->slots)};
     bool good = kc_array_open(&t->places, kept_size, opening, NULL, KC_PART * sizeof(struct place), 0);
     good &= kc_array_open(&t->blocks, kept_size, opening, NULL, KC_PART * sizeof(struct block), 0);
     good &= kc_array_open(&t->pages, kept_size, opening, (uint8_t *)pages, KC_PART * sizeof *pages, page_parts);

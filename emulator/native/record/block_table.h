@@ -59,7 +59,9 @@ struct page {
 /* All of it but the arrays. */
 struct block_lists {
     uint32_t place_count, block_count, live_count, nested_count;
-    uint32_t free_block, hash_bits;
+    uint32_t free_block;
+    uint32_t hash_shift;     /* leaves as many bits of a hash as the table has */
+    uint32_t hashes_most;    /* blocks that may live before it is made longer */
     uint32_t deaths;         /* so many blocks have died, modulo 2**32 */
     uint32_t dead_count;     /* so many of them are known, KC_DEAD at most */
     uint64_t has_places[KC_AREA_WORDS]; /* there are places of an area, bit by bit */
@@ -139,6 +141,8 @@ static inline void kc_table_change(struct block_table *t, struct kept_array *a, 
 }
 
 /* The same as above, to be changed. */
+static inline uint32_t kc_block_number(const struct block_table *t, const struct block *block) { return (uint32_t)(block - kc_block_at(t, 1)) + 1; }
+
 static inline struct block *kc_block_change(struct block_table *t, uint32_t number)
 {
     kc_table_change(t, &t->blocks, (number - 1) / KC_PART);
@@ -167,7 +171,7 @@ const struct place *kc_place_find(const struct block_table *t, uint32_t area, ui
 /* The same, to be changed, made if need be. NULL: no memory. Places move when one is made. */
 struct place *kc_place_at(struct block_table *t, uint32_t area, uint32_t address);
 
-static inline uint32_t kc_block_hash(const struct block_table *t, uint32_t address) { return address * 2654435769u >> (32 - t->now.hash_bits); }
+static inline uint32_t kc_block_hash(const struct block_table *t, uint32_t address) { return address * 2654435769u >> t->now.hash_shift; }
 
 /* The block that lives at an address; 0: none does. */
 static inline uint32_t kc_block_find(const struct block_table *t, uint32_t area, uint32_t address)
@@ -179,10 +183,11 @@ static inline uint32_t kc_block_find(const struct block_table *t, uint32_t area,
     return number;
 }
 
-/* Let a block live at an address where none does, with one owner: of no bytes, made by no call. 0: no memory. Blocks move when one is made, or a piece. */
-uint32_t kc_block_add(struct block_table *t, uint32_t area, uint32_t address, bool is_nested);
-/* Say where a part of it lies, at most as much as a page has left. false: no memory. */
-bool kc_piece_add(struct block_table *t, uint32_t block, uint64_t physical, uint32_t size, uint32_t offset);
+/* Let a block live at an address where none does, with one owner: of no bytes, made by no call. NULL: no memory. Blocks move when one is made, or a
+ * further piece. */
+struct block *kc_block_add(struct block_table *t, uint32_t area, uint32_t address, bool is_nested);
+/* Say where a part of it lies, at most as much as a page has left. The block, as it may have moved; NULL: no memory. */
+struct block *kc_piece_add(struct block_table *t, struct block *block, uint64_t physical, uint32_t size, uint32_t offset);
 /* A page's bytes that no piece has may not be accessed, or some of them may be. */
 void kc_page_close(struct block_table *t, uint64_t physical, bool yes);
 /* It lives on, and an allocator has it. */

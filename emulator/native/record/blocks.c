@@ -227,8 +227,10 @@ static inline uint32_t operations_of(const kc *m, const struct active *call, con
     each->call = call->call;
     each->size = kc_size_of(f, values);
     each->pool = each->knows_pool ? values[f->pool] : 0;
-    each->is_nested = around->does & CHANGES;
-    memcpy(each->inside, around->inside, sizeof each->inside);
+    if (around) {
+        each->is_nested = around->does & CHANGES;
+        memcpy(each->inside, around->inside, sizeof each->inside);
+    }
     switch (f->role) {
     case KC_ROLE_ALLOC:
     case KC_ROLE_REALLOC:
@@ -252,7 +254,7 @@ static inline uint32_t operations_of(const kc *m, const struct active *call, con
     case KC_ROLE_DEFER:
         each->event = call->entered;
         each->address = kc_named_by(f, values);
-        return !failed && kc_names_block(f, values, f->pages) && !(around->does & SEEDS);
+        return !failed && kc_names_block(f, values, f->pages) && !(around && around->does & SEEDS);
     case KC_ROLE_SHARE:
         if (!how)
             return 0;
@@ -269,32 +271,34 @@ static inline uint32_t operations_of(const kc *m, const struct active *call, con
 
 /* -- what happens to blocks ---------------------------------------------------------------------- */
 
-/* Where a byte of a block lies now; -1: nowhere in RAM. */
-static int64_t physical_of(kc *m, uint32_t address, bool is_frame)
+/* Where a byte of a block lies now; -1: nowhere in RAM. base: of the segment that addresses are in. */
+static inline int64_t physical_of(kc *m, uint32_t base, uint32_t address, bool is_frame)
 {
-    int64_t at = is_frame ? (int64_t)address : kc_translate_now(m, kc_segment_base(m, DS) + address);
+    int64_t at = is_frame ? (int64_t)address : kc_translate_now(m, base + address);
     return at >= 0 && (uint64_t)at < m->memory_end ? at : -1;
 }
 
-/* Say where a block lies, page by page. One of no bytes has a piece of none. */
-static void add_pieces(kc *m, uint32_t number, uint32_t address, uint32_t size, uint32_t offset, bool is_frame)
+/* Say where a block lies, page by page. One of no bytes has a piece of none. Returns the block, as it may have moved. */
+static inline struct block *add_pieces(kc *m, struct block *block, uint32_t address, uint32_t size, uint32_t offset, bool is_frame)
 {
     struct block_table *t = &m->blocks->now.table;
-    uint32_t base = is_frame ? 0 : kc_segment_base(m, DS);
+    uint32_t base = is_frame ? 0 : kc_segment_base(m, DS), done = 0, part, pages = 0;
 
-    uint32_t done = 0, part, pages = 0;
     do {
         uint32_t left = PAGE_SIZE - ((base + address + done) & PAGE_MASK);
-        int64_t physical = physical_of(m, address + done, is_frame);
+        int64_t physical = physical_of(m, base, address + done, is_frame);
         part = left < size - done ? left : size - done;
         if (physical < 0)
-            return;
-        if (!kc_piece_add(t, number, (uint64_t)physical, part, offset + done)) {
+            return block;
+        struct block *now = kc_piece_add(t, block, (uint64_t)physical, part, offset + done);
+        if (!now) {
             kc_no_memory(m);
-            return;
+            return block;
         }
+        block = now;
         done += part;
     } while (done < size && ++pages <= t->page_count);
+    return block;
 }
 
 static void die(kc *m, uint32_t number, uint32_t event, uint32_t call, bool is_resized)
@@ -326,12 +330,11 @@ static void make(kc *m, const struct operation *o, uint32_t start, uint32_t size
 
     if (live)
         displace(m, o, live);
-    uint32_t number = kc_block_add(t, o->area, address, o->is_nested);
-    if (!number) {
+    struct block *block = kc_block_add(t, o->area, address, o->is_nested);
+    if (!block) {
         kc_no_memory(m);
         return;
     }
-    struct block *block = kc_block_change(t, number);
     block->life.as.start = start;
     block->life.as.size = size;
     block->life.as.born = o->event;
@@ -341,11 +344,11 @@ static void make(kc *m, const struct operation *o, uint32_t start, uint32_t size
     block->knows_pool = o->knows_pool;
     memcpy(block->inside, o->inside, sizeof block->inside);
     if (size || o->may_be_empty) {
-        add_pieces(m, number, address, is_page ? PAGE_SIZE : size, address - start, o->is_frame);
-        kc_poison_around(m, t, &m->blocks->objects, number);
+        block = add_pieces(m, block, address, is_page ? PAGE_SIZE : size, address - start, o->is_frame);
+        kc_poison_around(m, t, &m->blocks->objects, &block->life);
         return;
     }
-    int64_t physical = physical_of(m, address, o->is_frame);
+    int64_t physical = physical_of(m, kc_segment_base(m, DS), address, o->is_frame);
     if (physical >= 0)
         kc_unpoison_unsized(m, t, (uint64_t)physical);
 }
@@ -516,7 +519,7 @@ static SELDOM void reset(kc *m, const struct operation *o)
     }
 }
 
-static inline void happen(kc *m, const struct operation *o, bool pages)
+static void happen(kc *m, const struct operation *o, bool pages)
 {
     if (o->kind == RESET)
         reset(m, o);
@@ -616,11 +619,11 @@ static SELDOM void seed(kc *m, const kc_block_function *f, const uint32_t *value
     if (f->start == KC_NO_VALUE || f->end == KC_NO_VALUE || values[f->end] <= values[f->start])
         return;
     uint32_t base = kc_segment_base(m, DS);
-    int64_t first = physical_of(m, values[f->start], false), last = physical_of(m, values[f->end] - 1, false);
+    int64_t first = physical_of(m, base, values[f->start], false), last = physical_of(m, base, values[f->end] - 1, false);
     if (first >= 0 && last >= 0 && kc_is_same_object(objects, (uint64_t)first, (uint64_t)last))
         objects = &none;
     for (uint64_t at = values[f->start], next, pages = 0; at < values[f->end] && pages <= t->page_count; at = next, pages++) {
-        int64_t physical = physical_of(m, (uint32_t)at, false);
+        int64_t physical = physical_of(m, base, (uint32_t)at, false);
         next = at + PAGE_SIZE - ((base + at) & PAGE_MASK);
         next = next < values[f->end] ? next : values[f->end];
         if (physical >= 0)
@@ -641,7 +644,14 @@ static SELDOM bool do_later(kc *m, const struct active *call, bool is_root, cons
     return true;
 }
 
-static inline bool take_effect(kc *m, const struct active *call, const uint32_t *values, const kc_late *how)
+/* It happens now. */
+static inline void do_now(kc *m, const struct active *call, const struct operation *done, uint32_t count)
+{
+    for (; count; count--, done++)
+        happen(m, done, function_of(m, call)->is.pages);
+}
+
+static __attribute__((noinline)) bool take_effect_inside(kc *m, const struct active *call, const uint32_t *values, const kc_late *how)
 {
     struct surroundings around = surroundings_of(m, call);
     struct operation done[2];
@@ -650,8 +660,18 @@ static inline bool take_effect(kc *m, const struct active *call, const uint32_t 
 
     if (!is_root || m->blocks->now.operation_count)
         return do_later(m, call, is_root, done, count);
-    for (const struct operation *each = done; each < done + count; each++)
-        happen(m, each, function_of(m, call)->is.pages);
+    do_now(m, call, done, count);
+    return true;
+}
+
+/* false: no memory. */
+static inline bool take_effect(kc *m, const struct active *call, const uint32_t *values, const kc_late *how)
+{
+    struct operation done[2];
+
+    if (call->parent || m->blocks->now.operation_count)
+        return take_effect_inside(m, call, values, how);
+    do_now(m, call, done, operations_of(m, call, NULL, values, how, done));
     return true;
 }
 

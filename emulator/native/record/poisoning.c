@@ -104,25 +104,29 @@ static void clip_to_object(const struct objects *objects, uint64_t at, uint64_t 
         *end = last;
 }
 
-static void set_redzones(kc *m, const struct block_table *t, const struct objects *objects, const struct block_life *block)
+static __attribute__((noinline)) void set_redzones(kc *m, const struct block_table *t, const struct objects *objects, const struct block_life *block,
+                                                   const struct block_piece *piece)
+{
+    uint64_t first = piece->physical, last = first + piece->size, page = first & ~(uint64_t)PAGE_MASK;
+    bool is_first = piece->offset == 0, is_last = piece->offset + piece->size == block->as.size;
+    uint64_t start = is_first && first - page > KC_REDZONE_SIZE ? first - KC_REDZONE_SIZE : is_first ? page : first;
+    uint64_t end = !is_last ? last : last + KC_REDZONE_SIZE < page + PAGE_SIZE ? last + KC_REDZONE_SIZE : page + PAGE_SIZE;
+    if (start == first && end == last)
+        return;
+    clip_to_object(objects, first, &start, &end);
+    poison_free_bytes(m, t, start, first - start, KC_REDZONE, true);
+    if (end > last)
+        poison_free_bytes(m, t, last, end - last, KC_REDZONE, true);
+    kc_kasan_follow_at(m, block->as.start + piece->offset - (uint32_t)(first - start), start, end - start);
+}
+
+static inline void set_all_redzones(kc *m, const struct block_table *t, const struct objects *objects, const struct block_life *block)
 {
     if (block->is_page || (block->as.size && ((block->as.start | (block->as.start + block->as.size)) & PAGE_MASK) == 0))
         return;
-    for (const struct block_piece *piece = kc_first_piece(block); piece; piece = kc_next_piece(t, piece)) {
-        if (kc_block_page(t, piece->physical)->is_closed)
-            continue;
-        uint64_t first = piece->physical, last = first + piece->size, page = first & ~(uint64_t)PAGE_MASK;
-        bool is_first = piece->offset == 0, is_last = piece->offset + piece->size == block->as.size;
-        uint64_t start = is_first && first - page > KC_REDZONE_SIZE ? first - KC_REDZONE_SIZE : is_first ? page : first;
-        uint64_t end = !is_last ? last : last + KC_REDZONE_SIZE < page + PAGE_SIZE ? last + KC_REDZONE_SIZE : page + PAGE_SIZE;
-        if (start == first && end == last)
-            continue;
-        clip_to_object(objects, first, &start, &end);
-        poison_free_bytes(m, t, start, first - start, KC_REDZONE, true);
-        if (end > last)
-            poison_free_bytes(m, t, last, end - last, KC_REDZONE, true);
-        kc_kasan_follow_at(m, block->as.start + piece->offset - (uint32_t)(first - start), start, end - start);
-    }
+    for (const struct block_piece *piece = kc_first_piece(block); piece; piece = kc_next_piece(t, piece))
+        if (!kc_block_page(t, piece->physical)->is_closed)
+            set_redzones(m, t, objects, block, piece);
 }
 
 static bool has_bit(const uint64_t *bits, uint32_t n) { return bits[n / 64] >> (n % 64) & 1; }
@@ -161,13 +165,13 @@ static SELDOM void hold_whole(kc *m, struct block_table *t, uint32_t number)
 }
 
 /* A block of another area that a piece lies in, taken by the allocator that has made the block. */
-static uint32_t find_stock(const struct block_table *t, const struct block_piece *part)
+static __attribute__((noinline)) uint32_t find_stock(const struct block_table *t, const struct block_piece *part)
 {
     uint32_t area = kc_block_at(t, part->block)->life.as.area;
     const struct page *page = kc_block_page(t, part->physical);
 
     bool knows = !page->is_closed && !page->overlaps;
-    if (!page->from_elsewhere || (knows && page->whole + kc_is_taken(t, part->physical) < 2)) /* the part itself is one */
+    if ((knows && page->whole + kc_is_taken(t, part->physical) < 2)) /* the part itself is one */
         return 0;
     for (uint32_t next = page->pieces; next; next = kc_block_piece(t, next)->next_in_page) {
         const struct block_piece *piece = kc_block_piece(t, next);
@@ -179,18 +183,16 @@ static uint32_t find_stock(const struct block_table *t, const struct block_piece
     return 0;
 }
 
-void kc_poison_around(kc *m, struct block_table *t, const struct objects *objects, uint32_t number)
+void kc_poison_around(kc *m, struct block_table *t, const struct objects *objects, const struct block_life *block)
 {
-    const struct block_life *block = &kc_block_at(t, number)->life;
-
     for (const struct block_piece *piece = kc_first_piece(block); piece; piece = kc_next_piece(t, piece)) {
         uint32_t stock;
         kc_shadow_born(m, piece->physical, piece->size);
         kc_kasan_follow_at(m, block->as.start + piece->offset, piece->physical, piece->size);
-        while ((stock = find_stock(t, piece)))
+        while (kc_block_page(t, piece->physical)->from_elsewhere && (stock = find_stock(t, piece)))
             hold_whole(m, t, stock);
     }
-    set_redzones(m, t, objects, block);
+    set_all_redzones(m, t, objects, block);
 }
 
 /* It has no pieces. */

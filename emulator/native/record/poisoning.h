@@ -8,7 +8,7 @@
 struct objects { kc_extent *list; uint32_t count; };
 
 /* A block that lives and has its pieces: it may be accessed, what is around it may not. */
-void kc_poison_around(kc *m, struct block_table *t, const struct objects *objects, uint32_t block);
+void kc_poison_around(kc *m, struct block_table *t, const struct objects *objects, const struct block_life *block);
 /* A block that lives, whose size is not known, begins at a physical address: what may be part of it may be accessed. */
 void kc_unpoison_unsized(kc *m, struct block_table *t, uint64_t physical);
 /* A block that has died; as_written: what is initialised of it stays so, for the block that it is resized to. */
