@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
 
 
 _OF_RETURN_ADDRESSES: Final = ("test_return_addresses.py", "test_hostile_guests.py")
+
+
+def pytest_configure() -> None:
+    """Let SIGHUP end what tests run, also under ``nohup``, which has it ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
