@@ -9,7 +9,8 @@
 #include "unicorn/reports.h"
 #include "unicorn/state.h"
 
-#define PROBE_SLOTS 1024
+#define PROBE_BUCKETS 1024
+#define NOT_ONE UINT32_MAX
 
 struct probe {
     struct probe *next; /* at the same hash */
@@ -22,8 +23,15 @@ struct probe {
     bool off;
 };
 
+/* The probes of a hash; and, where it is one that only records, what that needs to know of it: then all of it is here. */
+struct bucket {
+    struct probe *first;
+    uint32_t address, number, recording; /* recording NOT_ONE: there are several, or one that does more */
+    uint16_t kind;
+};
+
 struct probes {
-    struct probe *slots[PROBE_SLOTS];
+    struct bucket buckets[PROBE_BUCKETS];
     uint32_t added;
     bool records_nothing;
 };
@@ -37,15 +45,15 @@ static bool records(const struct probe *p)
 
 static bool is_recorded_entry(const struct probe *p) { return p->kind == KC_ENTRY && records(p); }
 
-static void record(kc *m, const struct probe *p, uint32_t esp)
+static inline void record(kc *m, const struct reached *at, uint32_t kind, uint32_t number, uint32_t esp)
 {
     kc_windows_exempt(m, false);
-    if (p->kind == KC_ENTRY)
-        kc_call_entered(m, &p->at, p->number, esp);
-    else if (p->kind == KC_EXIT)
-        kc_call_left(m, &p->at, esp);
+    if (kind == KC_ENTRY)
+        kc_call_entered(m, at, number, esp);
+    else if (kind == KC_EXIT)
+        kc_call_left(m, at, esp);
     else
-        kc_call_jumps(m, p->kind == KC_JUMP);
+        kc_call_jumps(m, kind == KC_JUMP);
 }
 
 /* Tell others than the record of calls. */
@@ -65,26 +73,19 @@ static __attribute__((noinline)) void tell(kc *m, const struct probe *p, uint32_
     }
 }
 
-static SELDOM void record_and_tell(kc *m, const struct probe *p)
+static void reach(kc *m, const struct probe *p)
 {
     uint32_t esp = kc_esp(m);
 
-    if (records(p))
-        record(m, p, esp);
-    tell(m, p, esp);
-}
-
-static void reach(kc *m, const struct probe *p)
-{
     if (kc_steps_over(m) || p->off)
         return;
+    if (records(p))
+        record(m, &p->at, p->kind, p->number, esp);
     if (p->actions != KC_RECORD)
-        record_and_tell(m, p);
-    else if (records(p)) /* mostly */
-        record(m, p, kc_esp(m));
+        tell(m, p, esp);
 }
 
-static struct probe **slot_of(kc *m, uint32_t address) { return &m->probes->slots[address * 2654435761u >> 22]; }
+static struct bucket *bucket_of(kc *m, uint32_t address) { return &m->probes->buckets[address * 2654435761u >> 22]; }
 
 /* Does a probe come after another one of its instruction? Calls are recorded before anybody else knows of them, so that
  * nobody else knows of one at which the run ends. */
@@ -101,7 +102,7 @@ static bool comes_after(const struct probe *p, const struct reached *last)
 static void reach_after(kc *m, uint32_t address, const struct reached *last, bool to_the_end)
 {
     for (int pass = 0; pass < 2; pass++)
-        for (const struct probe *p = *slot_of(m, address); p; p = p->next) {
+        for (const struct probe *p = bucket_of(m, address)->first; p; p = p->next) {
             if (p->at.address != address || is_recorded_entry(p) != (pass == 0) || (last && !comes_after(p, last)))
                 continue;
             if (!to_the_end && !kc_run_goes_on(m))
@@ -117,21 +118,31 @@ static const struct probe *first_at(const struct probe *p, uint32_t address)
     return p;
 }
 
-void kc_probes_reached(kc *m, uint32_t address)
+static __attribute__((noinline)) void reach_all(kc *m, const struct bucket *bucket, uint32_t address)
 {
-    const struct probe *p = first_at(*slot_of(m, address), address);
+    const struct probe *p = first_at(bucket->first, address);
 
-    if (p && !first_at(p->next, address)) /* mostly it is the only one */
+    if (p && !first_at(p->next, address))
         reach(m, p);
     else
         reach_after(m, address, NULL, true);
+}
+
+void kc_probes_reached(kc *m, uint32_t address)
+{
+    const struct bucket *bucket = bucket_of(m, address);
+
+    if (bucket->recording == kc_recording(m) && bucket->address == address && !m->probes->records_nothing && !kc_steps_over(m)) /* mostly */
+        record(m, &bucket->first->at, bucket->kind, bucket->number, kc_esp(m));
+    else
+        reach_all(m, bucket, address);
 }
 
 void kc_probes_after(kc *m, const struct reached *last) { reach_after(m, last->address, last, false); }
 
 bool kc_is_probed(kc *m, uint32_t address)
 {
-    return first_at(*slot_of(m, address), address);
+    return first_at(bucket_of(m, address)->first, address);
 }
 
 /* The engine calls this for each probe of an instruction. */
@@ -139,15 +150,27 @@ static void on_probe(uc_engine *uc, uint64_t address, uint32_t size, void *data)
 {
     const struct probe *p = data;
     (void)uc, (void)address, (void)size;
-    if (first_at(*slot_of(p->machine, p->at.address), p->at.address) == p) /* else it was reached with that one */
+    if (first_at(bucket_of(p->machine, p->at.address)->first, p->at.address) == p) /* else it was reached with that one */
         reach_after(p->machine, p->at.address, NULL, false);
 }
 
 static int hook(kc *m, struct probe *p) { return U.uc_hook_add(m->uc, &p->hook, UC_HOOK_CODE, (void *)on_probe, p, (uint64_t)p->at.address, (uint64_t)p->at.address); }
 
+static void note_only(struct bucket *bucket)
+{
+    const struct probe *p = bucket->first;
+
+    if (p && !p->next && p->actions == KC_RECORD)
+        *bucket = (struct bucket){bucket->first, p->at.address, p->number, p->recording, p->kind};
+    else
+        bucket->recording = NOT_ONE;
+}
+
 int32_t kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int actions)
 {
-    struct probe *p = malloc(sizeof *p), **slot = slot_of(m, address);
+    struct probe *p = malloc(sizeof *p);
+    struct bucket *bucket = bucket_of(m, address);
+    struct probe **last = &bucket->first;
 
     if (!p)
         return -UC_ERR_NOMEM;
@@ -158,19 +181,21 @@ int32_t kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int act
         free(p);
         return -error;
     }
-    while (*slot) /* in the order of their identities, see comes_after() */
-        slot = &(*slot)->next;
-    *slot = p;
+    while (*last) /* in the order of their identities, see comes_after() */
+        last = &(*last)->next;
+    *last = p;
+    note_only(bucket);
     return (int32_t)++m->probes->added;
 }
 
 bool kc_probe_remove(kc *m, uint32_t identity)
 {
-    for (int i = 0; i < PROBE_SLOTS; i++)
-        for (struct probe **at = &m->probes->slots[i], *p; (p = *at); at = &p->next) {
+    for (int i = 0; i < PROBE_BUCKETS; i++)
+        for (struct probe **at = &m->probes->buckets[i].first, *p; (p = *at); at = &p->next) {
             if (p->at.identity != identity)
                 continue;
             *at = p->next;
+            note_only(&m->probes->buckets[i]);
             kc_unhook(m, p->hook);
             free(p);
             return true;
@@ -180,7 +205,7 @@ bool kc_probe_remove(kc *m, uint32_t identity)
 
 static bool only_records(kc *m, uint32_t address)
 {
-    for (const struct probe *p = *slot_of(m, address); p; p = p->next)
+    for (const struct probe *p = bucket_of(m, address)->first; p; p = p->next)
         if (p->at.address == address && p->actions != KC_RECORD)
             return false;
     return true;
@@ -192,8 +217,8 @@ void kc_record_nothing(kc *m, bool nothing)
     if (m->probes->records_nothing == nothing || !kc_checks_rest(m, nothing))
         return;
     m->probes->records_nothing = nothing;
-    for (int i = 0; i < PROBE_SLOTS; i++)
-        for (struct probe *p = m->probes->slots[i]; p; p = p->next) {
+    for (int i = 0; i < PROBE_BUCKETS; i++)
+        for (struct probe *p = m->probes->buckets[i].first; p; p = p->next) {
             if (!only_records(m, p->at.address))
                 continue;
             if (nothing)
@@ -206,8 +231,8 @@ void kc_record_nothing(kc *m, bool nothing)
 
 void kc_probes_switch(kc *m, uint32_t number, bool on)
 {
-    for (int i = 0; i < PROBE_SLOTS; i++)
-        for (struct probe *p = m->probes->slots[i]; p; p = p->next)
+    for (int i = 0; i < PROBE_BUCKETS; i++)
+        for (struct probe *p = m->probes->buckets[i].first; p; p = p->next)
             if (p->number == number && (p->actions & (KC_NOTIFY | KC_REPLACE)))
                 p->off = !on;
 }
@@ -216,12 +241,12 @@ int kc_probes_init(kc *m) { return KC_NEW(m->probes); }
 
 void kc_probes_free(kc *m)
 {
-    for (int i = 0; m->probes && i < PROBE_SLOTS; i++)
-        for (struct probe *p = m->probes->slots[i], *next; p; p = next) {
+    for (int i = 0; m->probes && i < PROBE_BUCKETS; i++)
+        for (struct probe *p = m->probes->buckets[i].first, *next; p; p = next) {
             next = p->next;
             free(p);
         }
     free(m->probes);
 }
 
-_Static_assert(PROBE_SLOTS == 1 << (32 - 22), "slot_of() takes the upper 10 bits");
+_Static_assert(PROBE_BUCKETS == 1 << (32 - 22), "bucket_of() takes the upper 10 bits");
