@@ -68,13 +68,13 @@ def _ignore(_what: object) -> None:
     pass
 
 
-def _tell_progress(machine: Machine, log: CallLog, on_progress: Callable[[int], None]) -> None:
-    pause = _FIRST_PAUSE
+def _tell_progress(recording: Recording, on_progress: Callable[[int], None]) -> None:
+    machine, pause = recording.machine, _FIRST_PAUSE
 
     def tell() -> None:
         nonlocal pause
         pause = min(2 * pause, _LONGEST_PAUSE)
-        on_progress(log.recording.event_count)
+        on_progress(recording.event_count)
         machine.pause_after(pause, tell)
 
     if on_progress is not _ignore:
@@ -200,7 +200,7 @@ class Check:
             else:
                 checked = None
             on_start(log.recording)
-            _tell_progress(machine, log, on_progress)
+            _tell_progress(log.recording, on_progress)
             ending = run_to_end(machine, budget)
             self._accesses = None if checked is None else checked.seen()
         if stale is not None:
@@ -210,13 +210,13 @@ class Check:
                 and ending.how not in _LEFT
                 and not isinstance(ending.error, HostError)
             ):
-                self._seek_stale_again(ending)
+                self._seek_stale_again(ending, on_progress)
         self._page_zero = guard.seen() if guard is not None else None
         if isinstance(ending.error, HostError):
             raise ending.error
         return ending, trace()
 
-    def _seek_stale_again(self, ending: Ending) -> None:
+    def _seek_stale_again(self, ending: Ending, on_progress: Callable[[int], None]) -> None:
         """Run the kernel once more, as far as it ran, and follow each load of CR3, which may take long."""
         rerun = self.rerun(ending)
         is_compiled = (
@@ -225,6 +225,7 @@ class Check:
         if rerun is None or is_compiled:
             return
         replay = rerun.replay()
+        _tell_progress(replay.recording, on_progress)
         with replay.machine.observers.seek_stale(each_load=True) as stale:
             replay.run_to_end()
         self._stale, self._has_sought_stale = stale.uses(), stale.is_whole

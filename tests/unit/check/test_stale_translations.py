@@ -200,6 +200,15 @@ def test_the_second_run_can_be_interrupted_too() -> None:
         check_kernel(new(), TAKE, new_machine=lambda: interrupted(new()))
 
 
+def test_progress_is_told_of_the_second_run_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulator.check.checked_run._FIRST_PAUSE", 1 << 10)
+    new, once, twice = switching("nop"), list[int](), list[int]()
+    check_kernel(new(), TAKE, on_progress=once.append)
+    check_kernel(new(), TAKE, new_machine=new, on_progress=twice.append)
+    assert twice == 2 * once
+    assert once
+
+
 def test_it_runs_no_more_than_once_where_nothing_is_missing_or_it_may_not() -> None:
     runs = 0
     flushed, new = switching(f"invlpg {DATA:#x}"), switching("nop")
