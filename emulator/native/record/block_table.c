@@ -1,10 +1,10 @@
 /* The table of blocks: see block_table.h.
  *
- * A hash table leads from addresses to the blocks that live there, another one to what else is to be known of an address; that only
- * grows. Lists lead from each page of RAM to the parts of live
- * blocks in it, and a bit for each byte says whether it is in any. Where some lie over each other, which is rare, the page's bits are worked out
- * anew when one of them goes. The blocks that died last are copied to a ring, in the order
- * of their deaths, and their numbers are soon those of others: so the host has the blocks that live in its caches. What a birth or a death costs does not depend on how many others there are.
+ * A hash table leads from addresses to the blocks that live there, another one to what else is to be known of an address; that one only
+ * grows. Lists lead from each page of RAM to the parts of live blocks in it, and a bit for each byte says whether it is in any. Where some
+ * lie over each other, which is rare, the page's bits are worked out anew when one of them goes. The blocks that died last are copied to a
+ * ring, in the order of their deaths, and their numbers are soon those of others: so those that live stay in the host's caches. What a birth
+ * or a death costs does not depend on how many others there are.
  *
  * All are arrays that refer to each other by number; snapshots bring them back (core/kept_arrays.h). The hash table of places follows from the
  * array of places: going back takes the newest places out of it, and going forwards puts them in again.
@@ -291,7 +291,7 @@ void kc_block_hold(struct block_table *t, uint32_t number)
         uncount_piece(t, page_change(t, piece->physical), block, piece);
 }
 
-static inline void pieces_leave_pages(struct block_table *t, const struct block *block)
+static INLINED void pieces_leave_pages(struct block_table *t, const struct block *block)
 {
     for (const struct block_piece *piece = kc_first_piece(&block->life); piece; piece = kc_next_piece(t, piece)) {
         struct page *page = page_change(t, piece->physical);
@@ -301,7 +301,7 @@ static inline void pieces_leave_pages(struct block_table *t, const struct block 
     }
 }
 
-static inline void release_number(struct block_table *t, uint32_t number)
+static INLINED void release_number(struct block_table *t, uint32_t number)
 {
     kc_block_change(t, number)->next = t->now.free_block;
     t->now.free_block = number;
@@ -456,7 +456,7 @@ static SELDOM void remember_deferred(struct block_table *t, const struct block *
         t->is_torn = true;
 }
 
-static inline void leave(struct block_table *t, struct block *block, uint32_t number)
+static INLINED void leave(struct block_table *t, struct block *block, uint32_t number)
 {
     block->life.is_live = false;
     t->now.live_count--;

@@ -27,7 +27,7 @@ enum { NEAR_PAGES = 1 };
 enum kind { BIRTH, DEATH, DEFERRED, SHARED, RESET };
 
 struct operation {
-    uint32_t event, call, address, size, pool;
+    uint32_t event, address, call, size, pool; /* blocks have an event and its call side by side: they are not loaded in one where they were stored apart */
     enum kind kind;
     uint8_t area;
     bool knows_pool, is_nested;
@@ -64,7 +64,8 @@ struct function {
     kc_block_function is;
     uint8_t does;
     bool seeds;               /* its return may give memory to the allocator */
-    struct operation plain;   /* of calls that no other one is around */
+    bool says_size, is_plain; /* is_plain: a call of it is no more than a birth or a death */
+    struct operation plain;   /* what is the same of all of them */
 };
 
 struct blocks {
@@ -91,7 +92,8 @@ static struct function understood(const kc_block_function *f)
 {
     return (struct function){
         .is = *f, .does = effects[f->role], .seeds = f->role == KC_ROLE_SEED || (f->role == KC_ROLE_RESET && !f->pages),
-        .plain = {.kind = kinds[f->role], .area = f->area, .knows_pool = f->pool != KC_NO_VALUE, .may_be_empty = kc_may_be_empty(f),
+        .says_size = kc_says_size(f), .is_plain = f->role == KC_ROLE_ALLOC || f->role == KC_ROLE_FREE,
+        .plain = {.kind = kinds[f->role], .size = f->is_one_page ? PAGE_SIZE : 0, .area = f->area, .knows_pool = f->pool != KC_NO_VALUE, .may_be_empty = kc_may_be_empty(f),
                   .is_frame = f->result == KC_RESULT_FRAME},
     };
 }
@@ -141,6 +143,20 @@ static const struct active *parent_of(struct known *known, const struct active *
 
 static const struct function *function_of(const kc *m, const struct active *call) { return &m->blocks->functions[call->function]; }
 
+/* false: no memory. */
+static SELDOM bool make_room_for_call(kc *m)
+{
+    struct known *known = &m->blocks->now;
+    void *calls = grow(known->calls, &known->call_capacity, sizeof *known->calls);
+
+    if (!calls) {
+        kc_no_memory(m);
+        return false;
+    }
+    known->calls = calls;
+    return true;
+}
+
 void kc_blocks_entered(kc *m, const struct open_call *call, uint32_t function, uint32_t parent, uint32_t event)
 {
     struct known *known = &m->blocks->now;
@@ -152,14 +168,9 @@ void kc_blocks_entered(kc *m, const struct open_call *call, uint32_t function, u
     bool counts = f->is.when == KC_NO_VALUE || call->values[f->is.when];
     if (!known->call_count)
         kc_shadow_begin_call(m);
-    struct active *calls = grown(known->calls, known->call_count, &known->call_capacity, sizeof *calls);
-
-    if (!calls) {
-        kc_no_memory(m);
+    if (known->call_count == known->call_capacity && !make_room_for_call(m))
         return;
-    }
-    known->calls = calls;
-    calls[known->call_count++] = (struct active){
+    known->calls[known->call_count++] = (struct active){
         .call = call->call, .parent = parent, .entered = event, .top = top, .function = (uint8_t)function, .does = counts ? f->does : 0,
     };
 }
@@ -213,57 +224,74 @@ static bool add_operation(kc *m, const struct operation *operation)
     return true;
 }
 
-/* What a call has done to its area, in the order of events. Returns how many operations that are. */
-static inline uint32_t operations_of(const kc *m, const struct active *call, const struct surroundings *around, const uint32_t *values,
-                                     const kc_late *how, struct operation out[2])
+/* An operation of a call, without its event and its address. */
+static INLINED void describe(const struct function *f, const struct active *call, const uint32_t *values, struct operation *out)
 {
-    const kc_block_function *f = &function_of(m, call)->is;
-    bool failed = how && f->result == KC_RESULT_ERROR && how->result;
-    struct operation *each = out;
-    uint32_t made = 0;
-    bool makes, empties;
+    *out = f->plain;
+    out->call = call->call;
+    if (f->says_size)
+        out->size = kc_size_of(&f->is, values);
+    if (f->plain.knows_pool)
+        out->pool = values[f->is.pool];
+}
 
-    *each = function_of(m, call)->plain;
-    each->call = call->call;
-    each->size = kc_size_of(f, values);
-    each->pool = each->knows_pool ? values[f->pool] : 0;
-    if (around) {
-        each->is_nested = around->does & CHANGES;
-        memcpy(each->inside, around->inside, sizeof each->inside);
+/* Has a call made a block? */
+static INLINED bool has_made(const kc *m, const struct function *f, const kc_late *how, struct operation *out)
+{
+    out->event = how->left;
+    return kc_has_made(&f->is, m->blocks->failures, how->result, how->out, &out->address);
+}
+
+/* Does it mean a block, as a call that has not failed? */
+static INLINED bool has_meant(const struct function *f, const uint32_t *values, const kc_late *how, uint32_t event, struct operation *out)
+{
+    out->event = event;
+    out->address = kc_named_by(&f->is, values);
+    return !(how && f->is.result == KC_RESULT_ERROR && how->result) && kc_names_block(&f->is, values, f->is.pages);
+}
+
+/* A call that gives a block back, and makes another one of it. */
+static uint32_t resize(const kc *m, const struct function *f, const struct active *call, const uint32_t *values, const kc_late *how,
+                       struct operation out[2])
+{
+    struct operation birth = *out;
+    bool makes = has_made(m, f, how, &birth), empties = makes || (birth.may_be_empty && !birth.size);
+
+    if (empties && kc_names_block(&f->is, values, false)) {
+        out->kind = DEATH;
+        out->event = call->entered;
+        out->address = kc_named_by(&f->is, values);
+        out->is_resized = makes && birth.address == out->address;
+        out->size = 0;
+        out[1] = birth;
+        return 1u + makes;
     }
-    switch (f->role) {
+    *out = birth;
+    return makes;
+}
+
+/* What a call has done to its area, in the order of events. Returns how many operations that are. */
+static uint32_t operations_of(const kc *m, const struct active *call, const struct surroundings *around, const uint32_t *values,
+                              const kc_late *how, struct operation out[2])
+{
+    const struct function *f = function_of(m, call);
+
+    describe(f, call, values, out);
+    out->is_nested = around->does & CHANGES;
+    memcpy(out->inside, around->inside, sizeof out->inside);
+    switch (f->is.role) {
     case KC_ROLE_ALLOC:
+        return how && has_made(m, f, how, out);
     case KC_ROLE_REALLOC:
-        if (!how)
-            return 0;
-        makes = kc_has_made(f, m->blocks->failures, how->result, how->out, &made);
-        empties = makes || (each->may_be_empty && !each->size);
-        if (f->role == KC_ROLE_REALLOC && empties && kc_names_block(f, values, false)) {
-            each[1] = each[0];
-            each->kind = DEATH;
-            each->event = call->entered;
-            each->address = kc_named_by(f, values);
-            each->is_resized = makes && made == each->address;
-            each->size = 0;
-            each++;
-        }
-        each->event = how->left;
-        each->address = made;
-        return (uint32_t)(each - out) + makes;
+        return how ? resize(m, f, call, values, how, out) : 0;
     case KC_ROLE_FREE:
     case KC_ROLE_DEFER:
-        each->event = call->entered;
-        each->address = kc_named_by(f, values);
-        return !failed && kc_names_block(f, values, f->pages) && !(around && around->does & SEEDS);
+        return has_meant(f, values, how, call->entered, out) && !(around->does & SEEDS);
     case KC_ROLE_SHARE:
-        if (!how)
-            return 0;
-        each->event = how->left;
-        each->address = kc_named_by(f, values);
-        return !failed && kc_names_block(f, values, f->pages);
+        return how && has_meant(f, values, how, how->left, out);
     case KC_ROLE_RESET:
-        each->event = call->entered;
-        return !failed;
+        out->event = call->entered;
+        return !(how && f->is.result == KC_RESULT_ERROR && how->result);
     default:
         return 0;
     }
@@ -272,14 +300,14 @@ static inline uint32_t operations_of(const kc *m, const struct active *call, con
 /* -- what happens to blocks ---------------------------------------------------------------------- */
 
 /* Where a byte of a block lies now; -1: nowhere in RAM. base: of the segment that addresses are in. */
-static inline int64_t physical_of(kc *m, uint32_t base, uint32_t address, bool is_frame)
+static INLINED int64_t physical_of(kc *m, uint32_t base, uint32_t address, bool is_frame)
 {
     int64_t at = is_frame ? (int64_t)address : kc_translate_now(m, base + address);
     return at >= 0 && (uint64_t)at < m->memory_end ? at : -1;
 }
 
 /* Say where a block lies, page by page. One of no bytes has a piece of none. Returns the block, as it may have moved. */
-static inline struct block *add_pieces(kc *m, struct block *block, uint32_t address, uint32_t size, uint32_t offset, bool is_frame)
+static INLINED struct block *add_pieces(kc *m, struct block *block, uint32_t address, uint32_t size, uint32_t offset, bool is_frame)
 {
     struct block_table *t = &m->blocks->now.table;
     uint32_t base = is_frame ? 0 : kc_segment_base(m, DS), done = 0, part, pages = 0;
@@ -301,7 +329,7 @@ static inline struct block *add_pieces(kc *m, struct block *block, uint32_t addr
     return block;
 }
 
-static void die(kc *m, uint32_t number, uint32_t event, uint32_t call, bool is_resized)
+static __attribute__((noinline)) void die(kc *m, uint32_t number, uint32_t event, uint32_t call, bool is_resized)
 {
     struct block_table *t = &m->blocks->now.table;
 
@@ -323,7 +351,7 @@ static SELDOM void displace(kc *m, const struct operation *o, uint32_t number)
 }
 
 /* One block [start, start + size), of an area of pages one page of it. */
-static void make(kc *m, const struct operation *o, uint32_t start, uint32_t size, uint32_t address, bool is_page)
+static __attribute__((noinline)) void make(kc *m, const struct operation *o, uint32_t start, uint32_t size, uint32_t address, bool is_page)
 {
     struct block_table *t = &m->blocks->now.table;
     uint32_t live = kc_block_find(t, o->area, address);
@@ -413,7 +441,7 @@ static void remember_run(kc *m, uint32_t area, uint32_t first, uint32_t size)
         kc_no_memory(m);
 }
 
-static void make_pages(kc *m, const struct operation *o)
+static __attribute__((noinline)) void make_pages(kc *m, const struct operation *o)
 {
     struct block_table *t = &m->blocks->now.table;
     struct page_run run = run_of(t, o);
@@ -447,7 +475,7 @@ static SELDOM bool is_of_all(kc *m, const struct operation *o, bool asks)
     return asks;
 }
 
-static void give_birth(kc *m, const struct operation *o, bool pages)
+static INLINED void give_birth(kc *m, const struct operation *o, bool pages)
 {
     struct block_table *t = &m->blocks->now.table;
     bool asks = !o->size && o->may_be_empty;
@@ -488,20 +516,20 @@ static SELDOM void free_again(kc *m, const struct operation *o, uint32_t address
 }
 
 /* A block, or a page, gets an owner, or loses one. */
-static void change_owners(kc *m, const struct operation *o, uint32_t address)
+static INLINED void change_owners(kc *m, const struct operation *o, enum kind kind, uint32_t address)
 {
     struct block_table *t = &m->blocks->now.table;
     uint32_t number = kc_block_find(t, o->area, address);
     struct block *block = number ? kc_block_change(t, number) : NULL;
 
-    if (block && block->deferred && o->kind == DEATH)
+    if (block && block->deferred && kind == DEATH)
         block->deferred--;
     else if (!block || block->life.as.born > o->event) {
-        if (o->kind == DEATH)
+        if (kind == DEATH)
             free_again(m, o, address, block);
     } else {
-        block->deferred += o->kind == DEFERRED;
-        block->owners += o->kind == SHARED ? 1 : -1;
+        block->deferred += kind == DEFERRED;
+        block->owners += kind == SHARED ? 1 : -1;
         if (!block->owners)
             die(m, number, o->event, o->call, o->is_resized);
     }
@@ -519,19 +547,24 @@ static SELDOM void reset(kc *m, const struct operation *o)
     }
 }
 
+static __attribute__((noinline)) void change_pages(kc *m, const struct operation *o)
+{
+    struct page_run run = run_of(&m->blocks->now.table, o);
+
+    for (uint64_t at = run.first; at < run.stop; at += PAGE_SIZE)
+        change_owners(m, o, o->kind, (uint32_t)at);
+}
+
 static void happen(kc *m, const struct operation *o, bool pages)
 {
     if (o->kind == RESET)
         reset(m, o);
-    else if (o->kind == BIRTH) {
+    else if (o->kind == BIRTH)
         give_birth(m, o, pages);
-    } else if (!pages) {
-        change_owners(m, o, o->address);
-    } else {
-        struct page_run run = run_of(&m->blocks->now.table, o);
-        for (uint64_t at = run.first; at < run.stop; at += PAGE_SIZE)
-            change_owners(m, o, (uint32_t)at);
-    }
+    else if (pages)
+        change_pages(m, o);
+    else
+        change_owners(m, o, o->kind, o->address);
 }
 
 /* -- the end of a root --------------------------------------------------------------------------- */
@@ -644,14 +677,8 @@ static SELDOM bool do_later(kc *m, const struct active *call, bool is_root, cons
     return true;
 }
 
-/* It happens now. */
-static inline void do_now(kc *m, const struct active *call, const struct operation *done, uint32_t count)
-{
-    for (; count; count--, done++)
-        happen(m, done, function_of(m, call)->is.pages);
-}
-
-static __attribute__((noinline)) bool take_effect_inside(kc *m, const struct active *call, const uint32_t *values, const kc_late *how)
+/* false: no memory. */
+static __attribute__((noinline)) bool take_effect(kc *m, const struct active *call, const uint32_t *values, const kc_late *how)
 {
     struct surroundings around = surroundings_of(m, call);
     struct operation done[2];
@@ -660,19 +687,27 @@ static __attribute__((noinline)) bool take_effect_inside(kc *m, const struct act
 
     if (!is_root || m->blocks->now.operation_count)
         return do_later(m, call, is_root, done, count);
-    do_now(m, call, done, count);
+    for (uint32_t i = 0; i < count; i++)
+        happen(m, &done[i], function_of(m, call)->is.pages);
     return true;
 }
 
-/* false: no memory. */
-static inline bool take_effect(kc *m, const struct active *call, const uint32_t *values, const kc_late *how)
+/* The same of a call that no other one is around, and that is no more than a birth or a death. */
+static INLINED void take_plain_effect(kc *m, const struct active *call, const uint32_t *values, const kc_late *how)
 {
-    struct operation done[2];
+    const struct function *f = function_of(m, call);
+    struct operation done;
 
-    if (call->parent || m->blocks->now.operation_count)
-        return take_effect_inside(m, call, values, how);
-    do_now(m, call, done, operations_of(m, call, NULL, values, how, done));
-    return true;
+    describe(f, call, values, &done);
+    if (f->does & MAKES) {
+        if (how && has_made(m, f, how, &done))
+            give_birth(m, &done, f->is.pages);
+    } else if (has_meant(f, values, how, call->entered, &done)) {
+        if (f->is.pages)
+            change_pages(m, &done);
+        else
+            change_owners(m, &done, DEATH, done.address);
+    }
 }
 
 /* how: it has returned; NULL: it never will. */
@@ -685,14 +720,17 @@ static void end_call(kc *m, const struct open_call *open, const kc_late *how)
         return;
     const struct function *f = function_of(m, call);
     uint32_t top = call->top, before = known->operation_count;
-    if (call->does & CHANGES && !take_effect(m, call, open->values, how))
+    bool is_newest = call == &known->calls[known->call_count - 1];
+    if (call->does & CHANGES && f->is_plain && !call->parent && !before)
+        take_plain_effect(m, call, open->values, how);
+    else if (call->does & CHANGES && !take_effect(m, call, open->values, how))
         return;
     if (known->table.is_torn)
         kc_no_memory(m);
     if (f->seeds && how && (call->does & SEEDS || f->is.role == KC_ROLE_RESET))
         seed(m, &f->is, open->values);
     bool is_top = !top || top == call->call;
-    if (call == &known->calls[known->call_count - 1] && (is_top || known->operation_count == before)) /* mostly */
+    if (is_newest && (is_top || known->operation_count == before)) /* mostly */
         known->call_count--;
     else if (is_top)
         forget_calls(known, call->call);
