@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
+
+from emulator.machine.core.narrow_columns import ALIGNED, KeptPart, WideColumn, narrow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Self
 
-    from emulator.trace.table import I64, U32, Column
+    from emulator.trace.table import U32, Column
 
 _STEPS: Final = {"entered": 2, "left": 2}  # most calls return at the next event
 _SUMS: Final = {"time_ns", "left_time_ns"}
-_FEW: Final = 1 << 16
-"""So close to each other are the rises of a column that is kept as a sum of them."""
+_UNSIGNED: Final[dict[int, type[np.unsignedinteger[Any]]]] = {
+    1: np.uint8,
+    2: np.uint16,
+    4: np.uint32,
+    8: np.uint64,
+}
+_LARGEST: Final = 1 << 23
+"""Bytes of a piece of memory; from half of that on NumPy asks the host for large pages."""
 
 
 class KeptColumn(NamedTuple):
@@ -71,12 +79,6 @@ class KeptColumns(Mapping[str, "Column"]):
         """Return a column as it is kept."""
         return self._columns[name]
 
-    def take(self, name: str) -> Column:
-        """Return a column, and let go of it."""
-        column = self[name]
-        del self._columns[name]
-        return column
-
     def put(self, name: str, rows: Sequence[int] | Column, values: Sequence[int] | int) -> None:
         """Replace the values in some rows of a column."""
         column = self[name]
@@ -91,57 +93,43 @@ class KeptColumns(Mapping[str, "Column"]):
 
 
 class Keeper:
-    """Keeps copies of columns. What it works out on the way lies in memory of its own: new memory would take longer than that."""
+    """Keeps copies of columns, one after the other in large pieces of memory: those the host hands out faster than many small ones."""
 
     def __init__(self) -> None:
-        self._memory = np.empty(0, np.uint64)
+        self._memory = np.empty(0, np.uint8)  # what is left of the newest piece
+        self._size = 0  # of that
 
     def keep(self, columns: Mapping[str, Column]) -> KeptColumns:
-        """Keep copies of some columns that have values, by their names."""
-        return KeptColumns({name: self.kept(name, column) for name, column in columns.items()})
+        """Keep copies of some columns that have as many values, at least one, by their names, each in as few bytes as it takes."""
+        rows = len(next(iter(columns.values())))
+        memory = self._room(sum(column.nbytes + ALIGNED for column in columns.values()))
+        wide = [
+            WideColumn(column.data, column.itemsize, _STEPS.get(name, 0), name in _SUMS)
+            for name, column in columns.items()
+        ]
+        parts, used = narrow(wide, rows, memory.data)
+        self._memory = memory[used:]
+        named = zip(columns.items(), parts, strict=True)
+        return KeptColumns({name: _kept(column, part, memory) for (name, column), part in named})
 
     def kept(self, name: str, column: Column) -> KeptColumn:
-        """Return a copy of a column that has values, in as few bytes as it takes."""
-        if name in _SUMS:
-            rises = self._rises(column)
-            low, span = _low_and_span(rises)
-            if span < _FEW:
-                above = _above(rises.view(column.dtype), low.view(column.dtype), span)
-                return KeptColumn(above, low.view(column.dtype), 0, column[0])
-        step, level = _STEPS.get(name, 0), column
-        if step:
-            level = np.subtract(column, _line(step, len(column)), out=self._scratch(column))
-        low, span = _low_and_span(level)
-        if span and np.min_scalar_type(span).itemsize >= column.itemsize:
-            return KeptColumn(column.copy(), column.dtype.type(0))
-        return KeptColumn(_above(level, low, span), low, step)
+        """Return a copy of one column."""
+        return self.keep({name: column}).kept(name)
 
-    def _rises(self, column: Column) -> I64:
-        """Return by how much each value is above the one before; of the first one as many as of the second."""
-        rises = self._scratch(column)
-        np.subtract(column[1:], column[:-1], out=rises[1:])
-        rises[:1] = rises[1:2] if len(column) > 1 else 0
-        return rises.view(np.int64)
-
-    def _scratch(self, column: Column) -> Column:
-        """Return an array like a column, with anything in it, which is the same one each time."""
-        if len(self._memory) < len(column):
-            self._memory = np.empty(len(column), np.uint64)
-        return self._memory.view(column.dtype)[: len(column)]
+    def _room(self, size: int) -> Column:
+        """Return memory for so many bytes: of each piece that is not enough the next one has twice the size, for most runs need little."""
+        if size > len(self._memory):
+            self._size = max(size, min(2 * self._size, _LARGEST))
+            self._memory = np.empty(self._size, np.uint8)
+        return self._memory
 
 
-def _low_and_span(column: Column) -> tuple[np.generic, int]:
-    """Return the lowest value, and by how much the highest one is above it."""
-    low: np.generic = column.min()
-    return low, int(column.max()) - int(low)
-
-
-def _above(column: Column, low: np.generic, span: int) -> Column:
-    """Return by how much values are above the lowest one, in as few bytes as the highest one takes."""
-    if not span:
-        return _zeros(len(column))
-    above = np.empty(len(column), np.min_scalar_type(span))
-    return np.subtract(column, low, out=above, casting="unsafe")
+def _kept(column: Column, part: KeptPart, memory: Column) -> KeptColumn:
+    rows = len(column)
+    above = memory[part.at : part.at + part.size * rows] if part.size else _zeros(rows)
+    kind = column.dtype if part.size == column.itemsize else _UNSIGNED[part.size or 1]
+    lowest = _UNSIGNED[column.itemsize](part.lowest).view(column.dtype)
+    return KeptColumn(above.view(kind), lowest, part.step, column[0] if part.is_sum else None)
 
 
 @lru_cache(maxsize=8)

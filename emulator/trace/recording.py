@@ -198,8 +198,8 @@ class CallLog:
         return bisect_right(self._kept, late.call, key=attrgetter("first_call")) - 1
 
     def _joined(self, name: str) -> Column:
-        """Join a column and let go of its parts, so that no more than one is there twice."""
-        parts = [kept.columns.take(name) for kept in self._kept]
+        """Join a column. Its parts, which take a fraction of that, are there until all are let go: they lie among those of others."""
+        parts = [kept.columns[name] for kept in self._kept]
         return np.concatenate(parts) if parts else np.empty(0, column_types(self.profile)[name])
 
 

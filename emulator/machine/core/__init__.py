@@ -9,6 +9,7 @@ __all__ = [
     "flat_areas",
     "handle",
     "lives",
+    "narrow_columns",
     "observed",
     "observers",
     "snapshots",

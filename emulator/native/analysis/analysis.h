@@ -29,6 +29,22 @@ typedef struct {
     uint32_t bytes; /* of each item of `above`: 4, 2 or 1; 0: all are 0, and there is none */
 } kc_narrow;
 
+/* A column of numbers without a sign that is to be kept in few bytes. */
+typedef struct {
+    const void *values;
+    uint32_t size;   /* bytes of each: 8, 4 or 1 */
+    uint32_t step;   /* as kc_narrow has it, of words; set to 0 where that does not help */
+    bool may_be_sum; /* of numbers of 8 bytes: they may be kept as sums */
+    /* What is found out: number n is lowest + step * n + kept[n]; of a sum that, from 1 on, is by how much it is above the one before. */
+    bool is_sum;
+    uint32_t kept_size; /* bytes of each of the numbers `kept`; 0: all are 0, and none is stored */
+    uint64_t at;        /* where they are stored */
+    uint64_t lowest;    /* modulo the size of a number */
+} kc_wide;
+/* Keep columns of so many numbers each, at least one, at `to`, which has room for all of them as they are and 7 bytes more for each column, at an
+ * address that 8 divides: narrowing.c. Returns how many bytes that took. */
+uint64_t kc_narrow_columns(kc_wide *columns, uint32_t column_count, uint32_t count, void *to);
+
 /* Calls that follow each other, a column for each fact; see kc_call_rows() in core.h. */
 typedef struct {
     uint32_t count, first_call;

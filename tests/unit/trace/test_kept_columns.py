@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from emulator.trace.blocks.flat_areas import flat_histories
 from emulator.trace.kept_columns import Keeper
@@ -47,6 +49,33 @@ def test_columns_come_back_from_few_bytes(case: str) -> None:
         assert found.dtype == column.dtype
         assert found.tolist() == column[:rows].tolist()
     assert kept.first(0)[name].tolist() == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_any_columns_come_back(data: st.DataObject) -> None:
+    """Of more rows than are looked at at once; the odd value may be anywhere."""
+    rows, seed = data.draw(st.integers(1, 1200)), data.draw(st.integers(0, 1 << 30))
+    names = data.draw(
+        st.lists(st.sampled_from(["stack", "left", "time_ns", "returned"]), min_size=1, unique=True)
+    )
+    random = np.random.default_rng(seed)
+    kinds: dict[str, type[np.unsignedinteger]] = {"time_ns": np.uint64, "returned": np.uint8}
+    columns = {}
+    for name in names:
+        kind = kinds.get(name, np.uint32)
+        largest = np.iinfo(kind).max
+        start, step = data.draw(st.integers(0, largest)), data.draw(st.sampled_from([0, 1, 2, 300]))
+        span = data.draw(st.sampled_from([1, 2, 256, 257, 1 << 16, (1 << 16) + 1, 1 << 32, 1 << 63]))
+        column = random.integers(0, min(span, largest), rows, np.uint64) + np.uint64(start)
+        column += np.arange(rows, dtype=np.uint64) * np.uint64(step)
+        if data.draw(st.booleans()):
+            column[data.draw(st.integers(0, rows - 1))] = data.draw(st.integers(0, largest))
+        columns[name] = column.astype(kind)
+    kept = Keeper().keep(columns)
+    for name, column in columns.items():
+        assert kept[name].tolist() == column.tolist()
+        assert kept.kept(name).above.itemsize <= column.itemsize
 
 
 @pytest.mark.parametrize("case", COLUMNS)
