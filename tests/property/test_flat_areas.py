@@ -311,6 +311,10 @@ ENDS = {
     "of no bytes, answered again": TraceBuilder()
     .call("kmalloc", 0, result=0x2000)
     .call("kmalloc", 0, result=0x2000),
+    "of no bytes, answered again when it was forgotten": TraceBuilder()
+    .call("kmalloc", 0, result=0x2000)
+    .call("heap_init")
+    .call("kmalloc", 0, result=0x2000),
     "of no bytes, and given back before": TraceBuilder().call("kfree", 0x10).call("kmalloc", 0, result=0x10),
     "of no bytes, and then of some": TraceBuilder()
     .call("kmalloc", 0, result=0x10)

@@ -103,8 +103,9 @@ typedef struct {
     uint32_t address, size, born, born_call; /* of the block that was made there last */
     uint32_t longest;                        /* of those that do not live any more */
     uint32_t block, pool;                    /* its number, from 0, and of which pool it is */
-    bool is_used, is_live, has_pool;
-    bool is_of_all; /* the address stands for all blocks of no bytes, and is no memory */
+    bool is_used : 1, is_live : 1, has_pool : 1;
+    bool is_forgotten : 1; /* nobody has given it back, but it lives no more */
+    bool is_of_all : 1;    /* the address stands for all blocks of no bytes, and is no memory */
 } place;
 
 typedef struct {
@@ -307,7 +308,7 @@ static ALWAYS bool make(kc_flat *p, area *a, place *at, uint32_t address, uint32
     if (!cover_memory(p, a, address, size))
         return false;
     a->table.used += !at->is_used;
-    *at = (place){address, size, event, call, at->longest, block, (uint32_t)pool, true, true, pool != NO_POOL, false};
+    *at = (place){address, size, event, call, at->longest, block, (uint32_t)pool, true, true, pool != NO_POOL, false, false};
     if (out->address) {
         out->address[block] = address;
         out->size[block] = size;
@@ -331,7 +332,7 @@ static bool takes_empty(kc_flat *p, area *a, place *at, uint32_t address)
 {
     if (at->is_of_all)
         return false;
-    if (at->is_used ? longest_of(at) || (!at->is_live && address >= KC_PAGE_BYTES) : address >= KC_PAGE_BYTES)
+    if (at->is_used ? longest_of(at) || (!at->is_live && !at->is_forgotten && address >= KC_PAGE_BYTES) : address >= KC_PAGE_BYTES)
         return true;
     if (at->is_used || a->strayed_low) {
         forget_area(p, a);
@@ -416,8 +417,10 @@ static void forget_blocks(kc_flat *p, area *a, uint64_t pool, uint32_t event, ui
     }
     for (uint64_t i = 0; i < count; i++) {
         place *at = &a->table.places[i];
-        if (at->is_live && (pool == NO_POOL || (at->has_pool && at->pool == pool)))
+        if (at->is_live && (pool == NO_POOL || (at->has_pool && at->pool == pool))) {
             take_back(a, at, event, call);
+            at->is_forgotten = true;
+        }
     }
 }
 
