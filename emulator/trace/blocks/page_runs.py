@@ -103,13 +103,15 @@ def _in_pieces(spans: Sequence[_Spans]) -> tuple[U32, list[_Spans]]:
     Returns:
         The pages, at each of which a piece begins; and the runs in numbers of pieces instead of pages.
     """
-    marked = np.zeros(_PAGES + 1, np.bool_)
+    low = np.uint32(min(int(each.start.min(initial=_PAGES)) for each in spans))
+    high = max(int(each.stop.max(initial=low)) for each in spans)
+    marked = np.zeros(high - int(low) + 1, np.bool_)  # the page *low* first: to touch all takes milliseconds
     for each in spans:
-        marked[each.start] = True
-        marked[each.stop] = True
+        marked[each.start - low] = True
+        marked[each.stop - low] = True
     number = np.cumsum(marked, dtype=np.uint32) - np.uint32(1)  # of the piece that begins at a border
-    pieces = [_Spans(number[each.start], number[each.stop], each.event) for each in spans]
-    return np.flatnonzero(marked).astype(np.uint32), pieces
+    pieces = [_Spans(number[each.start - low], number[each.stop - low], each.event) for each in spans]
+    return np.flatnonzero(marked).astype(np.uint32) + low, pieces
 
 
 def _count(pieces: _Spans) -> int:
