@@ -227,6 +227,11 @@ class Area:
                 found += zip((rows + 1).tolist(), calls.left[rows].tolist(), *words, strict=True)
         return found
 
+    def has_ever_had(self, start: int, end: int) -> bool:
+        """Return whether a block has ever had one of the bytes from an address to another."""
+        places = self.places
+        return bool(((places.address < end) & (places.end > start)).any())
+
     def has_had(self, start: int, end: int, event: int) -> bool:
         """Return whether a block that was made by an event has had one of the bytes from an address to another."""
         blocks = self.blocks

@@ -62,11 +62,14 @@ class FrameCheck:
 
     def handed_out(self, rerun: Rerun | None) -> list[Finding]:
         """Return the allocations that got frames that are reserved, one for each call stack."""
+        had = [each for each in (*self._own, *self._reserved) if each.was_had(self._area)]
+        if not had:
+            return []
         blocks = self._area.blocks
         first = blocks.address // PAGE_SIZE
         stop = first + blocks.size // PAGE_SIZE
         found: dict[int, Finding] = {}
-        for reserved in (*self._own, *self._reserved):
+        for reserved in had:
             for row in reserved.taken_by(first, stop, blocks.born).tolist():
                 stack = int(blocks.stack[row])
                 if stack not in found:

@@ -49,6 +49,10 @@ class Reservation(NamedTuple):
         """Return the frames that are reserved at the end, as runs."""
         return [(start + self.first, stop + self.first) for start, stop in runs_of(self.until == NEVER)]
 
+    def was_had(self, area: Area) -> bool:
+        """Return whether a block of an area has ever had one of its frames."""
+        return area.has_ever_had(self.first * PAGE_SIZE, self.stop * PAGE_SIZE)
+
     def taken_by(self, first: U32, stop: U32, event: U32) -> I64:
         """Return which of some runs of frames were allocated while a frame of theirs was reserved.
 
@@ -107,6 +111,9 @@ def _reserve_calls(trace: Trace) -> list[tuple[int, int, int, int]]:
 def _reservation(area: Area, frames: tuple[int, int], since: int, until: int, name: str) -> Reservation:
     first, stop = frames
     given_back = np.full(stop - first, until, np.uint32)
+    reservation = Reservation(first, stop, since, given_back, name)
+    if area.flat is not None and not reservation.was_had(area):  # nobody gives back what was never handed out
+        return reservation
     frees = area.frees
     low = frees.address.astype(np.int64) // PAGE_SIZE
     high = low + np.maximum(frees.size // PAGE_SIZE, 1)
@@ -116,7 +123,7 @@ def _reservation(area: Area, frames: tuple[int, int], since: int, until: int, na
     )
     ours = ~are_among(_keys(pages, events), _handed_out(area, first, stop, since))
     np.minimum.at(given_back, pages[ours] - first, events[ours])
-    return Reservation(first, stop, since, given_back, name)
+    return reservation
 
 
 def _handed_out(area: Area, first: int, stop: int, since: int) -> I64:
