@@ -76,10 +76,10 @@ def flat_histories(calls: CallTable, *, each_block: bool = True) -> FlatHistorie
 
 
 def _narrow(columns: Mapping[str, Column], name: str) -> NarrowColumn:
-    if not isinstance(columns, KeptColumns):
+    kept = columns.kept(name) if isinstance(columns, KeptColumns) else None
+    if kept is None or kept.odd is not None:
         column = columns[name]
         return NarrowColumn(column.data, column.itemsize)
-    kept = columns.kept(name)
     lowest = int(kept.lowest) & WORD_MAX
     if kept.above.strides == (0,):
         return NarrowColumn(None, 0, lowest, kept.step)

@@ -86,6 +86,31 @@ def test_values_that_are_put_are_there(case: str) -> None:
     assert kept[name].tolist() == [0, *column[1:].tolist()]
 
 
+def test_calls_that_go_on_take_no_more_bytes() -> None:
+    """Nor do they when they have returned; what was cut off before does not change."""
+    entered = np.arange(1, 401, 2, dtype=np.uint32)
+    time = np.arange(1 << 40, (1 << 40) + 1800, 9, dtype=np.uint64)
+    columns: dict[str, Column] = {
+        "entered": entered,
+        "left": entered + 1,
+        "time_ns": time,
+        "left_time_ns": time + np.uint64(4),
+    }
+    for name, rows in (("left", [0, 7, 199]), ("left_time_ns", [0, 7, 199])):
+        columns[name][rows] = 0
+    kept = Keeper().keep(columns)
+    before = kept.first(8)
+    assert [kept.kept(name).above.strides for name in columns] == [(0,), (0,), (0,), (1,)]
+    for rows, value in (([7, 199], 900), ([199, 3], 901)):
+        kept.put("left", rows, value)
+        columns["left"][rows] = value
+    for name, column in columns.items():
+        assert kept[name].dtype == column.dtype
+        assert kept[name].tolist() == column.tolist()
+        assert kept.first(7)[name].tolist() == column[:7].tolist()
+    assert before["left"].tolist() == [0, 4, 6, 8, 10, 12, 14, 0]
+
+
 def test_a_keeper_goes_on_to_more_rows() -> None:
     keeper = Keeper()
     few, many = np.array([2, 9], np.uint64), np.arange(0, 900, 9, dtype=np.uint64)
@@ -107,3 +132,4 @@ def test_lives_of_blocks_are_read_from_few_bytes() -> None:
         column.tolist() for column in expected.blocks["heap"]
     ]
     assert len(found.blocks["heap"].born) == 700
+    assert not len(found.facts["heap"].failed)  # the last call goes on
