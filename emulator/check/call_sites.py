@@ -36,11 +36,11 @@ class CallSites:
 
     def entry(self, number: int) -> CallSite:
         """Return a call at its entry."""
-        return self._call_site(number, int(self._trace.calls.entered[number - 1]))
+        return self._call_site(number, self._trace.calls.value("entered", number))
 
     def exit(self, number: int) -> CallSite:
         """Return a call at its return."""
-        return self._call_site(number, int(self._trace.calls.left[number - 1]))
+        return self._call_site(number, self._trace.calls.value("left", number))
 
     def at(self, event: int) -> CallSite | None:
         """Return the call whose entry or return is an event; None if there is none, as for event 0."""
@@ -74,6 +74,6 @@ class CallSites:
         )
 
     def _call_site(self, number: int, event: int) -> CallSite:
-        columns, row = self._trace.calls, number - 1
-        function = self._trace.functions[int(columns.function[row])]
-        return CallSite(number, event, function.name, self._frames(int(columns.stack[row])))
+        calls = self._trace.calls
+        function = self._trace.functions[calls.value("function", number)]
+        return CallSite(number, event, function.name, self._frames(calls.value("stack", number)))

@@ -127,6 +127,9 @@ class CallTable:
         self.profile = profile
         self.chunks = chunks
         self._arguments: dict[int, U32] = {}
+        self._parts: dict[
+            tuple[str, int], Column
+        ] = {}  # of which single values were asked for, by the number of the chunk
 
     def __len__(self) -> int:
         return sum(chunk.rows for chunk in self.chunks)
@@ -174,6 +177,16 @@ class CallTable:
             values[chosen] = self.chunks[chunk].columns[name][rows[chosen] - self._first_rows[chunk]]
         return values
 
+    def value(self, name: str, number: int) -> int:
+        """Return what a column of `column_types` has of the call with a number, which there is, without putting all of the column together."""
+        index = self._chunk_of(number)
+        if (name, index) not in self._parts:
+            self._parts[name, index] = self.chunks[index].columns[name]
+        return int(self._parts[name, index][number - self.chunks[index].first_call])
+
+    def _chunk_of(self, number: int) -> int:
+        return bisect_right(self.chunks, number, key=lambda chunk: chunk.first_call) - 1
+
     @cached_property
     def _first_rows(self) -> I64:
         """The first row of each chunk."""
@@ -187,7 +200,7 @@ class CallTable:
         Raises:
             IndexError: There is none.
         """
-        index = bisect_right(self.chunks, number, key=lambda chunk: chunk.first_call) - 1
+        index = self._chunk_of(number)
         if index >= 0:
             chunk = self.chunks[index]
             row = number - chunk.first_call

@@ -48,6 +48,13 @@ def test_a_call_is_a_value(calls: CallTable) -> None:
     assert (call.left, call.left_time_ns, call.result, call.out) == NOT_RETURNED
 
 
+def test_single_values_of_columns(calls: CallTable) -> None:
+    for name in ("entered", "left", "function", "stack", "arg0"):
+        values = [calls.value(name, number) for number in (2, 5, 1, 4, 3)]
+        column = calls.argument(0) if name == "arg0" else getattr(calls, name)
+        assert values == column[[1, 4, 0, 3, 2]].tolist()
+
+
 @pytest.mark.parametrize("number", [-1, 0, 6])
 def test_a_call_that_is_not_there(calls: CallTable, number: int) -> None:
     with pytest.raises(IndexError, match=rf"^no call {number}; there are 5$"):
