@@ -599,6 +599,90 @@ def test_memory_that_an_allocator_takes_is_its_own_but_for_its_blocks() -> None:
     assert (found.block.start, found.distance) == (HEAP + 64, 0x800 - 64)
 
 
+RUNS = (
+    FUNCTION
+    + """
+        pushl   $3
+        call    take
+        pushl   $0x300000
+        call    give
+        pushl   $1
+        call    take
+        call    take
+        pushl   $0x300000
+        call    give
+        exit    0
+        function take
+        movl    next, %eax
+        movl    (%eax), %eax
+        addl    $4, next
+        ret
+        ends    take
+        function give
+        ret
+        ends    give
+        .data
+next:   .long   runs
+runs:   .long   0x300000, 0x300000, 0x301000
+        .text
+"""
+)
+
+
+def test_a_run_that_is_freed_by_its_address_is_the_latest_that_began_there() -> None:
+    machine = Machine(assemble(RUNS))
+    record(machine, [RecordedFunction("take", 1), RecordedFunction("give", 1)])
+    take = PAGES._replace(is_one_page=False, values={"pages": 0})
+    give = ROLES[1]._replace(pages=True)
+    with machine.observers.check_accesses([take, give]) as checked:
+        machine.run(stop_at_event=3)
+        assert [(each.start, each.size) for each in checked.live_blocks()] == [(HEAP, 3 * 4096)]
+        machine.run(stop_at_event=5)
+        assert checked.live_blocks() == []
+        machine.run(timeout_s=60)
+        assert [(each.start, each.size) for each in checked.live_blocks()] == [(HEAP + 4096, 4096)]
+        assert [(each.start, each.size) for each in checked.dead_blocks()] == [(HEAP, 3 * 4096), (HEAP, 4096)]
+
+
+DEFERRED = (
+    FUNCTION
+    + """
+        call    make
+        pushl   %eax
+        call    share
+        call    defer
+        call    drop
+        call    drop
+        exit    0
+        function make
+        movl    $0x300008, %eax
+        ret
+        ends    make
+        function share
+        ret
+        ends    share
+        function defer
+        ret
+        ends    defer
+        function drop
+        ret
+        ends    drop
+"""
+)
+
+
+def test_a_deferred_free_that_comes_once_more_takes_no_owner() -> None:
+    machine = Machine(assemble(DEFERRED))
+    record(machine, [RecordedFunction(name, 1) for name in ("make", "share", "defer", "drop")])
+    share, defer = ROLES[1]._replace(role=BlockRole.SHARE), ROLES[1]._replace(role=BlockRole.DEFER)
+    with machine.observers.check_accesses([ROLES[0], share, defer, ROLES[1]]) as checked:
+        machine.run(stop_at_event=9)
+        assert [each.start for each in checked.live_blocks()] == [BLOCK]
+        machine.run(timeout_s=60)
+        assert checked.live_blocks() == []
+        assert [(each.start, each.death) for each in checked.dead_blocks()] == [(BLOCK, 5)]
+
+
 FREED_STOCK = STOCK.replace(
     "exit    0",
     """pushl   $0x300040
