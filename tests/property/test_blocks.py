@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.model import PAGES, Profile
-from emulator.trace.blocks import page_runs
+from emulator.trace.blocks import operations, page_runs
 from emulator.trace.blocks.blocks import NEVER
 from tests.helpers.traces import FAILURE, PROFILE, TraceBuilder
 
@@ -398,6 +398,16 @@ many_examples = settings(max_examples=100, deadline=None, suppress_health_check=
 @given(traces(PROFILE))
 def test_blocks_are_those_of_the_reference(path: Path, builder: TraceBuilder) -> None:
     check(builder, path)
+
+
+@many_examples
+@given(traces(PROFILE), st.sampled_from([0, 1, 32]))
+def test_calls_of_areas_with_few(path: Path, builder: TraceBuilder, levels: int) -> None:
+    """The calls around theirs are looked up one by one, up to so many levels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operations, "_MANY", 1)
+        patch.setattr(operations, "_LEVELS", levels)
+        check(builder, path)
 
 
 @many_examples

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from emulator.trace.table import I64, U8, U32, U64, CallTable, Flags
 
 _SPACE: Final = 1 << 32  # bytes of an address space
+_MANY: Final = 64  # a share of the calls
+_LEVELS: Final = 32  # of calls around others that are followed one by one
 _MAKES, _CHANGES, _SEEDS = 1, 2, 4
 _BITS: Final = {
     Role.ALLOC: _MAKES | _CHANGES,
@@ -260,17 +262,31 @@ def _names_block(calls: FunctionCalls, *, pages: bool) -> Flags:
 
 
 def _inherited(calls: CallTable, area: str) -> U8:
-    """Return for each call what the calls around it do to the area, as bits."""
+    """Return for each call of an area what the calls around it do to the area, as bits."""
+    result = np.zeros(len(calls), np.uint8)
+    codes = [code for code, function in enumerate(calls.functions) if function.area == area]
+    rows = np.concatenate([np.empty(0, np.int64), *map(calls.rows_of, codes)])
+    around = calls.take("parent", rows).astype(np.int64)
+    rows, around = rows[around != 0], around[around != 0]
+    if len(rows) > len(calls) // _MANY:
+        return _inherited_by_all(calls, area)
+    for _ in range(_LEVELS):
+        if not len(rows):
+            return result
+        result[rows] |= _own_bits(calls, area, around - 1)
+        outer = calls.take("parent", around - 1).astype(np.int64)
+        rows, around = rows[outer != 0], outer[outer != 0]
+    return _inherited_by_all(calls, area)
+
+
+def _inherited_by_all(calls: CallTable, area: str) -> U8:
+    """Return the same for all calls, at once."""
     count = len(calls)
     result = np.zeros(count + 1, np.uint8)  # by call number; 0 is outside all calls
-    codes = [code for code, function in enumerate(calls.functions) if function.area == area]
-    if not any(calls.take("parent", calls.rows_of(code)).any() for code in codes):
-        return result[1:]
-    own = _own_bits(calls, area)
     active = np.flatnonzero(calls.parent) + 1
     around = np.zeros(count + 1, np.uint32)
     around[1:] = calls.parent
-    result[active] = own[around[active] - 1]
+    result[active] = _own_bits(calls, area, around[active].astype(np.int64) - 1)
     while len(active):  # each round searches twice as far out
         outer = around[active]
         result[active] |= result[outer]
@@ -279,15 +295,15 @@ def _inherited(calls: CallTable, area: str) -> U8:
     return result[1:]
 
 
-def _own_bits(calls: CallTable, area: str) -> U8:
-    """Return what each call does to the area, as bits."""
+def _own_bits(calls: CallTable, area: str, rows: I64) -> U8:
+    """Return what calls do to the area, as bits."""
     bits = np.zeros(128, np.uint8)  # by function code
     for code, function in enumerate(calls.functions):
         bits[code] = _BITS[function.role] if function.area == area else 0
-    own: U8 = bits[calls.function]
+    own: U8 = bits[calls.take("function", rows)]
     for each in by_function(calls, area):
         if "when" in each.function.parameters:
-            own[each.rows[~each.counts]] = 0
+            own[are_among(rows, each.rows[~each.counts])] = 0
     return own
 
 
