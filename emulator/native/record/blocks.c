@@ -132,8 +132,8 @@ static SELDOM struct active *find_older_call(struct known *known, uint32_t call)
 
 static inline struct active *find_call(struct known *known, uint32_t call)
 {
-    struct active *newest = known->calls + known->call_count - 1;
-    return known->call_count && newest->call == call ? newest : find_older_call(known, call);
+    struct active *newest = known->call_count ? &known->calls[known->call_count - 1] : NULL;
+    return newest && newest->call == call ? newest : find_older_call(known, call);
 }
 
 static const struct active *parent_of(struct known *known, const struct active *call)
