@@ -179,8 +179,9 @@ typedef struct {
 /* A function, and which of its calls' values are used. */
 typedef struct {
     kc_block_function as;
+    area *area;            /* NULL: it is not followed */
+    const uint32_t *plain; /* the column of the only value that counts of a call that is alone; NULL: more does */
     uint8_t used[VALUES], used_count;
-    uint8_t plain_value; /* the only one that counts of a call that is alone; KC_NO_VALUE: more does */
 } function;
 
 /* Some calls, whose columns are as wide as they are read. */
@@ -530,8 +531,8 @@ static deed deed_of(const kc_flat *p, const rows *c, uint32_t row, const uint32_
 static inline bool enter_plain(kc_flat *p, const rows *c, uint32_t row, const function *of)
 {
     const kc_block_function *f = &of->as;
-    area *a = &p->areas[f->area];
-    uint32_t value = c->values[of->plain_value][row], call = c->first_call + row, address;
+    area *a = of->area;
+    uint32_t value = of->plain[row], call = c->first_call + row, address;
     place *at;
 
     if (!a->out->is_flat)
@@ -556,7 +557,7 @@ static bool enter(kc_flat *p, const rows *c, uint32_t row)
     uint32_t call = c->first_call + row, entered = c->entered[row], left = c->left[row], parent = c->parent[row], values[VALUES];
     const function *of = &p->functions[c->function[row]];
     const kc_block_function *f = &of->as;
-    area *a = f->area < p->area_count ? &p->areas[f->area] : NULL;
+    area *a = of->area;
     uint64_t around = areas_around(p, parent), own = 0;
     uint32_t size = 0;
     deed deed = {0};
@@ -609,7 +610,7 @@ static bool follow_rows(kc_flat *p)
         uint32_t entered = c->entered[row];
         if (p->heap_count && p->heap[0].left < entered && !return_until(p, entered))
             return false;
-        bool is_plain = of->plain_value != KC_NO_VALUE && !c->parent[row] && c->left[row] == entered + 1;
+        bool is_plain = of->plain && !c->parent[row] && c->left[row] == entered + 1;
         if (is_plain && enter_plain(p, c, row, of))
             continue;
         if (!p->has_memory || !enter(p, c, row))
@@ -639,6 +640,18 @@ static void copy_words(uint32_t *restrict to, const uint32_t *restrict from, uin
         to[i] = lowest + from[i];
 }
 
+static void fill_words(uint32_t *restrict to, uint32_t lowest)
+{
+    for (uint32_t i = 0; i < ROWS; i++)
+        to[i] = lowest;
+}
+
+static void add_steps(uint32_t *restrict to, uint32_t step, uint32_t lowest)
+{
+    for (uint32_t i = 0; i < ROWS; i++)
+        to[i] += lowest + step * i;
+}
+
 static void read_column(rows *r, uint32_t *to, const kc_narrow *column, uint32_t first)
 {
     const void *from = (const uint8_t *)column->above + (uint64_t)column->bytes * first;
@@ -651,10 +664,10 @@ static void read_column(rows *r, uint32_t *to, const kc_narrow *column, uint32_t
         widen_halves(to, from, column->lowest);
     else if (column->bytes)
         copy_words(to, from, column->lowest);
-    for (uint32_t i = 0; i < ROWS && !column->bytes; i++)
-        to[i] = column->lowest;
-    for (uint32_t i = 0; i < ROWS && column->step; i++)
-        to[i] += column->step * (first + i);
+    else
+        fill_words(to, column->lowest);
+    if (column->step)
+        add_steps(to, column->step, column->step * first);
 }
 
 /* Read the rows from one on, as many as are read at once. */
@@ -688,7 +701,7 @@ static uint8_t plain_value(const kc_block_function *f)
     return f->role == KC_ROLE_FREE && f->result != KC_RESULT_ERROR && !kc_says_size(f) ? f->ptr : KC_NO_VALUE;
 }
 
-static function *with_used_values(const kc_block_function *functions, uint32_t count, uint32_t area_count)
+static function *with_used_values(const kc_block_function *functions, uint32_t count)
 {
     function *list = calloc(count + 1, sizeof *list);
 
@@ -696,7 +709,6 @@ static function *with_used_values(const kc_block_function *functions, uint32_t c
         const kc_block_function *f = &functions[i];
         const uint8_t all[] = {f->ptr, f->frame, f->size, f->count, f->page_count, f->order, f->pool};
         list[i].as = *f;
-        list[i].plain_value = f->area < area_count ? plain_value(f) : KC_NO_VALUE;
         for (size_t j = 0; j < sizeof all; j++)
             if (all[j] != KC_NO_VALUE)
                 list[i].used[list[i].used_count++] = all[j];
@@ -720,7 +732,7 @@ kc_flat *kc_flat_new(const kc_block_function *functions, uint32_t function_count
 
     if (!p)
         return NULL;
-    p->functions = with_used_values(functions, function_count, area_count < AREAS ? area_count : AREAS);
+    p->functions = with_used_values(functions, function_count);
     p->failures = malloc(failure_count * 2 * sizeof *failures + 1);
     p->has_memory = p->functions && p->failures;
     p->function_count = function_count;
@@ -732,7 +744,10 @@ kc_flat *kc_flat_new(const kc_block_function *functions, uint32_t function_count
         return NULL;
     }
     for (uint32_t i = 0; i < function_count; i++) {
-        const function *of = &p->functions[i];
+        function *of = &p->functions[i];
+        uint8_t plain = plain_value(&of->as);
+        of->area = of->as.area < p->area_count ? &p->areas[of->as.area] : NULL;
+        of->plain = of->area && plain != KC_NO_VALUE ? p->rows.values[plain] : NULL;
         for (uint32_t j = 0; j < of->used_count; j++)
             p->uses_value[of->used[j]] = true;
         if (of->as.when != KC_NO_VALUE)
