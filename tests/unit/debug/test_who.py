@@ -171,7 +171,7 @@ def test_checkpoints_make_way_and_take_no_more_memory_than_they_may(
 
 
 def test_what_checks_know_counts_as_memory_of_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("_FIRST", 1000), ("CHECKPOINTS_MAX", 9), ("CHECKPOINT_BYTES_MAX", 160 * 4096)):
+    for name, value in (("_FIRST", 1000), ("CHECKPOINTS_MAX", 9), ("CHECKPOINT_BYTES_MAX", 172 * 4096)):
         monkeypatch.setattr(travel, name, value)
     kept = []
     for sanitize in (False, True):
