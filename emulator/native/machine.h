@@ -17,6 +17,7 @@
 
 #include <unicorn/unicorn.h>
 
+#include "analysis/inlined.h"
 #include "core.h"
 
 #define PAGE_SHIFT 12
@@ -87,8 +88,6 @@ extern const struct part kc_parts[KC_PARTS];
 
 /* Of functions that are seldom called: they stay out of those that call them often. */
 #define SELDOM __attribute__((noinline, cold))
-/* And of those that are part of what nearly each call comes to. */
-#define INLINED inline __attribute__((always_inline))
 
 /* Make room for a part. -1: no memory. */
 #define KC_NEW(part) ((part = calloc(1, sizeof *(part))) ? 0 : -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.native import _core
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _ffi, _lib = _core.ffi, _core.lib
-ALIGNED = 8
+ALIGNED: Final[int] = _lib.KC_NARROW_ALIGNED
 """What is kept of a column begins at a multiple of so many bytes."""
 
 

@@ -41,8 +41,9 @@ typedef struct {
     uint64_t at;        /* where they are stored */
     uint64_t lowest;    /* modulo the size of a number */
 } kc_wide;
-/* Keep columns of so many numbers each, at least one, at `to`, which has room for all of them as they are and 7 bytes more for each column, at an
- * address that 8 divides: narrowing.c. Returns how many bytes that took. */
+enum { KC_NARROW_ALIGNED = 8 }; /* what is kept of a column begins at a multiple of so many bytes */
+/* Keep columns of so many numbers each, at least one, at `to`, which has room for all of them as they are and KC_NARROW_ALIGNED bytes more for each
+ * column, at an address that this divides: narrowing.c. Returns how many bytes that took. */
 uint64_t kc_narrow_columns(kc_wide *columns, uint32_t column_count, uint32_t count, void *to);
 
 /* Calls that follow each other, a column for each fact; see kc_call_rows() in core.h. */

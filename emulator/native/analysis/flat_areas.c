@@ -16,6 +16,7 @@
 #include "analysis/analysis.h"
 #include "analysis/bitmaps.h"
 #include "analysis/block_calls.h"
+#include "analysis/inlined.h"
 
 enum { AREAS = 64, VALUES = 8, FIRST_BITS = 10 };
 enum { MOST_LOOKED_AT = 1 << 26 }; /* places of an area, for blocks that are forgotten together */
@@ -23,7 +24,6 @@ enum { MOST_LOOKED_AT = 1 << 26 }; /* places of an area, for blocks that are for
 enum { FIRST_UNIT = 4, LEAST_UNIT = 2 };
 enum { LEAF_BITS = 18, LEAVES = 1 << (32 - LEAST_UNIT - LEAF_BITS), LONGEST = 1 << LEAF_BITS, LEAF_WORDS = LONGEST / 64 };
 #define NEVER UINT32_MAX
-#define ALWAYS inline __attribute__((always_inline)) /* what nearly each call comes to */
 
 /* -- which memory live blocks cover -------------------------------------------------------------- */
 
@@ -60,7 +60,7 @@ static inline units units_of(const cover *c, uint32_t address, uint32_t size)
 }
 
 /* Cover [address, address + size), and say whether a part of it was covered. */
-static ALWAYS enum covered cover_block(cover *c, uint32_t address, uint32_t size)
+static INLINED enum covered cover_block(cover *c, uint32_t address, uint32_t size)
 {
     units of = units_of(c, address, size);
     enum covered found = WAS_FREE;
@@ -83,7 +83,7 @@ static ALWAYS enum covered cover_block(cover *c, uint32_t address, uint32_t size
     return found;
 }
 
-static ALWAYS void uncover_block(cover *c, uint32_t address, uint32_t size)
+static INLINED void uncover_block(cover *c, uint32_t address, uint32_t size)
 {
     units of = units_of(c, address, size);
 
@@ -255,7 +255,7 @@ static void die(area *a, place *at, uint32_t event, uint32_t call)
 }
 
 /* A live block is given back, or forgotten, and its memory with it. */
-static ALWAYS void take_back(area *a, place *at, uint32_t event, uint32_t call)
+static INLINED void take_back(area *a, place *at, uint32_t event, uint32_t call)
 {
     die(a, at, event, call);
     if (!a->out->may_overlap)
@@ -281,7 +281,7 @@ static enum covered take_smaller_units(area *a, uint32_t address)
 }
 
 /* Note that a block that is made covers memory. Call before it has its place. False: there is no memory. */
-static ALWAYS bool cover_memory(kc_flat *p, area *a, uint32_t address, uint32_t size)
+static INLINED bool cover_memory(kc_flat *p, area *a, uint32_t address, uint32_t size)
 {
     enum covered was = WAS_FREE;
 
@@ -300,7 +300,7 @@ static ALWAYS bool cover_memory(kc_flat *p, area *a, uint32_t address, uint32_t 
 }
 
 /* A block is made by a call that returns at an event; at a place where none lives. False: there is no memory. */
-static ALWAYS bool make(kc_flat *p, area *a, place *at, uint32_t address, uint32_t size, uint32_t event, uint32_t call, uint32_t stack,
+static INLINED bool make(kc_flat *p, area *a, place *at, uint32_t address, uint32_t size, uint32_t event, uint32_t call, uint32_t stack,
                         uint64_t pool)
 {
     kc_flat_area *out = a->out;

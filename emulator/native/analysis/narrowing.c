@@ -8,10 +8,10 @@
 #include <string.h>
 
 #include "analysis/analysis.h"
+#include "analysis/inlined.h"
 
-enum { AT_ONCE = 512, ALIGNED = 8 };
+enum { AT_ONCE = 512 };
 #define HALF (1ull << 31) /* levels of long numbers are taken from so far below the first one, or the one before */
-#define ALWAYS inline __attribute__((always_inline)) /* so that the compiler knows how many turns most loops have */
 
 /* Some numbers of a column, whose levels are words. */
 typedef struct {
@@ -20,7 +20,7 @@ typedef struct {
 } part;
 
 /* Work out the levels of a part. False: they take more than a word. */
-static ALWAYS bool take_levels(const kc_wide *column, uint32_t first, uint32_t *restrict levels, uint32_t count)
+static INLINED bool take_levels(const kc_wide *column, uint32_t first, uint32_t *restrict levels, uint32_t count)
 {
     const uint8_t *restrict bytes = (const uint8_t *)column->values + first;
     const uint32_t *restrict words = (const uint32_t *)column->values + first, step = column->step;
@@ -51,14 +51,14 @@ static ALWAYS bool take_levels(const kc_wide *column, uint32_t first, uint32_t *
     return !beyond;
 }
 
-static ALWAYS bool read_part(const kc_wide *column, uint32_t count, part *p, uint32_t first)
+static INLINED bool read_part(const kc_wide *column, uint32_t count, part *p, uint32_t first)
 {
     p->count = count - first < AT_ONCE ? count - first : AT_ONCE;
     return p->count == AT_ONCE ? take_levels(column, first, p->levels, AT_ONCE) : take_levels(column, first, p->levels, p->count);
 }
 
 /* Find the lowest and the highest level of a column. False: some take more than a word. */
-static ALWAYS bool find_range(const kc_wide *column, uint32_t count, uint32_t *lowest, uint32_t *highest)
+static INLINED bool find_range(const kc_wide *column, uint32_t count, uint32_t *lowest, uint32_t *highest)
 {
     part p;
     uint32_t low = UINT32_MAX, high = 0;
@@ -78,7 +78,7 @@ static ALWAYS bool find_range(const kc_wide *column, uint32_t count, uint32_t *l
     return true;
 }
 
-static ALWAYS void store_levels(const uint32_t *restrict levels, uint32_t lowest, uint32_t size, void *to, uint32_t count)
+static INLINED void store_levels(const uint32_t *restrict levels, uint32_t lowest, uint32_t size, void *to, uint32_t count)
 {
     uint8_t *restrict bytes = to;
     uint16_t *restrict halves = to;
@@ -95,7 +95,7 @@ static ALWAYS void store_levels(const uint32_t *restrict levels, uint32_t lowest
             words[i] = levels[i] - lowest;
 }
 
-static ALWAYS void store_column(const kc_wide *column, uint32_t count, uint32_t lowest, void *to)
+static INLINED void store_column(const kc_wide *column, uint32_t count, uint32_t lowest, void *to)
 {
     part p;
 
@@ -112,7 +112,7 @@ static ALWAYS void store_column(const kc_wide *column, uint32_t count, uint32_t 
 
 static uint32_t size_of(uint32_t highest) { return highest > UINT16_MAX ? 4 : highest > UINT8_MAX ? 2 : highest ? 1 : 0; }
 
-static ALWAYS void narrow_column(kc_wide *column, uint32_t count, void *to)
+static INLINED void narrow_column(kc_wide *column, uint32_t count, void *to)
 {
     uint32_t low, high;
 
@@ -144,7 +144,7 @@ uint64_t kc_narrow_columns(kc_wide *columns, uint32_t column_count, uint32_t cou
     for (uint32_t i = 0; i < column_count; i++) {
         columns[i].at = used;
         (is_fast ? narrow_fast : narrow_plainly)(&columns[i], count, (uint8_t *)to + used);
-        used += ((uint64_t)columns[i].kept_size * count + ALIGNED - 1) / ALIGNED * ALIGNED;
+        used += ((uint64_t)columns[i].kept_size * count + KC_NARROW_ALIGNED - 1) / KC_NARROW_ALIGNED * KC_NARROW_ALIGNED;
     }
     return used;
 }

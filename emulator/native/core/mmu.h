@@ -84,14 +84,17 @@ static inline const struct fill *kc_fill_of(const kc *m, uint32_t linear)
     return fill->linear == (linear & ~PAGE_MASK) ? fill : NULL;
 }
 
+/* Is each linear address the physical one, as far as is known? The reference MMU has to be asked. */
+static inline bool kc_is_flat(const kc *m) { return m->mmu->flat && !m->reference; }
+
 /* Where a linear address lies; -1: nowhere, as page tables are now. */
-static inline int64_t kc_translate_now(kc *m, uint32_t linear) { return m->mmu->flat && !m->reference ? linear : kc_translate(m, linear); }
+static inline int64_t kc_translate_now(kc *m, uint32_t linear) { return kc_is_flat(m) ? linear : kc_translate(m, linear); }
 
 /* Where an address lies that the guest has just used: its page's TLB fill is remembered, or the window shows it. */
 int64_t kc_translate_shown(kc *m, uint32_t linear);
 static INLINED int64_t kc_translate_used(kc *m, uint32_t linear)
 {
-    if (m->mmu->flat && !m->reference)
+    if (kc_is_flat(m))
         return linear;
     const struct fill *fill = kc_fill_of(m, linear);
     return fill ? (int64_t)(fill->physical | (linear & PAGE_MASK)) : kc_translate_shown(m, linear);
@@ -111,11 +114,10 @@ static inline int64_t kc_filled_at(const kc *m, uint32_t page, bool user, bool w
     return fill && ((fill->writable && fill->user == user) || !write) && fill->physical < m->memory_end ? (int64_t)fill->physical : -1;
 }
 
-/* Copy `count` words that lie at a linear address; words that are not mapped read as 0. */
+/* Copy `count` words that lie at a linear address, which is known to lie at `at`, or nowhere (negative); words that are not mapped read as 0. */
 void kc_words_apart(kc *m, uint32_t linear, uint32_t *out, uint32_t count); /* one by one */
-static INLINED void kc_words(kc *m, uint32_t linear, uint32_t *out, uint32_t count)
+static INLINED void kc_words_at(kc *m, int64_t at, uint32_t linear, uint32_t *out, uint32_t count)
 {
-    int64_t at = kc_translate_used(m, linear);
     bool one_page = (linear & PAGE_MASK) + 4 * count <= PAGE_SIZE;
 
     if (one_page && at >= 0 && (uint64_t)at + 4 * count <= m->memory_end) {
@@ -125,10 +127,20 @@ static INLINED void kc_words(kc *m, uint32_t linear, uint32_t *out, uint32_t cou
     }
 }
 
+static INLINED void kc_words(kc *m, uint32_t linear, uint32_t *out, uint32_t count) { kc_words_at(m, kc_translate_used(m, linear), linear, out, count); }
+
 /* The same of words on the stack, by ESP or EBP. */
 static inline void kc_stack_words(kc *m, uint32_t at, uint32_t *out, uint32_t count)
 {
     kc_words(m, kc_segment_base(m, SS) + at, out, count);
+}
+
+static inline uint32_t kc_stack_word(kc *m, uint32_t at)
+{
+    uint32_t word;
+
+    kc_stack_words(m, at, &word, 1);
+    return word;
 }
 
 /* The memory of a page of the stack, by ESP. NULL: it is not one page of RAM. */

@@ -37,11 +37,9 @@ struct probes {
 };
 
 /* A probe that records has nothing to do once another recording has begun. */
-static bool records(const struct probe *p)
-{
-    const kc *m = p->machine;
-    return (p->actions & KC_RECORD) && p->recording == kc_recording(m) && !m->probes->records_nothing;
-}
+static bool is_of_now(const kc *m, uint32_t recording) { return recording == kc_recording(m) && !m->probes->records_nothing; }
+
+static bool records(const struct probe *p) { return (p->actions & KC_RECORD) && is_of_now(p->machine, p->recording); }
 
 static bool is_recorded_entry(const struct probe *p) { return p->kind == KC_ENTRY && records(p); }
 
@@ -132,7 +130,7 @@ void kc_probes_reached(kc *m, uint32_t address)
 {
     const struct bucket *bucket = bucket_of(m, address);
 
-    if (bucket->recording == kc_recording(m) && bucket->address == address && !m->probes->records_nothing && !kc_steps_over(m)) /* mostly */
+    if (bucket->address == address && is_of_now(m, bucket->recording) && !kc_steps_over(m)) /* mostly */
         record(m, &bucket->first->at, bucket->kind, bucket->number, kc_esp(m));
     else
         reach_all(m, bucket, address);

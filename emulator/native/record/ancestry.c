@@ -37,14 +37,6 @@ static void add(struct active *active, const kc_extent *function)
     active->has_caller[i] = false;
 }
 
-static uint32_t stack_word(kc *m, uint32_t at)
-{
-    uint32_t word;
-
-    kc_stack_words(m, at, &word, 1);
-    return word;
-}
-
 /* Is a word what a call instruction has pushed that can have led to one of the functions? After a call of a recorded function it
  * is left over, or a copy: a call that is active would be open, and nearer. */
 static bool is_return_to_caller(kc *m, uint32_t word, struct active *active)
@@ -69,11 +61,11 @@ bool kc_grew_from(kc *m, uint32_t esp, uint32_t caller, const struct open_call *
     struct active active = {.functions = {kc_function_at(m, caller - 1)}, .count = 1};
     uint32_t last = esp, end = open->slot.esp;
 
-    if (!active.functions[0] || end - esp >= STACK_MAX || stack_word(m, end) != open->caller)
+    if (!active.functions[0] || end - esp >= STACK_MAX || kc_stack_word(m, end) != open->caller)
         return false;
-    bool is_at_entry = stack_word(m, esp) == caller; /* else the first word may be what has led to the function */
+    bool is_at_entry = kc_stack_word(m, esp) == caller; /* else the first word may be what has led to the function */
     for (uint32_t at = is_at_entry ? esp + 4 : esp; at < end; at += 4) {
-        uint32_t word = stack_word(m, at);
+        uint32_t word = kc_stack_word(m, at);
         if (is_return_to_caller(m, word, &active)) {
             const kc_extent *function = kc_function_at(m, word - 1);
             last = at;

@@ -140,9 +140,9 @@ static inline void kc_table_change(struct block_table *t, struct kept_array *a, 
         kc_table_keep(t, a, part);
 }
 
-/* The same as above, to be changed. */
 static inline uint32_t kc_block_number(const struct block_table *t, const struct block *block) { return (uint32_t)(block - kc_block_at(t, 1)) + 1; }
 
+/* The same as above, to be changed. */
 static inline struct block *kc_block_change(struct block_table *t, uint32_t number)
 {
     kc_table_change(t, &t->blocks, (number - 1) / KC_PART);

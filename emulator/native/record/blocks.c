@@ -235,6 +235,8 @@ static INLINED void describe(const struct function *f, const struct active *call
         out->pool = values[f->is.pool];
 }
 
+static inline bool has_failed(const struct function *f, const kc_late *how) { return how && f->is.result == KC_RESULT_ERROR && how->result; }
+
 /* Has a call made a block? */
 static INLINED bool has_made(const kc *m, const struct function *f, const kc_late *how, struct operation *out)
 {
@@ -247,7 +249,7 @@ static INLINED bool has_meant(const struct function *f, const uint32_t *values, 
 {
     out->event = event;
     out->address = kc_named_by(&f->is, values);
-    return !(how && f->is.result == KC_RESULT_ERROR && how->result) && kc_names_block(&f->is, values, f->is.pages);
+    return !has_failed(f, how) && kc_names_block(&f->is, values, f->is.pages);
 }
 
 /* A call that gives a block back, and makes another one of it. */
@@ -291,7 +293,7 @@ static uint32_t operations_of(const kc *m, const struct active *call, const stru
         return how && has_meant(f, values, how, how->left, out);
     case KC_ROLE_RESET:
         out->event = call->entered;
-        return !(how && f->is.result == KC_RESULT_ERROR && how->result);
+        return !has_failed(f, how);
     default:
         return 0;
     }

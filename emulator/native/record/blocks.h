@@ -23,9 +23,9 @@ void kc_blocks_abandoned(kc *m, const struct open_call *call);
 
 /* Has a block ever lain in the page of a physical address? */
 bool kc_has_had_blocks(const kc *m, uint64_t physical);
-/* The block that a physical address lies in or next to, live or dead lately, and how many bytes above its start. False: none. */
 /* The live block that a byte of RAM lies in, and where in it. False: it is in none. */
 bool kc_block_over(const kc *m, uint64_t physical, kc_block *out, uint32_t *distance);
+/* The block that a physical address lies in or next to, live or dead lately, and how many bytes above its start. False: none. */
 bool kc_block_near(const kc *m, uint64_t physical, kc_block *out, int32_t *distance);
 
 #endif

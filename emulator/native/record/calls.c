@@ -143,20 +143,23 @@ static inline void add_row(kc *m, const struct reached *probe, const kc_call_ent
     c->returned[row] = 0;
 }
 
-static SELDOM bool has_no_room(kc *m, const struct reached *probe)
+static bool has_numbers(const kc *m) { return m->calls->now.events < UINT32_MAX - 1; }
+
+/* There is no row left, or no number for two events. */
+static SELDOM bool has_made_room(kc *m, const struct reached *probe)
 {
     if (m->calls->rows->rows == KC_ROWS)
         make_room(m);
-    if (m->calls->now.events < UINT32_MAX - 1)
-        return false;
+    if (has_numbers(m))
+        return true;
     kc_end_at_event(m, probe, false);
-    return true;
+    return false;
 }
 
 static bool has_room(kc *m, const struct reached *probe)
 {
     m->calls->now.at_allocation = false;
-    return (m->calls->rows->rows < KC_ROWS && m->calls->now.events < UINT32_MAX - 1) || !has_no_room(m, probe);
+    return (m->calls->rows->rows < KC_ROWS && has_numbers(m)) || has_made_room(m, probe);
 }
 
 static void notify(kc *m)
@@ -383,7 +386,7 @@ int kc_return(kc *m, uint32_t eax)
 {
     static const struct reached nowhere;
     struct calls *c = m->calls;
-    uint32_t esp = kc_reg(m, UC_X86_REG_ESP), after = esp + 4, caller;
+    uint32_t esp = kc_reg(m, UC_X86_REG_ESP), after = esp + 4;
 
     if (!kc_stands_at_event(m))
         return -1;
@@ -394,7 +397,7 @@ int kc_return(kc *m, uint32_t eax)
     c->at_stop = true; /* it returns at once */
     kc_call_left(m, &nowhere, esp);
     c->at_stop = false;
-    kc_stack_words(m, esp, &caller, 1);
+    uint32_t caller = kc_stack_word(m, esp);
     U.uc_reg_write(m->uc, UC_X86_REG_ESP, &after);
     U.uc_reg_write(m->uc, UC_X86_REG_EIP, &caller);
     kc_leave_event(m);

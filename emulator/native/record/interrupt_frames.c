@@ -64,12 +64,7 @@ void kc_frame_left(kc *m, int frame)
 
 static bool is_there(kc *m, const struct interrupt_frame *frame)
 {
-    uint32_t eip;
-
-    if (!kc_slot_is_here(m, &frame->at))
-        return false;
-    kc_stack_words(m, frame->at.esp, &eip, 1);
-    return eip == frame->eip;
+    return kc_slot_is_here(m, &frame->at) && kc_stack_word(m, frame->at.esp) == frame->eip;
 }
 
 uint64_t kc_interrupt_frames_changes(const kc *m) { return m->interrupt_frames->changes; }

@@ -20,10 +20,8 @@ static INLINED struct slot kc_slot_at(kc *m, uint32_t esp) { return (struct slot
 /* The words from a slot of the present stack on; see kc_stack_words(). */
 static INLINED void kc_slot_words(kc *m, const struct slot *slot, uint32_t *out, uint32_t count)
 {
-    if ((slot->physical & PAGE_MASK) + 4 * count <= PAGE_SIZE && (uint64_t)slot->physical + 4 * count <= m->memory_end && slot->physical != KC_SLOT_NOWHERE)
-        __builtin_memcpy(out, kc_at(m, slot->physical), 4 * count);
-    else
-        kc_stack_words(m, slot->esp, out, count);
+    int64_t at = slot->physical == KC_SLOT_NOWHERE ? -1 : (int64_t)slot->physical;
+    kc_words_at(m, at, kc_segment_base(m, SS) + slot->esp, out, count);
 }
 
 /* Is a slot part of the present stack, at its ESP? */

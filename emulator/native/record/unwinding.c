@@ -387,10 +387,7 @@ void kc_callers_of(kc *m, uint32_t eip, kc_callers *out) { *out = callers(kc_sta
 
 void kc_callers_of_call(kc *m, uint32_t esp, uint32_t ebp, kc_callers *out)
 {
-    uint32_t caller;
-
-    kc_stack_words(m, esp, &caller, 1);
-    *out = callers(stack_of_call(m, esp, kc_slot_memory(m, esp), caller, ebp), 0);
+    *out = callers(stack_of_call(m, esp, kc_slot_memory(m, esp), kc_stack_word(m, esp), ebp), 0);
 }
 
 int kc_unwind(kc *m, const kc_rule *rules, uint32_t count, const uint32_t *ranges, uint32_t range_count)

@@ -54,21 +54,13 @@ static uint32_t register_value(kc *m, uint32_t number)
     return kc_reg(m, ids[number]);
 }
 
-static uint32_t stack_word(kc *m, uint32_t at)
-{
-    uint32_t word;
-
-    kc_stack_words(m, at, &word, 1);
-    return word;
-}
-
 void kc_values_at_entry(kc *m, const kc_call_entry *entry, const kc_operation *operations, uint32_t esp, const uint32_t words[KC_WORDS_AT_ENTRY],
                         uint32_t values[KC_VALUES])
 {
     for (uint32_t i = 0; i < entry->value_count; i++) {
         uint32_t operand = entry->values[i].operand;
         switch (entry->values[i].kind) {
-        case KC_ON_STACK: values[i] = operand % 4 == 0 && operand / 4 < KC_WORDS_AT_ENTRY ? words[operand / 4] : stack_word(m, esp + operand); break;
+        case KC_ON_STACK: values[i] = operand % 4 == 0 && operand / 4 < KC_WORDS_AT_ENTRY ? words[operand / 4] : kc_stack_word(m, esp + operand); break;
         case KC_IN_REGISTER: values[i] = register_value(m, operand); break;
         case KC_IMMEDIATE: values[i] = operand; break;
         case KC_COMPUTED: values[i] = kc_computed(m, operations + operand, values, 0); break;
