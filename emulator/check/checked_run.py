@@ -219,9 +219,8 @@ class Check:
     def _seek_stale_again(self, ending: Ending, on_progress: Callable[[int], None]) -> None:
         """Run the kernel once more, as far as it ran, and follow each load of CR3, which may take long."""
         rerun = self.rerun(ending)
-        is_compiled = (
-            self._sanitize and self._machine.image.kasan is not None
-        )  # accesses are checked again then: both take too long
+        # Its accesses are checked again then, and both together take too long.
+        is_compiled = self._sanitize and self._machine.image.kasan is not None
         if rerun is None or is_compiled:
             return
         replay = rerun.replay()

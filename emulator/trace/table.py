@@ -127,9 +127,8 @@ class CallTable:
         self.profile = profile
         self.chunks = chunks
         self._arguments: dict[int, U32] = {}
-        self._parts: dict[
-            tuple[str, int], Column
-        ] = {}  # of which single values were asked for, by the number of the chunk
+        # Columns of which single values were asked for, by the number of the chunk.
+        self._parts: dict[tuple[str, int], Column] = {}
 
     def __len__(self) -> int:
         return sum(chunk.rows for chunk in self.chunks)
